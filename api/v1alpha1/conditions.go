@@ -1,0 +1,88 @@
+package v1alpha1
+
+// Conditions that both kinds have. They follow kstatus: Ready is always there; Reconciling and Stalled only while True.
+const (
+	// ConditionReady says whether the operator did what the object asks for. It says nothing about a push: an idle stream is Ready.
+	//
+	// LiveStream, True: Reconciled. False: PushDomainNotFound, DuplicateStream, PlaybackKeyUnavailable, WorkloadRejected, Retrying.
+	// PushDomain, True: Reconciled. False: CallbackKeyUnavailable, PlaybackKeyUnavailable.
+	// The message says what to do. Set by the reconciler.
+	ConditionReady = "Ready"
+
+	// ConditionReconciling is True while the operator repeats something that failed and can succeed without the user.
+	// Reason: Retrying. Set by the reconciler; absent otherwise.
+	ConditionReconciling = "Reconciling"
+
+	// ConditionStalled is True when only the user can go on. It has the reason and message of Ready=False.
+	// Set by the reconciler; absent otherwise.
+	ConditionStalled = "Stalled"
+)
+
+// Conditions of a LiveStream.
+const (
+	// ConditionLive is True while at least one push of the stream is live.
+	//
+	// True: PushLive. False: NoPush when nothing was pushed since the last broadcast ended, or the reason of the push that
+	// ended last (see PushReason) while the operator waits for it to come back. Set by the reconciler.
+	ConditionLive = "Live"
+
+	// ConditionWorkloadsReady says whether the workloads are as the state of the stream asks for.
+	//
+	// True: AllRunning while Live; Idle when nothing has to run; Suspended.
+	// False: Starting, Stopping, WorkloadFailed (the message names the workload and why). Set by the reconciler.
+	ConditionWorkloadsReady = "WorkloadsReady"
+)
+
+// Conditions of a PushDomain.
+const (
+	// ConditionVerified says whether the last callback's signature matched one of the keys.
+	//
+	// True: SignatureValid. False: SignatureInvalid, or AuthenticationDisabled when spec.callback.authentication is None.
+	// Unknown: NoCallback, none has arrived yet. Set by the receiver when the answer changes, at most once a minute.
+	ConditionVerified = "Verified"
+)
+
+// Reasons, each named by the condition above that uses it.
+const (
+	// ReasonReconciled (Ready=True): what the object asks for is done.
+	ReasonReconciled = "Reconciled"
+	// ReasonPushDomainNotFound (Ready=False): spec.pushDomainRef names no PushDomain of the namespace; no callback can reach the stream.
+	ReasonPushDomainNotFound = "PushDomainNotFound"
+	// ReasonDuplicateStream (Ready=False): an older LiveStream has the same push domain, app and stream name and keeps the stream.
+	ReasonDuplicateStream = "DuplicateStream"
+	// ReasonPlaybackKeyUnavailable (Ready=False): the playback key cannot be read, so no playback URL can be signed and nothing starts.
+	ReasonPlaybackKeyUnavailable = "PlaybackKeyUnavailable"
+	// ReasonCallbackKeyUnavailable (Ready=False): a callback key cannot be read; callbacks signed with it are refused.
+	ReasonCallbackKeyUnavailable = "CallbackKeyUnavailable"
+	// ReasonWorkloadRejected (Ready=False, Stalled): the API server refused a Job of the stream for good; the message has its words.
+	ReasonWorkloadRejected = "WorkloadRejected"
+	// ReasonRetrying (Ready=False, Reconciling): a call failed in a way that can pass; it is repeated.
+	ReasonRetrying = "Retrying"
+
+	// ReasonPushLive (Live=True): a push is on air.
+	ReasonPushLive = "PushLive"
+	// ReasonNoPush (Live=False): no push since the last broadcast ended.
+	ReasonNoPush = "NoPush"
+
+	// ReasonAllRunning (WorkloadsReady=True): every workload runs.
+	ReasonAllRunning = "AllRunning"
+	// ReasonIdle (WorkloadsReady=True): nothing has to run.
+	ReasonIdle = "Idle"
+	// ReasonSuspended (WorkloadsReady=True): spec.state is Suspended, nothing runs.
+	ReasonSuspended = "Suspended"
+	// ReasonStarting (WorkloadsReady=False): a workload's pod is not ready yet.
+	ReasonStarting = "Starting"
+	// ReasonStopping (WorkloadsReady=False): a workload finishes after the broadcast.
+	ReasonStopping = "Stopping"
+	// ReasonWorkloadFailed (WorkloadsReady=False): a workload ended early, cannot start or was refused.
+	ReasonWorkloadFailed = "WorkloadFailed"
+
+	// ReasonSignatureValid (Verified=True): the last callback was signed with one of the keys.
+	ReasonSignatureValid = "SignatureValid"
+	// ReasonSignatureInvalid (Verified=False): the last callback was refused: its signature matched no key, or was out of date.
+	ReasonSignatureInvalid = "SignatureInvalid"
+	// ReasonAuthenticationDisabled (Verified=False): signatures are not looked at; anyone who can reach the path can start workloads.
+	ReasonAuthenticationDisabled = "AuthenticationDisabled"
+	// ReasonNoCallback (Verified=Unknown): no callback has arrived yet.
+	ReasonNoCallback = "NoCallback"
+)

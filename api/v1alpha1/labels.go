@@ -1,0 +1,26 @@
+package v1alpha1
+
+// Labels on every Job and Pod that the operator makes, so that users can select them.
+const (
+	// LabelLiveStream holds the name of the LiveStream that a Job or Pod belongs to.
+	LabelLiveStream = "livestream-operator.io/livestream"
+	// LabelWorkload holds the name of the workload in spec.workloads.
+	LabelWorkload = "livestream-operator.io/workload"
+	// LabelBroadcast holds status.broadcast.id.
+	LabelBroadcast = "livestream-operator.io/broadcast"
+	// LabelPart holds the number of the Job within its broadcast, from 1: a workload that ended early runs again as the next part.
+	LabelPart = "livestream-operator.io/part"
+	// LabelManagedBy and ManagedBy mark what the operator made.
+	LabelManagedBy = "app.kubernetes.io/managed-by"
+	// ManagedBy is the value of LabelManagedBy.
+	ManagedBy = "livestream-operator"
+)
+
+// Annotations on every Job that the operator makes. With them a Job tells which broadcast it began, even when the operator
+// died before it could write that into the status.
+const (
+	// AnnotationSequence holds the sequence of the push that began the broadcast.
+	AnnotationSequence = "livestream-operator.io/sequence"
+	// AnnotationBroadcastStart holds status.broadcast.startTime, RFC 3339.
+	AnnotationBroadcastStart = "livestream-operator.io/broadcast-start"
+)

@@ -1,0 +1,165 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/plan"
+	"github.com/livestream-operator/livestream-operator/internal/provider/tencent"
+	"github.com/livestream-operator/livestream-operator/internal/push"
+	"github.com/livestream-operator/livestream-operator/internal/secrets"
+	"github.com/livestream-operator/livestream-operator/internal/workload"
+)
+
+// secretRetry is how soon a Secret that is missing is looked for again: Secrets are not watched.
+const secretRetry = 10 * time.Second
+
+// started is what came of the Jobs to make.
+type started struct {
+	// made holds the names of the Jobs that exist now, by workload.
+	made     map[string]string
+	failures []plan.Failure
+	// err is what a repetition may mend.
+	err error
+	// again is when to try again without an error, 0 for never.
+	again time.Duration
+}
+
+func (s started) orSooner(wait time.Duration) time.Duration {
+	if s.again > 0 && (wait == 0 || s.again < wait) {
+		return s.again
+	}
+	return wait
+}
+
+func (r *LiveStreamReconciler) start(ctx context.Context, o plan.Observed, p plan.Plan) started {
+	if len(p.Start) == 0 {
+		return started{}
+	}
+	s := started{made: map[string]string{}}
+	broadcast, err := r.broadcast(ctx, o, p)
+	if err != nil {
+		s.fail(p, err)
+		return s
+	}
+	for _, start := range p.Start {
+		job := workload.Job(o.Stream, start.Workload, broadcast, start.Part)
+		if err := r.create(ctx, o.Stream, job); err != nil {
+			s.add(start.Workload.Name, err)
+			continue
+		}
+		s.made[start.Workload.Name] = job.Name
+	}
+	return s
+}
+
+// broadcast gathers what the Jobs are told, the signed playback URL among it.
+func (r *LiveStreamReconciler) broadcast(ctx context.Context, o plan.Observed, p plan.Plan) (workload.Broadcast, error) {
+	live := push.Live(o.Stream.Status.Pushes)
+	b := workload.Broadcast{ID: p.Status.Broadcast.ID, Domain: o.Domain, Push: live[len(live)-1]}
+	if p.Status.Broadcast.StartTime != nil {
+		b.StartTime = p.Status.Broadcast.StartTime.Time
+	}
+	domain, err := r.pushDomain(ctx, o.Stream)
+	if err != nil || domain == nil {
+		return b, err
+	}
+	playback, key := domain.Spec.Playback, ""
+	if playback.KeySecretRef != nil {
+		if key, err = r.Secrets.Get(ctx, o.Stream.Namespace, *playback.KeySecretRef); err != nil {
+			return b, fmt.Errorf("reading the playback key of PushDomain %q: %w", domain.Name, err)
+		}
+	}
+	b.PlaybackURL = tencent.PlaybackURL(playback, o.Stream.Spec.AppName, o.Stream.Spec.StreamName, key, o.Now.Add(playback.Validity()))
+	return b, nil
+}
+
+func (r *LiveStreamReconciler) create(ctx context.Context, stream *v1alpha1.LiveStream, job *batchv1.Job) error {
+	err := r.Create(ctx, job)
+	if err == nil {
+		jobsStarted.Inc()
+		ctrl.LoggerFrom(ctx).Info("Started Job", "job", job.Name)
+		return nil
+	}
+	if !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("creating Job %q: %w", job.Name, err)
+	}
+	// The cache did not show it yet. Its name says that it is the same Job, unless somebody else took the name.
+	existing := &batchv1.Job{}
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(job), existing); err != nil {
+		return fmt.Errorf("reading Job %q, which exists: %w", job.Name, err)
+	}
+	if owner := metav1.GetControllerOf(existing); owner == nil || owner.UID != stream.UID {
+		return fmt.Errorf("%w: Job %q exists and is not this LiveStream's; delete it", errTaken, job.Name)
+	}
+	if existing.DeletionTimestamp != nil {
+		return fmt.Errorf("job %q is still being deleted", job.Name)
+	}
+	return nil
+}
+
+var errTaken = errors.New("name is taken")
+
+// fail is for what keeps every Job from being made.
+func (s *started) fail(p plan.Plan, err error) {
+	f := plan.Failure{Reason: v1alpha1.ReasonRetrying, Message: err.Error()}
+	if errors.Is(err, secrets.ErrUnavailable) {
+		f.Reason, s.again = v1alpha1.ReasonPlaybackKeyUnavailable, secretRetry
+	} else {
+		s.err = err
+	}
+	for _, start := range p.Start {
+		f.Workload = start.Workload.Name
+		s.failures = append(s.failures, f)
+	}
+}
+
+func (s *started) add(name string, err error) {
+	f := plan.Failure{Workload: name, Reason: v1alpha1.ReasonRetrying, Message: bounded(err.Error())}
+	switch {
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		// The namespace is going, and the stream with it.
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), errors.Is(err, errTaken):
+		f.Reason, f.Permanent = v1alpha1.ReasonWorkloadRejected, true
+	default:
+		s.err = errors.Join(s.err, err)
+	}
+	s.failures = append(s.failures, f)
+}
+
+// bounded keeps an API server's answer within the status.
+func bounded(text string) string {
+	const longest = 1000
+	if len(text) <= longest {
+		return text
+	}
+	return text[:longest] + "..."
+}
+
+// stop deletes Jobs in the foreground: the Pods get SIGTERM and their grace period, and the Job stays until they are gone.
+func (r *LiveStreamReconciler) stop(ctx context.Context, stream *v1alpha1.LiveStream, p plan.Plan) error {
+	var errs []error
+	for _, stop := range p.Stop {
+		job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: stop.JobName, Namespace: stream.Namespace}}
+		err := r.Delete(ctx, job, client.Preconditions{UID: &stop.UID}, client.PropagationPolicy(metav1.DeletePropagationForeground))
+		switch {
+		case err == nil:
+			ctrl.LoggerFrom(ctx).Info("Stopped Job", "job", stop.JobName)
+		case apierrors.IsNotFound(err), apierrors.IsConflict(err):
+			// Gone, or another Job of that name.
+		default:
+			errs = append(errs, fmt.Errorf("deleting Job %q: %w", stop.JobName, err))
+		}
+	}
+	return errors.Join(errs...)
+}

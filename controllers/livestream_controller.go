@@ -1,0 +1,121 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/plan"
+	"github.com/livestream-operator/livestream-operator/internal/secrets"
+)
+
+// +kubebuilder:rbac:groups=livestream-operator.io,resources=livestreams,verbs=get;list;watch
+// +kubebuilder:rbac:groups=livestream-operator.io,resources=livestreams/status,verbs=patch
+// +kubebuilder:rbac:groups=livestream-operator.io,resources=livestreams/finalizers,verbs=update
+// +kubebuilder:rbac:groups=livestream-operator.io,resources=pushdomains,verbs=get;list;watch
+// +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// LiveStreamReconciler runs the workloads of LiveStreams while they are on air.
+type LiveStreamReconciler struct {
+	// Client reads from the cache.
+	client.Client
+	// Live reads from the API server itself.
+	Live    client.Reader
+	Secrets *secrets.Reader
+	Events  events.EventRecorder
+	Clock   clock.PassiveClock
+}
+
+// Reconcile observes, plans, starts, reports and stops, in that order. Jobs are stopped only after the status that ends their
+// broadcast was accepted, which it is only if nothing happened since it was decided.
+func (r *LiveStreamReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	stream := &v1alpha1.LiveStream{}
+	if err := r.Get(ctx, req.NamespacedName, stream); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	observed, p, err := r.decide(ctx, stream)
+	if err != nil || observed.Stream == nil {
+		return ctrl.Result{}, err
+	}
+	started := r.start(ctx, observed, p)
+	status := plan.Report(observed, p, started.made, started.failures)
+	if err := r.report(ctx, observed.Stream, status); err != nil {
+		if apierrors.IsConflict(err) {
+			// The version that this pass did not know is on its way through the cache and brings the next pass.
+			return ctrl.Result{}, nil
+		}
+		return ctrl.Result{}, errors.Join(started.err, client.IgnoreNotFound(err))
+	}
+	return ctrl.Result{RequeueAfter: started.orSooner(p.LookAgain)}, errors.Join(started.err, r.stop(ctx, observed.Stream, p))
+}
+
+// decide plans from the cache, and where that says that Jobs have to start or stop, once more from the API server itself: a
+// cache that lags behind, for one after a change of leader, must not start what has ended or stop what is on air. The
+// observed Stream is nil when the LiveStream is gone.
+func (r *LiveStreamReconciler) decide(ctx context.Context, stream *v1alpha1.LiveStream) (plan.Observed, plan.Plan, error) {
+	if !stream.DeletionTimestamp.IsZero() {
+		// Its Jobs go with it, by their owner references.
+		return plan.Observed{}, plan.Plan{}, nil
+	}
+	observed, err := r.observe(ctx, stream)
+	if err != nil {
+		return plan.Observed{}, plan.Plan{}, err
+	}
+	p := plan.Compute(observed)
+	if len(p.Start)+len(p.Stop) == 0 {
+		return observed, p, nil
+	}
+	fresh := &v1alpha1.LiveStream{}
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(stream), fresh); err != nil {
+		return plan.Observed{}, plan.Plan{}, client.IgnoreNotFound(wrapped(err, "confirming LiveStream"))
+	}
+	if fresh.UID != stream.UID || !fresh.DeletionTimestamp.IsZero() {
+		return plan.Observed{}, plan.Plan{}, nil
+	}
+	observed.Stream = fresh
+	return observed, plan.Compute(observed), nil
+}
+
+// report writes the status if it says anything new, and tells users what changed once it is written.
+func (r *LiveStreamReconciler) report(ctx context.Context, stream *v1alpha1.LiveStream, status v1alpha1.LiveStreamStatus) error {
+	if equality.Semantic.DeepEqual(stream.Status, status) {
+		return nil
+	}
+	next := stream.DeepCopy()
+	next.Status = status
+	patch := client.MergeFromWithOptions(stream, client.MergeFromWithOptimisticLock{})
+	if err := r.Status().Patch(ctx, next, patch); err != nil {
+		return wrapped(err, "writing the status")
+	}
+	if stream.Status.State != status.State {
+		ctrl.LoggerFrom(ctx).Info("State changed", "from", stream.Status.State, "to", status.State)
+	}
+	countEnded(stream.Status.Workloads, status.Workloads)
+	r.notify(next, plan.Notices(stream.Status, status))
+	return nil
+}
+
+func (r *LiveStreamReconciler) notify(stream *v1alpha1.LiveStream, notices []plan.Notice) {
+	for _, n := range notices {
+		eventType := "Normal"
+		if n.Warning {
+			eventType = "Warning"
+		}
+		r.Events.Eventf(stream, nil, eventType, n.Reason, n.Action, "%s", n.Note)
+	}
+}
+
+func wrapped(err error, doing string) error {
+	return fmt.Errorf("%s: %w", doing, err)
+}

@@ -1,0 +1,71 @@
+package controllers
+
+import (
+	"context"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+)
+
+// No label is taken from a stream: their number is the users', and a series for each would not be bounded.
+var (
+	jobsStarted = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "livestream_jobs_started_total",
+		Help: "Jobs made for workloads.",
+	})
+	jobsEnded = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "livestream_jobs_ended_total",
+		Help: "Workloads that came to an end, by result: Stopped after the broadcast, Completed or Failed by themselves, Waiting for their next part.",
+	}, []string{"result"})
+	streamsDesc = prometheus.NewDesc("livestream_streams",
+		"LiveStreams by state, as this replica's cache has them.", []string{"state"}, nil)
+)
+
+func init() {
+	metrics.Registry.MustRegister(jobsStarted, jobsEnded)
+}
+
+// countEnded counts workloads whose state became an end.
+func countEnded(before, after []v1alpha1.WorkloadStatus) {
+	was := make(map[string]v1alpha1.WorkloadState, len(before))
+	for _, w := range before {
+		was[w.Name] = w.State
+	}
+	for _, w := range after {
+		switch w.State {
+		case v1alpha1.WorkloadStopped, v1alpha1.WorkloadCompleted, v1alpha1.WorkloadFailed, v1alpha1.WorkloadWaiting:
+			if was[w.Name] != w.State {
+				jobsEnded.WithLabelValues(string(w.State)).Inc()
+			}
+		}
+	}
+}
+
+// StreamCollector counts LiveStreams by state when it is asked, from the cache.
+type StreamCollector struct{ Cache client.Reader }
+
+// Describe implements prometheus.Collector.
+func (c StreamCollector) Describe(descs chan<- *prometheus.Desc) { descs <- streamsDesc }
+
+// Collect implements prometheus.Collector.
+func (c StreamCollector) Collect(values chan<- prometheus.Metric) {
+	var streams v1alpha1.LiveStreamList
+	if err := c.Cache.List(context.Background(), &streams, client.UnsafeDisableDeepCopy); err != nil {
+		values <- prometheus.NewInvalidMetric(streamsDesc, err)
+		return
+	}
+	counts := map[v1alpha1.LiveStreamState]int{
+		v1alpha1.LiveStreamIdle: 0, v1alpha1.LiveStreamLive: 0, v1alpha1.LiveStreamInterrupted: 0, v1alpha1.LiveStreamUnknown: 0,
+	}
+	for i := range streams.Items {
+		if state := streams.Items[i].Status.State; state != "" {
+			counts[state]++
+		}
+	}
+	for state, count := range counts {
+		values <- prometheus.MustNewConstMetric(streamsDesc, prometheus.GaugeValue, float64(count), string(state))
+	}
+}

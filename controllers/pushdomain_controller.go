@@ -1,0 +1,186 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/callbackpath"
+	"github.com/livestream-operator/livestream-operator/internal/index"
+	"github.com/livestream-operator/livestream-operator/internal/secrets"
+)
+
+// +kubebuilder:rbac:groups=livestream-operator.io,resources=pushdomains/status,verbs=patch
+
+const (
+	// countEvery is how often status.liveStreams may be written.
+	countEvery = time.Minute
+	// keysEvery is how often the keys are looked at when nothing was wrong with them: Secrets are not watched.
+	keysEvery = 5 * time.Minute
+)
+
+// PushDomainReconciler tells users whether a push domain can receive callbacks, and where.
+type PushDomainReconciler struct {
+	client.Client
+	Secrets *secrets.Reader
+	Clock   clock.PassiveClock
+
+	mu      sync.Mutex
+	counted map[types.UID]time.Time
+}
+
+// Reconcile reads the keys and writes the status.
+func (r *PushDomainReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	domain := &v1alpha1.PushDomain{}
+	if err := r.Get(ctx, req.NamespacedName, domain); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if !domain.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, nil
+	}
+	reason, keyErr := r.checkKeys(ctx, domain)
+	if keyErr != nil && reason == "" {
+		return ctrl.Result{}, keyErr
+	}
+	next := domain.DeepCopy()
+	next.Status.ObservedGeneration = domain.Generation
+	next.Status.CallbackPath = callbackpath.Of(domain)
+	again := keysEvery
+	if reason != "" {
+		again = secretRetry
+	}
+	wait, err := r.count(ctx, next)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if wait > 0 {
+		again = min(again, wait)
+	}
+	setDomainConditions(next, reason, keyErr, metav1.NewTime(r.Clock.Now().Truncate(time.Second)))
+	if equality.Semantic.DeepEqual(domain.Status, next.Status) {
+		return ctrl.Result{RequeueAfter: again}, nil
+	}
+	err = r.Status().Patch(ctx, next, client.MergeFromWithOptions(domain, client.MergeFromWithOptimisticLock{}))
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{}, nil
+	}
+	if err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(wrapped(err, "writing the status"))
+	}
+	return ctrl.Result{RequeueAfter: again}, nil
+}
+
+// checkKeys returns the reason of Ready=False and what is wrong, or no reason and the API server's error.
+func (r *PushDomainReconciler) checkKeys(ctx context.Context, domain *v1alpha1.PushDomain) (string, error) {
+	for _, ref := range domain.Spec.Callback.KeySecretRefs {
+		if _, err := r.Secrets.Refresh(ctx, domain.Namespace, ref); err != nil {
+			return unavailable(err, v1alpha1.ReasonCallbackKeyUnavailable)
+		}
+	}
+	if ref := domain.Spec.Playback.KeySecretRef; ref != nil {
+		if _, err := r.Secrets.Refresh(ctx, domain.Namespace, *ref); err != nil {
+			return unavailable(err, v1alpha1.ReasonPlaybackKeyUnavailable)
+		}
+	}
+	return "", nil
+}
+
+func unavailable(err error, reason string) (string, error) {
+	if errors.Is(err, secrets.ErrUnavailable) {
+		return reason, err
+	}
+	return "", err
+}
+
+// count sets liveStreams, and says how long to wait where it was written too recently; 0 where there is nothing to wait for.
+func (r *PushDomainReconciler) count(ctx context.Context, domain *v1alpha1.PushDomain) (time.Duration, error) {
+	var streams v1alpha1.LiveStreamList
+	if err := r.List(ctx, &streams, client.InNamespace(domain.Namespace), client.MatchingFields{index.ByPushDomain: domain.Name}); err != nil {
+		return 0, fmt.Errorf("listing the LiveStreams of the push domain: %w", err)
+	}
+	count := int32(len(streams.Items)) //nolint:gosec // far below 2^31
+	if old := domain.Status.LiveStreams; old != nil && *old == count {
+		return 0, nil
+	}
+	first := domain.Status.LiveStreams == nil
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if wait := countEvery - r.Clock.Since(r.counted[domain.UID]); wait > 0 && !first {
+		return wait, nil
+	}
+	domain.Status.LiveStreams = &count
+	if r.counted == nil {
+		r.counted = map[types.UID]time.Time{}
+	}
+	for uid, at := range r.counted {
+		if r.Clock.Since(at) > countEvery {
+			delete(r.counted, uid)
+		}
+	}
+	if !first {
+		r.counted[domain.UID] = r.Clock.Now()
+	}
+	return 0, nil
+}
+
+// setDomainConditions leaves Verified alone once the receiver has written it, but for a change of the authentication.
+func setDomainConditions(domain *v1alpha1.PushDomain, reason string, keyErr error, now metav1.Time) {
+	set := func(c metav1.Condition) {
+		c.ObservedGeneration, c.LastTransitionTime = domain.Generation, now
+		meta.SetStatusCondition(&domain.Status.Conditions, c)
+	}
+	if reason == "" {
+		set(metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonReconciled, Message: "callbacks are received"})
+		meta.RemoveStatusCondition(&domain.Status.Conditions, v1alpha1.ConditionStalled)
+	} else {
+		set(metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: reason, Message: keyErr.Error()})
+		set(metav1.Condition{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: reason, Message: keyErr.Error()})
+	}
+	verified := meta.FindStatusCondition(domain.Status.Conditions, v1alpha1.ConditionVerified)
+	disabled := verified != nil && verified.Reason == v1alpha1.ReasonAuthenticationDisabled
+	switch {
+	case !domain.Spec.Callback.ChecksSignatures() && !disabled:
+		set(metav1.Condition{Type: v1alpha1.ConditionVerified, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonAuthenticationDisabled,
+			Message: "spec.callback.authentication is None: anyone who can reach the path can start and stop workloads"})
+	case domain.Spec.Callback.ChecksSignatures() && (verified == nil || disabled):
+		set(metav1.Condition{Type: v1alpha1.ConditionVerified, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonNoCallback, Message: "no callback has arrived yet"})
+	}
+}
+
+// SetupWithManager registers the reconciler.
+func (r *PushDomainReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	// Only their number is of interest.
+	comesOrGoes := predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("pushdomain").
+		For(&v1alpha1.PushDomain{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.LiveStream{}, handler.EnqueueRequestsFromMapFunc(domainOfStream), builder.WithPredicates(comesOrGoes)).
+		WithOptions(controller.Options{EnableWarmup: new(true)}).
+		Complete(r)
+}
+
+func domainOfStream(_ context.Context, object client.Object) []reconcile.Request {
+	stream, ok := object.(*v1alpha1.LiveStream)
+	if !ok {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: stream.Namespace, Name: stream.Spec.PushDomainRef.Name}}}
+}

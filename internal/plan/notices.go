@@ -1,0 +1,62 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+)
+
+// Notice is a Kubernetes Event worth sending: at most one per change of state.
+type Notice struct {
+	Warning bool
+	// Reason and Action are the fields of an Event, constant.
+	Reason, Action string
+	Note           string
+}
+
+// Notices tells what changed between two statuses. Nothing repeats: without a change there is no notice.
+func Notices(before, after v1alpha1.LiveStreamStatus) []Notice {
+	var notices []Notice
+	if n, changed := stateNotice(before, after); changed {
+		notices = append(notices, n)
+	}
+	for _, w := range after.Workloads {
+		if n, changed := workloadNotice(before.Workloads, w); changed {
+			notices = append(notices, n)
+		}
+	}
+	return notices
+}
+
+func stateNotice(before, after v1alpha1.LiveStreamStatus) (Notice, bool) {
+	if before.State == after.State {
+		return Notice{}, false
+	}
+	live := find(after.Conditions, v1alpha1.ConditionLive)
+	switch {
+	case after.State == v1alpha1.LiveStreamLive && before.State == v1alpha1.LiveStreamInterrupted:
+		return Notice{Reason: "StreamResumed", Action: "CarryOn", Note: "a push is live again; the broadcast carries on"}, true
+	case after.State == v1alpha1.LiveStreamLive:
+		return Notice{Reason: "StreamLive", Action: "Start", Note: "a push is live"}, true
+	case after.State == v1alpha1.LiveStreamInterrupted && live != nil:
+		return Notice{Warning: live.Reason != string(v1alpha1.PushReasonClientStopped), Reason: "StreamInterrupted", Action: "Wait", Note: live.Message}, true
+	case after.State == v1alpha1.LiveStreamIdle && before.Broadcast != nil && len(after.History) > 0:
+		ended := after.History[0]
+		return Notice{Reason: "BroadcastEnded", Action: "Stop", Note: fmt.Sprintf("the broadcast ended (%s) after %d s with %d pushes and %d interruptions",
+			ended.EndReason, ptrOr(ended.DurationSeconds, 0), ended.Pushes, ptrOr(ended.Interruptions, 0))}, true
+	default:
+		return Notice{}, false
+	}
+}
+
+func workloadNotice(before []v1alpha1.WorkloadStatus, now v1alpha1.WorkloadStatus) (Notice, bool) {
+	troubled := now.State == v1alpha1.WorkloadFailed || now.State == v1alpha1.WorkloadWaiting || now.State == v1alpha1.WorkloadPending && now.Message != ""
+	same := slices.ContainsFunc(before, func(w v1alpha1.WorkloadStatus) bool {
+		return w.Name == now.Name && w.State == now.State && w.Part == now.Part && w.Message == now.Message
+	})
+	if !troubled || same {
+		return Notice{}, false
+	}
+	return Notice{Warning: true, Reason: "WorkloadFailed", Action: "Watch", Note: fmt.Sprintf("workload %q: %s", now.Name, now.Message)}, true
+}

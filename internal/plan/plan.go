@@ -1,0 +1,74 @@
+package plan
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/workload"
+)
+
+// Observed is all that a decision may rest on.
+type Observed struct {
+	Now time.Time
+	// Stream is the LiveStream with the status that was last written. It is not changed.
+	Stream *v1alpha1.LiveStream
+	// Domain is its push domain's host name; "" when the PushDomain does not exist.
+	Domain string
+	// DuplicateOf names the older LiveStream that has the same stream; "" when there is none.
+	DuplicateOf string
+	// Runs are the Jobs of the LiveStream.
+	Runs []workload.Run
+}
+
+// Plan is what has to happen.
+type Plan struct {
+	// Start lists the Jobs to make.
+	Start []Start
+	// Stop lists the Jobs to end, once Status has been written.
+	Stop []Stop
+	// Status is what the status says when Start succeeds; Report adds what did not.
+	Status v1alpha1.LiveStreamStatus
+	// LookAgain is how long until something changes by itself; 0 for never.
+	LookAgain time.Duration
+}
+
+// Start is a Job to make.
+type Start struct {
+	Workload v1alpha1.Workload
+	Part     int32
+}
+
+// Stop is a Job to end. The UID keeps a later Job of the same name safe.
+type Stop struct {
+	Workload string
+	JobName  string
+	UID      types.UID
+}
+
+// Compute decides. The same Observed always gives the same Plan.
+func Compute(o Observed) Plan {
+	o.Now = o.Now.UTC().Truncate(time.Microsecond)
+	course := follow(o)
+	p := Plan{Status: *o.Stream.Status.DeepCopy()}
+	p.lookAgainAt(o.Now, course.windowEnd)
+	p.Status.State = course.state
+	p.Status.Since = sinceOf(o, course.state)
+	p.Status.Broadcast = course.broadcast
+	p.Status.History = course.history
+	p.Status.Domain = o.Domain
+	describeLive(&p.Status)
+	planWorkloads(o, course, &p)
+	return p
+}
+
+func (p *Plan) lookAgainAt(now, at time.Time) {
+	if at.IsZero() {
+		return
+	}
+	// Never 0, which would mean never.
+	if wait := max(at.Sub(now), time.Millisecond); p.LookAgain == 0 || wait < p.LookAgain {
+		p.LookAgain = wait
+	}
+}

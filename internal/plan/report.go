@@ -1,0 +1,175 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/push"
+)
+
+// Failure is a Job that could not be made.
+type Failure struct {
+	Workload string
+	// Reason is one of the reasons of Ready=False.
+	Reason  string
+	Message string
+	// Permanent: only the user can go on.
+	Permanent bool
+}
+
+// Report is the status to write: that of the plan, with what could not be started, and the conditions. The names of the Jobs
+// that were made are in made, by workload.
+func Report(o Observed, p Plan, made map[string]string, failures []Failure) v1alpha1.LiveStreamStatus {
+	now := o.Now.UTC().Truncate(time.Second)
+	status := *p.Status.DeepCopy()
+	for i := range status.Workloads {
+		w := &status.Workloads[i]
+		if name, ok := made[w.Name]; ok {
+			w.JobName = name
+		}
+		for _, f := range failures {
+			if f.Workload == w.Name {
+				w.Message = f.Message
+				if f.Permanent {
+					w.State = v1alpha1.WorkloadFailed
+				}
+			}
+		}
+	}
+	status.ObservedGeneration = o.Stream.Generation
+	ready := readyCondition(o, failures)
+	set := func(c metav1.Condition) {
+		c.ObservedGeneration = o.Stream.Generation
+		status.Conditions = withCondition(status.Conditions, c, now)
+	}
+	set(ready)
+	set(liveCondition(status, o))
+	set(workloadsCondition(status, o))
+	status.Conditions = slices.DeleteFunc(status.Conditions, func(c metav1.Condition) bool {
+		return c.Type == v1alpha1.ConditionReconciling || c.Type == v1alpha1.ConditionStalled
+	})
+	if ready.Status == metav1.ConditionFalse {
+		// Taken from before the removal, so that the time of the transition is kept.
+		abnormal := v1alpha1.ConditionStalled
+		if ready.Reason == v1alpha1.ReasonRetrying || ready.Reason == v1alpha1.ReasonPlaybackKeyUnavailable {
+			abnormal = v1alpha1.ConditionReconciling
+		}
+		c := metav1.Condition{Type: abnormal, Status: metav1.ConditionTrue, Reason: ready.Reason, Message: ready.Message, ObservedGeneration: o.Stream.Generation}
+		if old := find(o.Stream.Status.Conditions, abnormal); old != nil {
+			c.LastTransitionTime = old.LastTransitionTime
+		} else {
+			c.LastTransitionTime = metav1.NewTime(now)
+		}
+		status.Conditions = append(status.Conditions, c)
+	}
+	return status
+}
+
+func find(conditions []metav1.Condition, conditionType string) *metav1.Condition {
+	for i := range conditions {
+		if conditions[i].Type == conditionType {
+			return &conditions[i]
+		}
+	}
+	return nil
+}
+
+// withCondition sets c; the time of the transition moves only with the status.
+func withCondition(conditions []metav1.Condition, c metav1.Condition, now time.Time) []metav1.Condition {
+	c.LastTransitionTime = metav1.NewTime(now)
+	old := find(conditions, c.Type)
+	if old == nil {
+		return append(conditions, c)
+	}
+	if old.Status == c.Status {
+		c.LastTransitionTime = old.LastTransitionTime
+	}
+	*old = c
+	return conditions
+}
+
+func readyCondition(o Observed, failures []Failure) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse}
+	switch {
+	case o.Domain == "":
+		c.Reason = v1alpha1.ReasonPushDomainNotFound
+		c.Message = fmt.Sprintf("PushDomain %q does not exist in namespace %q: create it, or no callback can reach this stream", o.Stream.Spec.PushDomainRef.Name, o.Stream.Namespace)
+	case o.DuplicateOf != "":
+		c.Reason = v1alpha1.ReasonDuplicateStream
+		c.Message = fmt.Sprintf("LiveStream %q is older and has the same push domain, app and stream name: it keeps the stream; delete one of the two", o.DuplicateOf)
+	case len(failures) > 0:
+		// A permanent failure first: only the user can go on.
+		worst := failures[max(0, slices.IndexFunc(failures, func(f Failure) bool { return f.Permanent }))]
+		c.Reason, c.Message = worst.Reason, fmt.Sprintf("workload %q: %s", worst.Workload, worst.Message)
+	default:
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonReconciled, "the stream is watched"
+	}
+	return c
+}
+
+func liveCondition(status v1alpha1.LiveStreamStatus, o Observed) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionLive, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonNoPush, Message: "no push is live"}
+	switch status.State {
+	case v1alpha1.LiveStreamLive:
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonPushLive, "a push is live"
+		if live := len(push.Live(status.Pushes)); live > 1 {
+			c.Message = fmt.Sprintf("%d pushes are live", live)
+		}
+	case v1alpha1.LiveStreamInterrupted:
+		c.Reason = string(v1alpha1.PushReasonUnknownError)
+		c.Message = "the push ended; workloads stay up for a while in case it comes back"
+		if last := lastOf(o, status.Broadcast.Sequences); last != nil && last.Reason != "" {
+			c.Reason = string(last.Reason)
+			c.Message = fmt.Sprintf("the push ended with errcode %d; workloads stay up for %s in case it comes back",
+				ptrOr(last.ErrorCode, 0), o.Stream.Spec.Window(last.Reason))
+		}
+	case v1alpha1.LiveStreamUnknown:
+		c.Status, c.Reason, c.Message = metav1.ConditionUnknown, v1alpha1.ReasonPushDomainNotFound, "no callback can reach the stream"
+	case v1alpha1.LiveStreamIdle:
+	}
+	return c
+}
+
+func workloadsCondition(status v1alpha1.LiveStreamStatus, o Observed) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionWorkloadsReady, Status: metav1.ConditionTrue}
+	var starting, stopping, failed []string
+	for _, w := range status.Workloads {
+		switch {
+		case status.Broadcast != nil && (w.State == v1alpha1.WorkloadFailed || w.State == v1alpha1.WorkloadWaiting || w.Message != ""):
+			failed = append(failed, fmt.Sprintf("%s: %s", w.Name, w.Message))
+		case status.Broadcast != nil && w.State == v1alpha1.WorkloadPending:
+			starting = append(starting, w.Name)
+		case w.State == v1alpha1.WorkloadStopping:
+			stopping = append(stopping, w.Name)
+		}
+	}
+	switch {
+	case len(failed) > 0:
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonWorkloadFailed, clip(strings.Join(failed, "; "))
+	case len(starting) > 0:
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonStarting, "waiting for a ready pod: "+strings.Join(starting, ", ")
+	case len(stopping) > 0:
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonStopping, "finishing after the broadcast: "+strings.Join(stopping, ", ")
+	case o.Stream.Spec.Suspended():
+		c.Reason, c.Message = v1alpha1.ReasonSuspended, "spec.state is Suspended: pushes are recorded and nothing runs"
+	case status.Broadcast != nil && len(status.Workloads) > 0:
+		c.Reason, c.Message = v1alpha1.ReasonAllRunning, "every workload runs"
+	default:
+		c.Reason, c.Message = v1alpha1.ReasonIdle, "nothing has to run"
+	}
+	return c
+}
+
+// clip keeps a condition's message within what the API server takes, and readable.
+func clip(text string) string {
+	const longest = 2048
+	if len(text) <= longest {
+		return text
+	}
+	return strings.ToValidUTF8(text[:longest], "") + "..."
+}

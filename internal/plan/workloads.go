@@ -1,0 +1,231 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/workload"
+)
+
+// troubleAfter is how long a Job may be without a ready Pod before the status says why: a Pod that just waits for its node or
+// its image is no trouble, and each message is a write.
+const troubleAfter = 10 * time.Second
+
+// planWorkloads fills in what to start and stop, and where each workload stands.
+func planWorkloads(o Observed, c course, p *Plan) {
+	current := ""
+	if c.broadcast != nil {
+		current = c.broadcast.ID
+	}
+	for _, run := range o.Runs {
+		if run.Broadcast != current && run.Active() {
+			p.Stop = append(p.Stop, Stop{Workload: run.Workload, JobName: run.JobName, UID: run.UID})
+		}
+	}
+	if c.broadcast == nil {
+		p.Status.Workloads = afterwards(o, c)
+		p.Status.WorkloadSummary = fmt.Sprintf("0/%d", len(o.Stream.Spec.Workloads))
+		return
+	}
+	p.Status.Workloads = nil
+	running := 0
+	for _, name := range namesOf(o, current) {
+		status := p.planOne(o, c, name)
+		if status.State == v1alpha1.WorkloadRunning {
+			running++
+		}
+		p.Status.Workloads = append(p.Status.Workloads, status)
+	}
+	p.Status.WorkloadSummary = fmt.Sprintf("%d/%d", running, len(p.Status.Workloads))
+}
+
+// namesOf lists the workloads of the broadcast: those of the spec when it began, whatever the spec says now.
+func namesOf(o Observed, broadcast string) []string {
+	var names []string
+	if status := &o.Stream.Status; status.Broadcast != nil && status.Broadcast.ID == broadcast {
+		for _, w := range status.Workloads {
+			names = append(names, w.Name)
+		}
+	} else {
+		for _, w := range o.Stream.Spec.Workloads {
+			names = append(names, w.Name)
+		}
+	}
+	for _, run := range o.Runs {
+		if run.Broadcast == broadcast && !slices.Contains(names, run.Workload) {
+			names = append(names, run.Workload)
+		}
+	}
+	return names
+}
+
+func (p *Plan) planOne(o Observed, c course, name string) v1alpha1.WorkloadStatus {
+	previous := previousStatus(o, c.broadcast.ID, name)
+	latest := latestRun(o.Runs, c.broadcast.ID, name)
+	spec := specOf(o, name)
+	// Only a live push starts anything: in the window what runs is left alone, and what does not has nothing to pull.
+	mayStart := c.state == v1alpha1.LiveStreamLive && spec != nil && o.Domain != ""
+	if latest == nil {
+		return p.planMissing(o, previous, spec, mayStart)
+	}
+	status := v1alpha1.WorkloadStatus{Name: name, State: v1alpha1.WorkloadPending, JobName: latest.JobName, Part: latest.Part}
+	if !latest.Ready.IsZero() {
+		status.StartTime = new(metav1.NewTime(latest.Ready))
+	}
+	switch latest.Phase {
+	case workload.Running:
+		status.State = v1alpha1.WorkloadRunning
+	case workload.Pending:
+		status.Message = p.pendingTrouble(o.Now, *latest)
+	case workload.Terminating:
+		// Somebody else deleted it. Its name is taken until it is gone, so the next part does not wait.
+		status.State, status.Message = v1alpha1.WorkloadWaiting, "the Job was deleted while the stream is on air"
+		if mayStart {
+			return p.start(*spec, latest.Part+1)
+		}
+	case workload.Complete, workload.Failed:
+		return p.planEnded(o.Now, status, *latest, spec, mayStart)
+	}
+	return status
+}
+
+// planMissing is for a workload without a Job. The name of the Job follows from the part, so that making it again is harmless
+// where it is there and the cache does not know.
+func (p *Plan) planMissing(o Observed, previous v1alpha1.WorkloadStatus, spec *v1alpha1.Workload, mayStart bool) v1alpha1.WorkloadStatus {
+	part := max(1, previous.Part)
+	if previous.State == v1alpha1.WorkloadWaiting {
+		// It had ended and was cleaned up since.
+		part++
+	}
+	if mayStart {
+		return p.start(*spec, part)
+	}
+	if o.Domain == "" {
+		previous.Message = "the PushDomain does not exist, so nothing is started"
+	}
+	return previous
+}
+
+func (p *Plan) start(w v1alpha1.Workload, part int32) v1alpha1.WorkloadStatus {
+	p.Start = append(p.Start, Start{Workload: w, Part: part})
+	return v1alpha1.WorkloadStatus{Name: w.Name, State: v1alpha1.WorkloadPending, Part: part}
+}
+
+func (p *Plan) planEnded(now time.Time, status v1alpha1.WorkloadStatus, run workload.Run, spec *v1alpha1.Workload, mayStart bool) v1alpha1.WorkloadStatus {
+	ended := endedText(run)
+	switch {
+	case spec == nil:
+		status.State, status.Message = endedState(run), ended
+	case mayStart:
+		next := run.Finished.Add(backoff(run))
+		if !now.Before(next) {
+			return p.start(*spec, run.Part+1)
+		}
+		p.lookAgainAt(now, next)
+		status.State = v1alpha1.WorkloadWaiting
+		status.Message = fmt.Sprintf("%s while the stream is on air; part %d starts at %s", ended, run.Part+1, next.UTC().Format(time.RFC3339))
+	default:
+		status.State = v1alpha1.WorkloadWaiting
+		status.Message = ended + " while the stream is on air; it starts again when the push is back"
+	}
+	return status
+}
+
+func (p *Plan) pendingTrouble(now time.Time, run workload.Run) string {
+	if run.Trouble == "" {
+		return ""
+	}
+	if tell := run.Created.Add(troubleAfter); now.Before(tell) {
+		p.lookAgainAt(now, tell)
+		return ""
+	}
+	return run.Trouble
+}
+
+// afterwards is where the workloads of the last broadcast stand while no broadcast is open.
+func afterwards(o Observed, c course) []v1alpha1.WorkloadStatus {
+	if len(c.history) == 0 {
+		return nil
+	}
+	broadcast := c.history[0].ID
+	statuses := slices.Clone(o.Stream.Status.Workloads)
+	for i := range statuses {
+		if !settled(statuses[i].State) {
+			statuses[i] = windDown(statuses[i], latestRun(o.Runs, broadcast, statuses[i].Name))
+		}
+	}
+	return statuses
+}
+
+// settled says whether the workload has nothing more to tell: how it ended may be gone from the cluster by now.
+func settled(s v1alpha1.WorkloadState) bool {
+	return s == v1alpha1.WorkloadStopped || s == v1alpha1.WorkloadCompleted || s == v1alpha1.WorkloadFailed
+}
+
+func windDown(status v1alpha1.WorkloadStatus, run *workload.Run) v1alpha1.WorkloadStatus {
+	switch {
+	case run == nil && status.JobName == "":
+		status.State, status.Message = v1alpha1.WorkloadStopped, "the broadcast ended before its Job was made"
+	case run == nil:
+		status.State, status.Message = v1alpha1.WorkloadStopped, "ended after the broadcast; its exit code was not seen"
+	case run.Phase == workload.Complete, run.Phase == workload.Failed:
+		status.State, status.Message = endedState(*run), endedText(*run)
+	case run.Phase == workload.Terminating && run.PodsGone && run.Trouble != "":
+		status.State, status.Message = v1alpha1.WorkloadStopped, "ended after the broadcast with "+run.Trouble
+	default:
+		status.State, status.Message = v1alpha1.WorkloadStopping, ""
+	}
+	return status
+}
+
+func endedState(run workload.Run) v1alpha1.WorkloadState {
+	if run.Phase == workload.Complete {
+		return v1alpha1.WorkloadCompleted
+	}
+	return v1alpha1.WorkloadFailed
+}
+
+func endedText(run workload.Run) string {
+	text := "the Job failed"
+	if run.Phase == workload.Complete {
+		text = "the Job completed"
+	}
+	if run.Trouble != "" {
+		text += " (" + run.Trouble + ")"
+	}
+	return text
+}
+
+func previousStatus(o Observed, broadcast, name string) v1alpha1.WorkloadStatus {
+	if status := &o.Stream.Status; status.Broadcast != nil && status.Broadcast.ID == broadcast {
+		for _, w := range status.Workloads {
+			if w.Name == name {
+				return w
+			}
+		}
+	}
+	return v1alpha1.WorkloadStatus{Name: name, State: v1alpha1.WorkloadPending}
+}
+
+// latestRun is the workload's Job with the highest part; runs are sorted by it.
+func latestRun(runs []workload.Run, broadcast, name string) *workload.Run {
+	for i := len(runs) - 1; i >= 0; i-- {
+		if runs[i].Broadcast == broadcast && runs[i].Workload == name {
+			return &runs[i]
+		}
+	}
+	return nil
+}
+
+func specOf(o Observed, name string) *v1alpha1.Workload {
+	for i, w := range o.Stream.Spec.Workloads {
+		if w.Name == name {
+			return &o.Stream.Spec.Workloads[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,209 @@
+package workload
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+)
+
+// Phase is where a Job stands.
+type Phase int
+
+const (
+	// Pending: no Pod of the Job is ready.
+	Pending Phase = iota + 1
+	// Running: a Pod is ready.
+	Running
+	// Complete: the Job completed by itself.
+	Complete
+	// Failed: the Job failed by itself.
+	Failed
+	// Terminating: the Job is being deleted.
+	Terminating
+)
+
+// Run is a Job of a LiveStream as it is observed.
+type Run struct {
+	JobName   string
+	UID       types.UID
+	Workload  string
+	Broadcast string
+	// Sequence and BroadcastStart are those of the push that began the broadcast, zero where the Job does not tell.
+	Sequence       string
+	BroadcastStart time.Time
+	Part           int32
+	Phase          Phase
+	// Created is when the Job was made, Ready when its Pod became ready, Finished when the Job ended; zero where they did not.
+	Created, Ready, Finished time.Time
+	// PodsGone says of a Terminating Job that no Pod of it runs any more.
+	PodsGone bool
+	// Trouble says why no Pod is ready, or how the Job ended; "" where there is nothing to say.
+	Trouble string
+}
+
+// Active says whether the Job has, or may still get, a running Pod that nobody told to end.
+func (r Run) Active() bool { return r.Phase == Pending || r.Phase == Running }
+
+// Runs reads the Jobs of a LiveStream, sorted by workload, broadcast and part. Jobs without our labels are left out.
+func Runs(jobs []batchv1.Job, pods []corev1.Pod) []Run {
+	byJob := map[string][]corev1.Pod{}
+	for _, pod := range pods {
+		if owner := metav1.GetControllerOf(&pod); owner != nil {
+			byJob[string(owner.UID)] = append(byJob[string(owner.UID)], pod)
+		}
+	}
+	runs := make([]Run, 0, len(jobs))
+	for i := range jobs {
+		part, err := strconv.ParseInt(jobs[i].Labels[v1alpha1.LabelPart], 10, 32)
+		if err != nil || jobs[i].Labels[v1alpha1.LabelWorkload] == "" || jobs[i].Labels[v1alpha1.LabelBroadcast] == "" {
+			continue
+		}
+		runs = append(runs, read(&jobs[i], byJob[string(jobs[i].UID)], int32(part)))
+	}
+	slices.SortFunc(runs, func(a, b Run) int {
+		return cmp.Or(cmp.Compare(a.Workload, b.Workload), cmp.Compare(a.Broadcast, b.Broadcast), cmp.Compare(a.Part, b.Part))
+	})
+	return runs
+}
+
+func read(job *batchv1.Job, pods []corev1.Pod, part int32) Run {
+	// Only the latest Pod speaks for the Job.
+	slices.SortFunc(pods, func(a, b corev1.Pod) int {
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
+	})
+	r := Run{
+		JobName: job.Name, UID: job.UID, Part: part,
+		Workload: job.Labels[v1alpha1.LabelWorkload], Broadcast: job.Labels[v1alpha1.LabelBroadcast],
+		Sequence: job.Annotations[v1alpha1.AnnotationSequence], Created: job.CreationTimestamp.Time,
+	}
+	if start, err := time.Parse(time.RFC3339, job.Annotations[v1alpha1.AnnotationBroadcastStart]); err == nil {
+		r.BroadcastStart = start
+	}
+	r.Phase, r.Finished = phaseOf(job)
+	r.PodsGone = !slices.ContainsFunc(pods, func(p corev1.Pod) bool { return !finished(p) })
+	if len(pods) == 0 {
+		return r
+	}
+	latest := pods[len(pods)-1]
+	if ready := readySince(latest); !ready.IsZero() {
+		r.Ready = ready
+		if r.Phase == Pending {
+			r.Phase = Running
+		}
+	}
+	if r.Phase != Running {
+		r.Trouble = trouble(latest)
+	}
+	return r
+}
+
+// phaseOf is all that the Job itself tells; the time is zero unless it is finished.
+func phaseOf(job *batchv1.Job) (Phase, time.Time) {
+	for _, c := range job.Status.Conditions {
+		if c.Status != corev1.ConditionTrue {
+			continue
+		}
+		switch c.Type {
+		case batchv1.JobComplete:
+			return Complete, c.LastTransitionTime.Time
+		case batchv1.JobFailed:
+			return Failed, c.LastTransitionTime.Time
+		}
+	}
+	if job.DeletionTimestamp != nil {
+		return Terminating, time.Time{}
+	}
+	return Pending, time.Time{}
+}
+
+func finished(pod corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
+func readySince(pod corev1.Pod) time.Time {
+	if pod.DeletionTimestamp != nil {
+		return time.Time{}
+	}
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
+			return c.LastTransitionTime.Time
+		}
+	}
+	return time.Time{}
+}
+
+// trouble is one sentence on why the Pod is not ready, or how it ended.
+func trouble(pod corev1.Pod) string {
+	for _, status := range append(slices.Clone(pod.Status.InitContainerStatuses), pod.Status.ContainerStatuses...) {
+		switch {
+		case status.State.Terminated != nil:
+			if ended := terminated(status.State.Terminated); status.State.Terminated.ExitCode != 0 || finished(pod) {
+				return ended
+			}
+		case status.State.Waiting != nil:
+			if waits := waiting(status); waits != "" {
+				return waits
+			}
+		}
+	}
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
+			return sentence("no node can take the pod: " + c.Message)
+		}
+	}
+	return ""
+}
+
+func terminated(t *corev1.ContainerStateTerminated) string {
+	text := fmt.Sprintf("exit code %d", t.ExitCode)
+	if t.Reason == "OOMKilled" {
+		text += ", out of memory: raise resources.limits.memory"
+	}
+	if last := lastLine(t.Message); last != "" {
+		text += ": " + last
+	}
+	return sentence(text)
+}
+
+// waiting names the same trouble always the same way: the kubelet alternates between ErrImagePull and ImagePullBackOff, and
+// each change would be a write.
+func waiting(status corev1.ContainerStatus) string {
+	switch status.State.Waiting.Reason {
+	case "ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName":
+		return sentence("image " + status.Image + " cannot be pulled")
+	case "CreateContainerConfigError", "CreateContainerError", "RunContainerError":
+		return sentence("container " + status.Name + " cannot be created: " + status.State.Waiting.Message)
+	case "CrashLoopBackOff":
+		if last := status.LastTerminationState.Terminated; last != nil {
+			return sentence("container " + status.Name + " crashes again and again: " + terminated(last))
+		}
+		return sentence("container " + status.Name + " crashes again and again")
+	default:
+		return ""
+	}
+}
+
+func lastLine(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.TrimSpace(lines[len(lines)-1])
+}
+
+// sentence keeps a message printable and within the bounds of the status.
+func sentence(text string) string {
+	const longest = 512
+	text = strings.ToValidUTF8(strings.Join(strings.Fields(text), " "), "?")
+	for len(text) > longest {
+		text = strings.ToValidUTF8(text[:longest], "")
+	}
+	return text
+}
