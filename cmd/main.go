@@ -1,0 +1,31 @@
+// Command manager is the operator: it receives callbacks on every replica and reconciles on one.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/livestream-operator/livestream-operator/internal/operator"
+)
+
+func main() {
+	var options operator.Options
+	flag.StringVar(&options.CallbackAddress, "callback-bind-address", ":9080", "Address that callbacks are received on.")
+	flag.StringVar(&options.MetricsAddress, "metrics-bind-address", ":8080", "Address that Prometheus metrics are served on; 0 serves none.")
+	flag.StringVar(&options.ProbeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz; 0 serves none.")
+	flag.BoolVar(&options.LeaderElect, "leader-elect", false, "Elect a leader among replicas; only it reconciles, all of them receive.")
+	flag.StringVar(&options.LeaderElectionNamespace, "leader-election-namespace", "", "Namespace of the leader's Lease. When empty, that of the operator's pod, or default outside a cluster.")
+	logging := zap.Options{}
+	logging.BindFlags(flag.CommandLine)
+	flag.Parse()
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&logging)))
+
+	if err := operator.Run(ctrl.SetupSignalHandler(), options); err != nil {
+		fmt.Fprintln(os.Stderr, "livestream-operator:", err)
+		os.Exit(1)
+	}
+}

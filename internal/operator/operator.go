@@ -1,0 +1,157 @@
+// Package operator puts the receiver, the reconcilers and the manager together.
+package operator
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/controllers"
+	"github.com/livestream-operator/livestream-operator/internal/index"
+	"github.com/livestream-operator/livestream-operator/internal/secrets"
+	"github.com/livestream-operator/livestream-operator/webhook"
+)
+
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;create;update,namespace=livestream-system
+
+const (
+	leaseName = "livestream-operator"
+	// serviceAccountNamespace tells a pod its namespace.
+	serviceAccountNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+	// shutdownTimeout is longer than the receiver needs for its last answers.
+	shutdownTimeout = 20 * time.Second
+)
+
+// Options are the command line's.
+type Options struct {
+	CallbackAddress, MetricsAddress, ProbeAddress string
+	LeaderElect                                   bool
+	LeaderElectionNamespace                       string
+}
+
+// Run runs the operator until the context ends.
+func Run(ctx context.Context, options Options) error {
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("finding the API server; set KUBECONFIG or --kubeconfig, or run in a cluster: %w", err)
+	}
+	mgr, err := newManager(config, options)
+	if err != nil {
+		return err
+	}
+	if err := index.Add(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
+	reader := &secrets.Reader{
+		Client: mgr.GetAPIReader(), Clock: clock.RealClock{},
+		Keep: webhook.KeepSecrets, AgainAfter: webhook.SecretAgainAfter, MaxKept: webhook.MaxSecrets,
+	}
+	if err := addReceiver(ctx, mgr, reader, options.CallbackAddress); err != nil {
+		return err
+	}
+	if err := addReconcilers(ctx, mgr, reader); err != nil {
+		return err
+	}
+	return mgr.Start(ctx)
+}
+
+func newManager(config *rest.Config, options Options) (ctrl.Manager, error) {
+	// The API server's own priority and fairness is the limit; the client's default of 20 requests a second would be ours.
+	config.QPS = -1
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return nil, fmt.Errorf("registering kinds: %w", err)
+		}
+	}
+	ours := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}), Transform: cache.TransformStripManagedFields()}
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme: scheme,
+		Cache: cache.Options{
+			DefaultTransform: cache.TransformStripManagedFields(),
+			ByObject:         map[client.Object]cache.ByObject{&batchv1.Job{}: ours, &corev1.Pod{}: ours},
+		},
+		Metrics:                       metricsserver.Options{BindAddress: options.MetricsAddress},
+		HealthProbeBindAddress:        options.ProbeAddress,
+		LeaderElection:                options.LeaderElect,
+		LeaderElectionID:              leaseName,
+		LeaderElectionNamespace:       leaseNamespace(options.LeaderElectionNamespace),
+		LeaderElectionReleaseOnCancel: true,
+		GracefulShutdownTimeout:       new(shutdownTimeout),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("setting up the manager: %w", err)
+	}
+	return mgr, nil
+}
+
+func leaseNamespace(chosen string) string {
+	if chosen != "" {
+		return chosen
+	}
+	if _, err := os.Stat(serviceAccountNamespace); err != nil {
+		return "default"
+	}
+	return ""
+}
+
+func addReceiver(ctx context.Context, mgr ctrl.Manager, reader *secrets.Reader, address string) error {
+	// The informers of all that the receiver reads have to exist before the start, or it would not wait for them.
+	for _, object := range []client.Object{&v1alpha1.PushDomain{}, &v1alpha1.LiveStream{}} {
+		if _, err := mgr.GetCache().GetInformer(ctx, object); err != nil {
+			return fmt.Errorf("watching %T: %w", object, err)
+		}
+	}
+	domains := webhook.NewDomainStatus(mgr.GetCache(), mgr.GetClient(), clock.RealClock{})
+	store := &webhook.Store{Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Writer: mgr.GetClient(), Clock: clock.RealClock{}}
+	server := &webhook.Server{Address: address, Handler: webhook.NewHandler(mgr.GetCache(), reader, store, domains, clock.RealClock{})}
+	for _, runnable := range []interface {
+		Start(context.Context) error
+		NeedLeaderElection() bool
+	}{domains, server} {
+		if err := mgr.Add(runnable); err != nil {
+			return fmt.Errorf("adding the receiver: %w", err)
+		}
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return fmt.Errorf("adding the health check: %w", err)
+	}
+	if err := mgr.AddReadyzCheck("receiver", server.Ready); err != nil {
+		return fmt.Errorf("adding the readiness check: %w", err)
+	}
+	return nil
+}
+
+func addReconcilers(ctx context.Context, mgr ctrl.Manager, reader *secrets.Reader) error {
+	streams := &controllers.LiveStreamReconciler{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Secrets: reader,
+		Events: mgr.GetEventRecorder("livestream-operator"), Clock: clock.RealClock{},
+	}
+	if err := streams.SetupWithManager(ctx, mgr); err != nil {
+		return fmt.Errorf("setting up the LiveStream reconciler: %w", err)
+	}
+	domains := &controllers.PushDomainReconciler{Client: mgr.GetClient(), Secrets: reader, Clock: clock.RealClock{}}
+	if err := domains.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("setting up the PushDomain reconciler: %w", err)
+	}
+	if err := metrics.Registry.Register(controllers.StreamCollector{Cache: mgr.GetCache()}); err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,141 @@
+package webhook
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+)
+
+// DomainStatus tells in the status of a push domain that callbacks arrive, and whether they verify. It writes beside the
+// answering of callbacks, at most once a minute for each domain, and what is lost with a replica is told by the next callback.
+type DomainStatus struct {
+	// Cache reads push domains, Writer writes their status.
+	Cache  client.Reader
+	Writer client.StatusClient
+	Clock  clock.PassiveClock
+
+	mu      sync.Mutex
+	pending map[types.NamespacedName]seen
+	wake    chan struct{}
+}
+
+// seen is what callbacks told of a domain since its status was last written.
+type seen struct {
+	verified *bool
+	changed  bool
+}
+
+// NewDomainStatus returns a DomainStatus; it writes while Start runs.
+func NewDomainStatus(cache client.Reader, writer client.StatusClient, clock clock.PassiveClock) *DomainStatus {
+	return &DomainStatus{Cache: cache, Writer: writer, Clock: clock, pending: map[types.NamespacedName]seen{}, wake: make(chan struct{}, 1)}
+}
+
+// Verified notes whether the signature of a callback was valid.
+func (d *DomainStatus) Verified(domain *v1alpha1.PushDomain, valid bool) {
+	if next := domain.DeepCopy(); d.merge(next, seen{verified: &valid}) {
+		d.note(domain, func(s *seen) { s.verified = &valid })
+	}
+}
+
+// Changed notes that a callback changed a push.
+func (d *DomainStatus) Changed(domain *v1alpha1.PushDomain) {
+	if next := domain.DeepCopy(); d.merge(next, seen{changed: true}) {
+		d.note(domain, func(s *seen) { s.changed = true })
+	}
+}
+
+func (d *DomainStatus) note(domain *v1alpha1.PushDomain, set func(*seen)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	name := client.ObjectKeyFromObject(domain)
+	s, there := d.pending[name]
+	if !there && len(d.pending) >= domainQueue {
+		return
+	}
+	set(&s)
+	d.pending[name] = s
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// merge puts what was seen into the status, and says whether there is anything to write that is due.
+func (d *DomainStatus) merge(domain *v1alpha1.PushDomain, s seen) bool {
+	now := d.Clock.Now().Truncate(time.Second)
+	due := false
+	if last := domain.Status.LastCallbackTime; s.changed && (last == nil || now.Sub(last.Time) >= domainEvery) {
+		domain.Status.LastCallbackTime = new(metav1.NewTime(now))
+		due = true
+	}
+	if s.verified == nil {
+		return due
+	}
+	condition := verifiedCondition(*s.verified)
+	old := meta.FindStatusCondition(domain.Status.Conditions, v1alpha1.ConditionVerified)
+	if old != nil && (old.Status == condition.Status || old.Status != metav1.ConditionUnknown && now.Sub(old.LastTransitionTime.Time) < domainEvery) {
+		return due
+	}
+	condition.ObservedGeneration, condition.LastTransitionTime = domain.Generation, metav1.NewTime(now)
+	meta.SetStatusCondition(&domain.Status.Conditions, condition)
+	return true
+}
+
+func verifiedCondition(valid bool) metav1.Condition {
+	if valid {
+		return metav1.Condition{Type: v1alpha1.ConditionVerified, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonSignatureValid,
+			Message: "the last callback was signed with one of the keys"}
+	}
+	return metav1.Condition{Type: v1alpha1.ConditionVerified, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonSignatureInvalid,
+		Message: "a callback was refused: no key signed it, or it was out of date; compare the callback key in the CSS console with the Secret, and the operator's clock"}
+}
+
+// Start writes until the context ends. It implements manager.Runnable.
+func (d *DomainStatus) Start(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-d.wake:
+		}
+		for name, s := range d.take() {
+			if err := d.write(ctx, name, s); err != nil {
+				ctrl.Log.WithName("receiver").V(1).Info("Could not write the status of the push domain; its next callback will", "PushDomain", name, "reason", err.Error())
+			}
+		}
+	}
+}
+
+// NeedLeaderElection is false: every replica receives.
+func (d *DomainStatus) NeedLeaderElection() bool { return false }
+
+func (d *DomainStatus) take() map[types.NamespacedName]seen {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	taken := d.pending
+	d.pending = map[types.NamespacedName]seen{}
+	return taken
+}
+
+func (d *DomainStatus) write(ctx context.Context, name types.NamespacedName, s seen) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	domain := &v1alpha1.PushDomain{}
+	if err := d.Cache.Get(ctx, name, domain); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	next := domain.DeepCopy()
+	if !d.merge(next, s) {
+		return nil
+	}
+	return client.IgnoreNotFound(d.Writer.Status().Patch(ctx, next, client.MergeFromWithOptions(domain, client.MergeFromWithOptimisticLock{})))
+}

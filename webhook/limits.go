@@ -1,0 +1,39 @@
+package webhook
+
+import "time"
+
+// Every bound of the receiver. CSS waits 20 s for an answer, and comes again 12 times, a minute apart.
+const (
+	// maxBodyBytes of a callback: they have some 600 bytes, stream_param with the user's own parameters among them.
+	maxBodyBytes   = 64 << 10
+	maxHeaderBytes = 16 << 10
+
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 10 * time.Second
+	writeTimeout      = 15 * time.Second
+	idleTimeout       = time.Minute
+	// shutdownTimeout lets callbacks that are being written get their answer.
+	shutdownTimeout = 10 * time.Second
+
+	// maxInFlight callbacks are written at once; more are told to come again.
+	maxInFlight = 512
+	// storeTimeout bounds reading keys and writing the event, well under the sender's patience.
+	storeTimeout = 5 * time.Second
+	// conflictWait is how long a write that lost against another waits at most before it reads and tries again.
+	conflictWait = 20 * time.Millisecond
+	// retryAfterSeconds is what a 503 says; CSS itself always waits a minute.
+	retryAfterSeconds = "10"
+
+	// domainEvery is how often the status of a push domain is written for the sake of its callbacks.
+	domainEvery = time.Minute
+	// domainQueue bounds the push domains that wait for that; more are left for their next callback.
+	domainQueue = 64
+)
+
+// Secrets are kept for KeepSecrets, and read again at most every SecretAgainAfter when a signature fits none of the keys:
+// a key that was changed works at once, and a flood of bad signatures costs the API server little.
+const (
+	KeepSecrets      = time.Minute
+	SecretAgainAfter = 2 * time.Second
+	MaxSecrets       = 1024
+)
