@@ -9,8 +9,10 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
@@ -36,6 +38,9 @@ const (
 	serviceAccountNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 	// shutdownTimeout is longer than the receiver needs for its last answers.
 	shutdownTimeout = 20 * time.Second
+	// The API server needs a second or so to serve a kind whose CRD was just applied.
+	kindsEvery    = time.Second
+	kindsPatience = time.Minute
 )
 
 // Options are the command line's.
@@ -53,6 +58,9 @@ func Run(ctx context.Context, options Options) error {
 	}
 	mgr, err := newManager(config, options)
 	if err != nil {
+		return err
+	}
+	if err := waitForKinds(ctx, mgr.GetRESTMapper()); err != nil {
 		return err
 	}
 	if err := index.Add(ctx, mgr.GetFieldIndexer()); err != nil {
@@ -99,6 +107,24 @@ func newManager(config *rest.Config, options Options) (ctrl.Manager, error) {
 		return nil, fmt.Errorf("setting up the manager: %w", err)
 	}
 	return mgr, nil
+}
+
+// waitForKinds lets the operator be started right after, or before, its CRDs are applied.
+func waitForKinds(ctx context.Context, mapper meta.RESTMapper) error {
+	for _, kind := range []string{"LiveStream", "PushDomain"} {
+		err := wait.PollUntilContextTimeout(ctx, kindsEvery, kindsPatience, true, func(context.Context) (bool, error) {
+			_, err := mapper.RESTMapping(v1alpha1.GroupVersion.WithKind(kind).GroupKind(), v1alpha1.GroupVersion.Version)
+			if meta.IsNoMatchError(err) {
+				ctrl.Log.Info("Waiting for the CRDs; install them with kubectl apply -k config/crd", "kind", kind)
+				return false, nil
+			}
+			return err == nil, err
+		})
+		if err != nil {
+			return fmt.Errorf("waiting for kind %s; install the CRDs with kubectl apply -k config/crd: %w", kind, err)
+		}
+	}
+	return nil
 }
 
 func leaseNamespace(chosen string) string {
