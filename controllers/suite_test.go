@@ -1,0 +1,239 @@
+package controllers
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	testclock "k8s.io/utils/clock/testing"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/index"
+	"github.com/livestream-operator/livestream-operator/internal/provider"
+	"github.com/livestream-operator/livestream-operator/internal/push"
+	"github.com/livestream-operator/livestream-operator/internal/secrets"
+	"github.com/livestream-operator/livestream-operator/internal/testenv"
+)
+
+var env testenv.Env
+
+func TestMain(m *testing.M) { os.Exit(testenv.Run(m, &env)) }
+
+// bench runs one reconciler by hand against the API server, with a clock of its own.
+type bench struct {
+	t          *testing.T
+	namespace  string
+	clock      *testclock.FakePassiveClock
+	reconciler *LiveStreamReconciler
+	domains    *PushDomainReconciler
+	events     *events.FakeRecorder
+}
+
+var showTime = time.Date(2026, 1, 2, 20, 0, 0, 0, time.UTC)
+
+// liveReader answers the indexed lists that reconcilers make from the API server itself, so that a test needs no cache and
+// never waits for one.
+type liveReader struct{ client.WithWatch }
+
+func (r liveReader) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	options := client.ListOptions{}
+	options.ApplyOptions(opts)
+	fields := options.FieldSelector
+	options.FieldSelector = nil
+	if err := r.WithWatch.List(ctx, list, &options); err != nil || fields == nil {
+		return err
+	}
+	switch list := list.(type) {
+	case *v1alpha1.LiveStreamList:
+		list.Items = filter(list.Items, func(s *v1alpha1.LiveStream) bool {
+			value, byStream := fields.RequiresExactMatch(index.ByStream)
+			name, byDomain := fields.RequiresExactMatch(index.ByPushDomain)
+			return byStream && index.KeyOf(s) == value || byDomain && s.Spec.PushDomainRef.Name == name
+		})
+	case *batchv1.JobList:
+		name, _ := fields.RequiresExactMatch(ownerIndex)
+		list.Items = filter(list.Items, func(j *batchv1.Job) bool { return j.Labels[v1alpha1.LabelLiveStream] == name })
+	case *corev1.PodList:
+		name, _ := fields.RequiresExactMatch(ownerIndex)
+		list.Items = filter(list.Items, func(p *corev1.Pod) bool { return p.Labels[v1alpha1.LabelLiveStream] == name })
+	}
+	return nil
+}
+
+func filter[T any](items []T, keep func(*T) bool) []T {
+	var kept []T
+	for i := range items {
+		if keep(&items[i]) {
+			kept = append(kept, items[i])
+		}
+	}
+	return kept
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{t: t, namespace: env.Namespace(t), clock: testclock.NewFakePassiveClock(showTime), events: events.NewFakeRecorder(100)}
+	reader := liveReader{env.Client}
+	keys := &secrets.Reader{Client: env.Client, Clock: b.clock, Keep: time.Minute, AgainAfter: time.Second, MaxKept: 10}
+	b.reconciler = &LiveStreamReconciler{Client: reader, Live: env.Client, Secrets: keys, Events: b.events, Clock: b.clock}
+	b.domains = &PushDomainReconciler{Client: reader, Secrets: keys, Clock: b.clock}
+	return b
+}
+
+func (b *bench) create(objects ...client.Object) {
+	b.t.Helper()
+	for _, o := range objects {
+		if o.GetNamespace() == "" {
+			o.SetNamespace(b.namespace)
+		}
+		if err := env.Client.Create(b.t.Context(), o); err != nil {
+			b.t.Fatalf("creating %T %s: %v", o, o.GetName(), err)
+		}
+	}
+}
+
+// show creates a push domain with a key and a stream, and reconciles both once.
+func (b *bench) show(mutate ...func(*v1alpha1.LiveStream)) *v1alpha1.LiveStream {
+	b.t.Helper()
+	stream := newStream("show")
+	for _, m := range mutate {
+		m(stream)
+	}
+	b.create(newSecret(), newDomain(), stream)
+	b.reconcileDomain()
+	b.reconcile("show")
+	return stream
+}
+
+func newSecret() *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "css"}, StringData: map[string]string{"callbackKey": "test", "playbackKey": "somestring"}}
+}
+
+func newDomain() *v1alpha1.PushDomain {
+	return &v1alpha1.PushDomain{
+		ObjectMeta: metav1.ObjectMeta{Name: "shows"},
+		Spec: v1alpha1.PushDomainSpec{
+			Provider: v1alpha1.ProviderTencentCSS, Domain: "push.example.com",
+			Callback: v1alpha1.Callback{KeySecretRefs: []v1alpha1.SecretKeyReference{{Name: "css", Key: "callbackKey"}}},
+			Playback: v1alpha1.Playback{Domain: "play.example.com", KeySecretRef: &v1alpha1.SecretKeyReference{Name: "css", Key: "playbackKey"}},
+		},
+	}
+}
+
+func newStream(name string) *v1alpha1.LiveStream {
+	stream := &v1alpha1.LiveStream{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec:       v1alpha1.LiveStreamSpec{PushDomainRef: v1alpha1.PushDomainReference{Name: "shows"}, AppName: "live", StreamName: "test"},
+	}
+	w := v1alpha1.Workload{Name: "record"}
+	w.Job.Spec.Template.Spec.Containers = []corev1.Container{{Name: "ffmpeg", Image: "ffmpeg", Args: []string{"-i", "$(LIVESTREAM_PLAYBACK_URL)"}}}
+	stream.Spec.Workloads = []v1alpha1.Workload{w}
+	return stream
+}
+
+func (b *bench) reconcile(name string) ctrl.Result {
+	b.t.Helper()
+	result, err := b.reconciler.Reconcile(b.t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Namespace: b.namespace, Name: name}})
+	if err != nil {
+		b.t.Fatalf("reconciling %s: %v", name, err)
+	}
+	return result
+}
+
+func (b *bench) reconcileDomain() ctrl.Result {
+	b.t.Helper()
+	result, err := b.domains.Reconcile(b.t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Namespace: b.namespace, Name: "shows"}})
+	if err != nil {
+		b.t.Fatalf("reconciling the push domain: %v", err)
+	}
+	return result
+}
+
+func (b *bench) stream(name string) *v1alpha1.LiveStream {
+	b.t.Helper()
+	stream := &v1alpha1.LiveStream{}
+	if err := env.Client.Get(b.t.Context(), client.ObjectKey{Namespace: b.namespace, Name: name}, stream); err != nil {
+		b.t.Fatal(err)
+	}
+	return stream
+}
+
+// record writes an event as the receiver does.
+func (b *bench) record(name string, e provider.Event) {
+	b.t.Helper()
+	stream := b.stream(name)
+	before := stream.DeepCopy()
+	pushes, _, err := push.Apply(stream.Status.Pushes, e, b.clock.Now())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	stream.Status.Pushes = pushes
+	if err := env.Client.Status().Patch(b.t.Context(), stream, client.MergeFrom(before)); err != nil {
+		b.t.Fatalf("recording %+v: %v", e, err)
+	}
+}
+
+func (b *bench) starts(sequence string) provider.Event {
+	return provider.Event{Kind: provider.Started, Sequence: sequence, Time: b.clock.Now(), ClientIP: "119.29.94.245", Width: 1280, Height: 720}
+}
+
+func (b *bench) ends(sequence string, code int32, reason v1alpha1.PushReason) provider.Event {
+	return provider.Event{Kind: provider.Interrupted, Sequence: sequence, Time: b.clock.Now(), ErrorCode: code, Reason: reason, Message: "as told"}
+}
+
+func (b *bench) jobs() []batchv1.Job {
+	b.t.Helper()
+	var jobs batchv1.JobList
+	if err := env.Client.List(b.t.Context(), &jobs, client.InNamespace(b.namespace)); err != nil {
+		b.t.Fatal(err)
+	}
+	return jobs.Items
+}
+
+func (b *bench) onlyJob() *batchv1.Job {
+	b.t.Helper()
+	jobs := b.jobs()
+	if len(jobs) != 1 {
+		b.t.Fatalf("there are %d Jobs, want 1", len(jobs))
+	}
+	return &jobs[0]
+}
+
+// podReady plays the Job controller and the kubelet.
+func (b *bench) podReady(job *batchv1.Job) *corev1.Pod {
+	b.t.Helper()
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+		Name: job.Name + "-x", Labels: job.Spec.Template.Labels,
+		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(job, batchv1.SchemeGroupVersion.WithKind("Job"))},
+	}, Spec: job.Spec.Template.Spec}
+	b.create(pod)
+	pod.Status.Phase = corev1.PodRunning
+	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(b.clock.Now())}}
+	if err := env.Client.Status().Update(b.t.Context(), pod); err != nil {
+		b.t.Fatal(err)
+	}
+	return pod
+}
+
+func (b *bench) pass(d time.Duration) { b.clock.SetTime(b.clock.Now().Add(d)) }
+
+// staleReader is a cache that still has an old version of a LiveStream.
+type staleReader struct {
+	liveReader
+	stale *v1alpha1.LiveStream
+}
+
+func (r staleReader) Get(ctx context.Context, key client.ObjectKey, object client.Object, opts ...client.GetOption) error {
+	if stream, ok := object.(*v1alpha1.LiveStream); ok && key == client.ObjectKeyFromObject(r.stale) {
+		r.stale.DeepCopyInto(stream)
+		return nil
+	}
+	return r.liveReader.Get(ctx, key, object, opts...)
+}
