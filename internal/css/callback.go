@@ -75,6 +75,12 @@ func (p Push) Interruption(at time.Time, onAir time.Duration, errorCode int32, m
 	return c
 }
 
+// WithType is the callback as one of another event_type.
+func (c Callback) WithType(eventType int) Callback {
+	c.EventType = eventType
+	return c
+}
+
 // Signed is the body of the callback as it is sent at the given time.
 func (c Callback) Signed(key string, sent time.Time) []byte {
 	c.T = sent.Add(life).Unix()
