@@ -75,8 +75,8 @@ func (r *LiveStreamReconciler) broadcast(ctx context.Context, o plan.Observed, p
 		return b, err
 	}
 	playback, key := domain.Spec.Playback, ""
-	if playback.KeySecretRef != nil {
-		if key, err = r.Secrets.Get(ctx, o.Stream.Namespace, *playback.KeySecretRef); err != nil {
+	if playback.Signed() {
+		if key, err = r.Secrets.Get(ctx, o.Stream.Namespace, playback.KeySecretRef); err != nil {
 			return b, fmt.Errorf("reading the playback key of PushDomain %q: %w", domain.Name, err)
 		}
 	}

@@ -98,7 +98,7 @@ func TestABroadcastEndsAfterTheWindowWithOneHistoryEntry(t *testing.T) {
 		t.Error("the Job was not ended at the end of the window")
 	}
 	s := b.stream("show").Status
-	if s.State != v1alpha1.LiveStreamIdle || s.Broadcast != nil || s.LastError != "NetworkError (errcode 12)" || s.Workloads[0].State != v1alpha1.WorkloadStopping {
+	if s.State != v1alpha1.LiveStreamIdle || s.OnAir() || s.LastError != "NetworkError (errcode 12)" || s.Workloads[0].State != v1alpha1.WorkloadStopping {
 		t.Errorf("status = %+v", s)
 	}
 	want := []v1alpha1.BroadcastRecord{{

@@ -95,8 +95,8 @@ func (r *PushDomainReconciler) checkKeys(ctx context.Context, domain *v1alpha1.P
 			return unavailable(err, v1alpha1.ReasonCallbackKeyUnavailable)
 		}
 	}
-	if ref := domain.Spec.Playback.KeySecretRef; ref != nil {
-		if _, err := r.Secrets.Refresh(ctx, domain.Namespace, *ref); err != nil {
+	if playback := domain.Spec.Playback; playback.Signed() {
+		if _, err := r.Secrets.Refresh(ctx, domain.Namespace, playback.KeySecretRef); err != nil {
 			return unavailable(err, v1alpha1.ReasonPlaybackKeyUnavailable)
 		}
 	}

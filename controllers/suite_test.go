@@ -122,7 +122,7 @@ func newDomain() *v1alpha1.PushDomain {
 		Spec: v1alpha1.PushDomainSpec{
 			Provider: v1alpha1.ProviderTencentCSS, Domain: "push.example.com",
 			Callback: v1alpha1.Callback{KeySecretRefs: []v1alpha1.SecretKeyReference{{Name: "css", Key: "callbackKey"}}},
-			Playback: v1alpha1.Playback{Domain: "play.example.com", KeySecretRef: &v1alpha1.SecretKeyReference{Name: "css", Key: "playbackKey"}},
+			Playback: v1alpha1.Playback{Domain: "play.example.com", KeySecretRef: v1alpha1.SecretKeyReference{Name: "css", Key: "playbackKey"}},
 		},
 	}
 }
@@ -132,7 +132,7 @@ func newStream(name string) *v1alpha1.LiveStream {
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec:       v1alpha1.LiveStreamSpec{PushDomainRef: v1alpha1.PushDomainReference{Name: "shows"}, AppName: "live", StreamName: "test"},
 	}
-	w := v1alpha1.Workload{Name: "record"}
+	w := v1alpha1.Workload{Name: "record", Job: &batchv1.JobTemplateSpec{}}
 	w.Job.Spec.Template.Spec.Containers = []corev1.Container{{Name: "ffmpeg", Image: "ffmpeg", Args: []string{"-i", "$(LIVESTREAM_PLAYBACK_URL)"}}}
 	stream.Spec.Workloads = []v1alpha1.Workload{w}
 	return stream

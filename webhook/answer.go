@@ -40,8 +40,7 @@ var statuses = []struct {
 
 // statusOf returns the status of an error, and how metrics name the result.
 func statusOf(err error) (status int, result string) {
-	var tooBig *http.MaxBytesError
-	if errors.As(err, &tooBig) {
+	if isTooLarge(err) {
 		return http.StatusRequestEntityTooLarge, "too-large"
 	}
 	for _, s := range statuses {
@@ -50,6 +49,11 @@ func statusOf(err error) (status int, result string) {
 		}
 	}
 	return http.StatusServiceUnavailable, "unavailable"
+}
+
+func isTooLarge(err error) bool {
+	_, is := errors.AsType[*http.MaxBytesError](err)
+	return is
 }
 
 type body struct {
@@ -61,10 +65,9 @@ type body struct {
 func accept(w http.ResponseWriter) { write(w, http.StatusOK, body{}) }
 
 func refuse(w http.ResponseWriter, status int, err error) {
-	var tooBig *http.MaxBytesError
 	message := err.Error()
 	switch {
-	case errors.As(err, &tooBig):
+	case isTooLarge(err):
 		message = "the body is larger than 64 KiB; a callback is not"
 	case status == http.StatusMethodNotAllowed:
 		w.Header().Set("Allow", http.MethodPost)
@@ -79,5 +82,5 @@ func write(w http.ResponseWriter, status int, answer body) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	// The sender may be gone; the event is stored either way.
-	_ = json.NewEncoder(w).Encode(answer)
+	_ = json.NewEncoder(w).Encode(answer) //nolint:errchkjson // see above
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -35,7 +36,7 @@ func edited(d *desk, old, with string) string {
 
 func bodies(d *desk) []badInput {
 	t := showTime.Add(10 * time.Minute).Unix()
-	number := func(v int64) string { b, _ := json.Marshal(v); return string(b) }
+	number := func(v int64) string { return strconv.FormatInt(v, 10) }
 	sign := func(key, t string) string { return `"` + tencent.Sign(key, t) + `"` }
 	goodSign := `"sign":` + sign(callbackKey, number(t))
 	goodT := `"t":` + number(t)

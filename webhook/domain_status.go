@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -18,8 +19,9 @@ import (
 // DomainStatus tells in the status of a push domain that callbacks arrive, and whether they verify. It writes beside the
 // answering of callbacks, at most once a minute for each domain, and what is lost with a replica is told by the next callback.
 type DomainStatus struct {
-	// Cache reads push domains, Writer writes their status.
+	// Cache reads push domains, Live reads them from the API server itself, Writer writes their status.
 	Cache  client.Reader
+	Live   client.Reader
 	Writer client.StatusClient
 	Clock  clock.PassiveClock
 
@@ -35,25 +37,15 @@ type seen struct {
 }
 
 // NewDomainStatus returns a DomainStatus; it writes while Start runs.
-func NewDomainStatus(cache client.Reader, writer client.StatusClient, clock clock.PassiveClock) *DomainStatus {
-	return &DomainStatus{Cache: cache, Writer: writer, Clock: clock, pending: map[types.NamespacedName]seen{}, wake: make(chan struct{}, 1)}
+func NewDomainStatus(cache, live client.Reader, writer client.StatusClient, clock clock.PassiveClock) *DomainStatus {
+	return &DomainStatus{Cache: cache, Live: live, Writer: writer, Clock: clock, pending: map[types.NamespacedName]seen{}, wake: make(chan struct{}, 1)}
 }
 
-// Verified notes whether the signature of a callback was valid.
-func (d *DomainStatus) Verified(domain *v1alpha1.PushDomain, valid bool) {
-	if next := domain.DeepCopy(); d.merge(next, seen{verified: &valid}) {
-		d.note(domain, func(s *seen) { s.verified = &valid })
+// Saw notes what a callback told of its domain.
+func (d *DomainStatus) Saw(domain *v1alpha1.PushDomain, now seen) {
+	if next := domain.DeepCopy(); !d.merge(next, now) {
+		return
 	}
-}
-
-// Changed notes that a callback changed a push.
-func (d *DomainStatus) Changed(domain *v1alpha1.PushDomain) {
-	if next := domain.DeepCopy(); d.merge(next, seen{changed: true}) {
-		d.note(domain, func(s *seen) { s.changed = true })
-	}
-}
-
-func (d *DomainStatus) note(domain *v1alpha1.PushDomain, set func(*seen)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	name := client.ObjectKeyFromObject(domain)
@@ -61,7 +53,10 @@ func (d *DomainStatus) note(domain *v1alpha1.PushDomain, set func(*seen)) {
 	if !there && len(d.pending) >= domainQueue {
 		return
 	}
-	set(&s)
+	if now.verified != nil {
+		s.verified = now.verified
+	}
+	s.changed = s.changed || now.changed
 	d.pending[name] = s
 	select {
 	case d.wake <- struct{}{}:
@@ -129,13 +124,22 @@ func (d *DomainStatus) take() map[types.NamespacedName]seen {
 func (d *DomainStatus) write(ctx context.Context, name types.NamespacedName, s seen) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
+	err := d.writeOver(ctx, d.Cache, name, s)
+	if apierrors.IsConflict(err) {
+		// The reconciler, or another replica, wrote it just now.
+		err = d.writeOver(ctx, d.Live, name, s)
+	}
+	return client.IgnoreNotFound(err)
+}
+
+func (d *DomainStatus) writeOver(ctx context.Context, reader client.Reader, name types.NamespacedName, s seen) error {
 	domain := &v1alpha1.PushDomain{}
-	if err := d.Cache.Get(ctx, name, domain); err != nil {
-		return client.IgnoreNotFound(err)
+	if err := reader.Get(ctx, name, domain); err != nil {
+		return err
 	}
 	next := domain.DeepCopy()
 	if !d.merge(next, s) {
 		return nil
 	}
-	return client.IgnoreNotFound(d.Writer.Status().Patch(ctx, next, client.MergeFromWithOptions(domain, client.MergeFromWithOptimisticLock{})))
+	return d.Writer.Status().Patch(ctx, next, client.MergeFromWithOptions(domain, client.MergeFromWithOptimisticLock{}))
 }

@@ -91,8 +91,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request) (string, error
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
 	if err != nil {
-		var tooBig *http.MaxBytesError
-		if errors.As(err, &tooBig) {
+		if isTooLarge(err) {
 			return "", err
 		}
 		return "", errUnreadable
@@ -107,13 +106,23 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request) (string, error
 	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
 	defer cancel()
 	callback, err := h.authenticate(ctx, domain, body)
+	var told seen
+	if verified := err == nil; domain.Spec.Callback.ChecksSignatures() && (verified || errors.Is(err, provider.ErrUnauthenticated) || errors.Is(err, provider.ErrExpired)) {
+		told.verified = &verified
+	}
+	defer func() { h.Domains.Saw(domain, told) }()
 	if err != nil {
 		return "", err
 	}
 	if callback.Event == nil {
 		return callback.Kind, nil
 	}
-	return h.record(ctx, domain, *callback.Event)
+	recorded, err := h.record(ctx, domain, *callback.Event)
+	if err != nil {
+		return "", err
+	}
+	told.changed = recorded.Outcome.Changed()
+	return recorded.result(), nil
 }
 
 func (h *Handler) find(r *http.Request) (*v1alpha1.PushDomain, error) {
@@ -152,9 +161,6 @@ func (h *Handler) authenticate(ctx context.Context, domain *v1alpha1.PushDomain,
 	case errors.Is(err, provider.ErrUnauthenticated) && len(auth.Keys) == 0 && keyErr != nil:
 		err = fmt.Errorf("%w: the push domain has no usable callback key; see the Ready condition of the PushDomain", provider.ErrUnauthenticated)
 	}
-	if auth.Required && (err == nil || errors.Is(err, provider.ErrUnauthenticated) || errors.Is(err, provider.ErrExpired)) {
-		h.Domains.Verified(domain, err == nil)
-	}
 	return callback, err
 }
 
@@ -174,22 +180,21 @@ func (h *Handler) keys(ctx context.Context, domain *v1alpha1.PushDomain, read re
 	return keys, err
 }
 
-func (h *Handler) record(ctx context.Context, domain *v1alpha1.PushDomain, event provider.Event) (string, error) {
+func (h *Handler) record(ctx context.Context, domain *v1alpha1.PushDomain, event provider.Event) (Recorded, error) {
 	if !strings.EqualFold(event.Domain, domain.Spec.Domain) {
-		return "", errOtherDomain
+		return Recorded{}, errOtherDomain
 	}
 	if domain.Spec.AppID != 0 && event.AppID != 0 && event.AppID != domain.Spec.AppID {
-		return "", errOtherAppID
+		return Recorded{}, errOtherAppID
 	}
 	recorded, err := h.Store.Record(ctx, domain, event)
 	if err != nil {
-		return "", fmt.Errorf("%w: %w", errStore, err)
+		return Recorded{}, fmt.Errorf("%w: %w", errStore, err)
 	}
 	observeLag(event, h.Clock.Now())
 	if recorded.Outcome.Changed() {
-		h.Domains.Changed(domain)
 		ctrl.Log.WithName("receiver").Info("Recorded push event", "event", event.Kind.String(), "outcome", recorded.Outcome.String(),
 			"LiveStream", types.NamespacedName{Namespace: domain.Namespace, Name: recorded.Stream}, "sequence", event.Sequence)
 	}
-	return recorded.result(), nil
+	return recorded, nil
 }

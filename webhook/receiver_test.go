@@ -208,7 +208,12 @@ func TestThePushDomainTellsOfItsCallbacksAtMostOnceAMinute(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	stopped := make(chan error, 1)
 	go func() { stopped <- d.handler.Domains.Start(ctx) }()
-	defer func() { cancel(); <-stopped }()
+	defer func() {
+		cancel()
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
+	}()
 	domain := func() *v1alpha1.PushDomain {
 		domain := &v1alpha1.PushDomain{}
 		if err := env.Client.Get(t.Context(), client.ObjectKey{Namespace: d.namespace, Name: "shows"}, domain); err != nil {

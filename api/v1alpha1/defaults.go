@@ -33,10 +33,10 @@ func (s *LiveStreamSpec) Window(reason PushReason) time.Duration {
 
 // HistoryEntries is how many ended broadcasts are kept.
 func (s *LiveStreamSpec) HistoryEntries() int {
-	if s.HistoryLimit == nil {
+	if s.HistoryLimit == 0 {
 		return defaultHistoryLimit
 	}
-	return int(*s.HistoryLimit)
+	return int(s.HistoryLimit)
 }
 
 // ChecksSignatures says whether callbacks need a valid signature.
@@ -65,4 +65,15 @@ func (p *Playback) URLScheme() PlaybackScheme {
 }
 
 // Validity is how long a signed playback URL can be opened.
-func (p *Playback) Validity() time.Duration { return secondsOr(p.ValiditySeconds, defaultURLValidity) }
+func (p *Playback) Validity() time.Duration {
+	if p.ValiditySeconds == 0 {
+		return defaultURLValidity
+	}
+	return time.Duration(p.ValiditySeconds) * time.Second
+}
+
+// Signed says whether playback URLs are signed.
+func (p *Playback) Signed() bool { return p.KeySecretRef.Name != "" }
+
+// OnAir says whether a broadcast is open: a push is live, or workloads wait for one to come back.
+func (s *LiveStreamStatus) OnAir() bool { return s.Broadcast.ID != "" }

@@ -80,7 +80,7 @@ type LiveStreamSpec struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=50
-	HistoryLimit *int32 `json:"historyLimit,omitempty"`
+	HistoryLimit int32 `json:"historyLimit,omitempty"`
 
 	// workloads are what runs while the stream is on air. A change reaches the next broadcast; what runs is never restarted
 	// by an edit. When unset, nothing runs and the status still tells whether the stream is on air.
@@ -111,7 +111,7 @@ type Workload struct {
 	// ttlSecondsAfterFinished, a finished Job is kept for a day. Every container gets the LIVESTREAM_* variables, which
 	// $(LIVESTREAM_...) puts into command and args. `kubectl explain job.spec` describes the fields.
 	// +required
-	Job batchv1.JobTemplateSpec `json:"job,omitzero"`
+	Job *batchv1.JobTemplateSpec `json:"job,omitempty"`
 }
 
 // LiveStreamState is whether a stream is on air.
@@ -119,13 +119,13 @@ type Workload struct {
 type LiveStreamState string
 
 const (
-	// LiveStreamIdle: nothing is pushed and no broadcast waits for its push to come back.
+	// LiveStreamIdle means: nothing is pushed and no broadcast waits for its push to come back.
 	LiveStreamIdle LiveStreamState = "Idle"
-	// LiveStreamLive: at least one push is live.
+	// LiveStreamLive means: at least one push is live.
 	LiveStreamLive LiveStreamState = "Live"
-	// LiveStreamInterrupted: no push is live, and the broadcast waits for one to come back.
+	// LiveStreamInterrupted means: no push is live, and the broadcast waits for one to come back.
 	LiveStreamInterrupted LiveStreamState = "Interrupted"
-	// LiveStreamUnknown: the operator cannot tell, for one because the PushDomain does not exist.
+	// LiveStreamUnknown means: the operator cannot tell, for one because the PushDomain does not exist.
 	LiveStreamUnknown LiveStreamState = "Unknown"
 )
 
@@ -134,23 +134,23 @@ const (
 type PushReason string
 
 const (
-	// PushReasonClientStopped: the client asked for the stop (errcode 1, 2, 35).
+	// PushReasonClientStopped means: the client asked for the stop (errcode 1, 2, 35).
 	PushReasonClientStopped PushReason = "ClientStopped"
-	// PushReasonClientDisconnected: the client closed the connection without saying so (3, 4); it may have crashed.
+	// PushReasonClientDisconnected means: the client closed the connection without saying so (3, 4); it may have crashed.
 	PushReasonClientDisconnected PushReason = "ClientDisconnected"
-	// PushReasonNetworkError: the network between client and platform (12 to 17).
+	// PushReasonNetworkError means: the network between client and platform (12 to 17).
 	PushReasonNetworkError PushReason = "NetworkError"
-	// PushReasonPlatformError: inside the platform (5, 9, 10, 11, 24, 37, 38).
+	// PushReasonPlatformError means: inside the platform (5, 9, 10, 11, 24, 37, 38).
 	PushReasonPlatformError PushReason = "PlatformError"
-	// PushReasonProtocolError: the client sent what the platform cannot take (6, 7, 23, 33, 39); look at the encoder's settings.
+	// PushReasonProtocolError means: the client sent what the platform cannot take (6, 7, 23, 33, 39); look at the encoder's settings.
 	PushReasonProtocolError PushReason = "ProtocolError"
-	// PushReasonIdleTimeout: no data for a long time (8, 20).
+	// PushReasonIdleTimeout means: no data for a long time (8, 20).
 	PushReasonIdleTimeout PushReason = "IdleTimeout"
-	// PushReasonByOperator: cut by API or console, or taken over by another push (21); the callback does not tell which.
+	// PushReasonByOperator means: cut by API or console, or taken over by another push (21); the callback does not tell which.
 	PushReasonByOperator PushReason = "ByOperator"
-	// PushReasonRefused: the push was refused (18, 19): account, domain, authentication or a forbidden stream.
+	// PushReasonRefused means: the push was refused (18, 19): account, domain, authentication or a forbidden stream.
 	PushReasonRefused PushReason = "Refused"
-	// PushReasonUnknownError: any other code.
+	// PushReasonUnknownError means: any other code.
 	PushReasonUnknownError PushReason = "UnknownError"
 )
 
@@ -270,19 +270,19 @@ type Broadcast struct {
 type WorkloadState string
 
 const (
-	// WorkloadPending: the Job exists or is about to, and no pod of it is ready yet.
+	// WorkloadPending means: the Job exists or is about to, and no pod of it is ready yet.
 	WorkloadPending WorkloadState = "Pending"
-	// WorkloadRunning: a pod is ready.
+	// WorkloadRunning means: a pod is ready.
 	WorkloadRunning WorkloadState = "Running"
-	// WorkloadWaiting: the Job ended while the stream is live; the next part starts after a backoff.
+	// WorkloadWaiting means: the Job ended while the stream is live; the next part starts after a backoff.
 	WorkloadWaiting WorkloadState = "Waiting"
-	// WorkloadStopping: the broadcast is over and the workload finishes.
+	// WorkloadStopping means: the broadcast is over and the workload finishes.
 	WorkloadStopping WorkloadState = "Stopping"
-	// WorkloadStopped: the operator ended the workload after the broadcast; the message has its exit code.
+	// WorkloadStopped means: the operator ended the workload after the broadcast; the message has its exit code.
 	WorkloadStopped WorkloadState = "Stopped"
-	// WorkloadCompleted: the Job had completed by itself when the broadcast ended.
+	// WorkloadCompleted means: the Job had completed by itself when the broadcast ended.
 	WorkloadCompleted WorkloadState = "Completed"
-	// WorkloadFailed: the Job had failed when the broadcast ended, or cannot be made.
+	// WorkloadFailed means: the Job had failed when the broadcast ended, or cannot be made.
 	WorkloadFailed WorkloadState = "Failed"
 )
 
@@ -324,7 +324,7 @@ type WorkloadStatus struct {
 // +kubebuilder:validation:Enum=ClientStopped;ClientDisconnected;NetworkError;PlatformError;ProtocolError;IdleTimeout;ByOperator;Refused;UnknownError;Suspended
 type BroadcastEndReason string
 
-// BroadcastEndSuspended: spec.state became Suspended while the stream was on air.
+// BroadcastEndSuspended means: spec.state became Suspended while the stream was on air.
 const BroadcastEndSuspended BroadcastEndReason = "Suspended"
 
 // BroadcastRecord is an ended broadcast.
@@ -400,7 +400,7 @@ type LiveStreamStatus struct {
 
 	// broadcast is what is on air, or waits for its push to come back. Unset while Idle.
 	// +optional
-	Broadcast *Broadcast `json:"broadcast,omitempty"`
+	Broadcast Broadcast `json:"broadcast,omitzero"`
 
 	// workloads tell where each workload of the broadcast stands; after it, how each ended.
 	// +optional

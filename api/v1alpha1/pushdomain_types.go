@@ -139,14 +139,14 @@ type Playback struct {
 	// keySecretRef names the playback key of the domain (Tencent Cloud's playback authentication). When set, playback URLs
 	// are signed with txSecret and txTime. When unset, they are not.
 	// +optional
-	KeySecretRef *SecretKeyReference `json:"keySecretRef,omitempty"`
+	KeySecretRef SecretKeyReference `json:"keySecretRef,omitzero"`
 
 	// validitySeconds is how long a signed playback URL can be opened, in seconds from the start of the Job it is made for.
 	// A pull that is open goes on after it; HLS opens again and again, so choose longer than the longest show. When unset, 86400.
 	// +optional
 	// +kubebuilder:validation:Minimum=60
 	// +kubebuilder:validation:Maximum=31536000
-	ValiditySeconds *int32 `json:"validitySeconds,omitempty"`
+	ValiditySeconds int32 `json:"validitySeconds,omitempty"`
 }
 
 // PushDomainStatus is what the operator observed of a push domain.

@@ -77,7 +77,7 @@ func (s *stage) play(ctx context.Context) error {
 }
 
 func (s *stage) apply(ctx context.Context) error {
-	if err := s.kubectl(ctx, "apply", "-f", filepath.Join(s.root, "hack", "demo", "show.yaml")); err != nil {
+	if err := s.kubectl(ctx, "apply", "-f", filepath.Join(s.root, "config", "samples", "morning-show.yaml")); err != nil {
 		return err
 	}
 	if err := s.kubectl(ctx, "wait", "--for=condition=Ready", "pd/shows", "lvs/"+streamName, "--timeout=20s"); err != nil {

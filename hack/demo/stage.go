@@ -85,7 +85,7 @@ func (s *stage) startManager(ctx context.Context) error {
 	s.receiver = "http://" + addresses[0]
 	arguments := []string{"--callback-bind-address=" + addresses[0], "--health-probe-bind-address=" + addresses[1], "--metrics-bind-address=0"}
 	say("$ bin/manager %s", strings.Join(arguments, " "))
-	s.manager = exec.Command(filepath.Join(s.root, "bin", "manager"), arguments...) //nolint:gosec,noctx // our own binary; tearDown ends it
+	s.manager = exec.Command(filepath.Join(s.root, "bin", "manager"), arguments...) //nolint:noctx // tearDown ends it
 	s.manager.Env = append(os.Environ(), "KUBECONFIG="+s.cluster.Kubeconfig())
 	s.manager.Stdout, s.manager.Stderr = log, log
 	if err := s.manager.Start(); err != nil {
@@ -129,7 +129,7 @@ func (s *stage) tearDown(ctx context.Context) error {
 // kubectl shows a command and what it prints, as a user would see it.
 func (s *stage) kubectl(ctx context.Context, arguments ...string) error {
 	say("$ kubectl %s", strings.ReplaceAll(strings.Join(arguments, " "), s.root+"/", ""))
-	command := exec.CommandContext(ctx, filepath.Join(s.cluster.Bin(), "kubectl"), arguments...) //nolint:gosec // our own binary
+	command := exec.CommandContext(ctx, filepath.Join(s.cluster.Bin(), "kubectl"), arguments...)
 	command.Env = append(os.Environ(), "KUBECONFIG="+s.cluster.Kubeconfig())
 	var output bytes.Buffer
 	command.Stdout, command.Stderr = &output, &output

@@ -65,7 +65,7 @@ func (c *Cluster) waitFor(ctx context.Context, path string, isGood func(object) 
 	err := poll(ctx, func() (bool, error) {
 		var text []byte
 		if text, last = c.request(ctx, http.MethodGet, c.Server()+path, nil); last != nil {
-			return false, nil
+			return false, nil //nolint:nilerr // asked again until the time is up, then told
 		}
 		var found object
 		if err := json.Unmarshal(text, &found); err != nil {

@@ -86,7 +86,7 @@ func listenWhenFree(ctx context.Context, port int) (net.Listener, error) {
 
 // listenOn takes the port; 0 is any free one.
 func listenOn(port int) (net.Listener, error) {
-	return net.Listen("tcp", address(port))
+	return net.Listen("tcp", address(port)) //nolint:noctx // nothing to wait for
 }
 
 func address(port int) string {

@@ -86,7 +86,7 @@ func (c *Cluster) start(component string) (int64, error) {
 		return 0, fmt.Errorf("opening the log of %s: %w", component, err)
 	}
 	arguments := c.arguments(component)
-	command := exec.Command(arguments[0], arguments[1:]...)
+	command := exec.Command(arguments[0], arguments[1:]...) //nolint:noctx // it outlives whoever starts it
 	command.Dir = c.dir
 	// Nothing else of our environment: etcd reads ETCD_*, kwok reads a file at home, and a proxy must not be asked for 127.0.0.1.
 	command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.dir}

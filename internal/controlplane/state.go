@@ -67,8 +67,9 @@ func refuseForeign(dir string) error {
 
 // removeData removes all that Up made in dir, and dir itself if nothing else is in it.
 func removeData(dir string) error {
-	var failed []error
-	for _, name := range []string{"etcd", "pki", "logs", "run", kubeconfigName, stagesName, stateName, lockName} {
+	names := []string{"etcd", "pki", "logs", "run", kubeconfigName, stagesName, stateName, lockName}
+	failed := make([]error, 0, 2*len(names))
+	for _, name := range names {
 		failed = append(failed, os.RemoveAll(filepath.Join(dir, name)), os.RemoveAll(filepath.Join(dir, name+unfinished)))
 	}
 	if err := errors.Join(failed...); err != nil {

@@ -144,7 +144,7 @@ func addReceiver(ctx context.Context, mgr ctrl.Manager, reader *secrets.Reader, 
 			return fmt.Errorf("watching %T: %w", object, err)
 		}
 	}
-	domains := webhook.NewDomainStatus(mgr.GetCache(), mgr.GetClient(), clock.RealClock{})
+	domains := webhook.NewDomainStatus(mgr.GetCache(), mgr.GetAPIReader(), mgr.GetClient(), clock.RealClock{})
 	store := &webhook.Store{Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Writer: mgr.GetClient(), Clock: clock.RealClock{}}
 	server := &webhook.Server{Address: address, Handler: webhook.NewHandler(mgr.GetCache(), reader, store, domains, clock.RealClock{})}
 	for _, runnable := range []interface {

@@ -24,8 +24,10 @@ type course struct {
 
 func follow(o Observed) course {
 	status := &o.Stream.Status
-	c := course{broadcast: status.Broadcast.DeepCopy(), history: slices.Clone(status.History)}
-	if c.broadcast == nil {
+	c := course{history: slices.Clone(status.History)}
+	if status.OnAir() {
+		c.broadcast = status.Broadcast.DeepCopy()
+	} else {
 		c.broadcast = adopt(o)
 	}
 	live := push.Live(status.Pushes)

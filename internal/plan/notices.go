@@ -41,7 +41,7 @@ func stateNotice(before, after v1alpha1.LiveStreamStatus) (Notice, bool) {
 		return Notice{Reason: "StreamLive", Action: "Start", Note: "a push is live"}, true
 	case after.State == v1alpha1.LiveStreamInterrupted && live != nil:
 		return Notice{Warning: live.Reason != string(v1alpha1.PushReasonClientStopped), Reason: "StreamInterrupted", Action: "Wait", Note: live.Message}, true
-	case after.State == v1alpha1.LiveStreamIdle && before.Broadcast != nil && len(after.History) > 0:
+	case after.State == v1alpha1.LiveStreamIdle && before.OnAir() && len(after.History) > 0:
 		ended := after.History[0]
 		return Notice{Reason: "BroadcastEnded", Action: "Stop", Note: fmt.Sprintf("the broadcast ended (%s) after %d s with %d pushes and %d interruptions",
 			ended.EndReason, ptrOr(ended.DurationSeconds, 0), ended.Pushes, ptrOr(ended.Interruptions, 0))}, true

@@ -50,16 +50,19 @@ type Stop struct {
 // Compute decides. The same Observed always gives the same Plan.
 func Compute(o Observed) Plan {
 	o.Now = o.Now.UTC().Truncate(time.Microsecond)
-	course := follow(o)
+	c := follow(o)
 	p := Plan{Status: *o.Stream.Status.DeepCopy()}
-	p.lookAgainAt(o.Now, course.windowEnd)
-	p.Status.State = course.state
-	p.Status.Since = sinceOf(o, course.state)
-	p.Status.Broadcast = course.broadcast
-	p.Status.History = course.history
+	p.lookAgainAt(o.Now, c.windowEnd)
+	p.Status.State = c.state
+	p.Status.Since = sinceOf(o, c.state)
+	p.Status.Broadcast = v1alpha1.Broadcast{}
+	if c.broadcast != nil {
+		p.Status.Broadcast = *c.broadcast
+	}
+	p.Status.History = c.history
 	p.Status.Domain = o.Domain
 	describeLive(&p.Status)
-	planWorkloads(o, course, &p)
+	planWorkloads(o, c, &p)
 	return p
 }
 

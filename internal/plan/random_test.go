@@ -77,7 +77,7 @@ func checkNow(t *testing.T, w *world) {
 	perWorkload := map[string]int{}
 	for _, run := range w.active() {
 		perWorkload[run.Workload]++
-		if b := w.stream.Status.Broadcast; b != nil && run.Broadcast != b.ID && w.look.IsZero() {
+		if b := w.stream.Status.Broadcast; b.ID != "" && run.Broadcast != b.ID && w.look.IsZero() {
 			t.Errorf("%s: a Job of broadcast %s runs in broadcast %s", w.clock(), run.Broadcast, b.ID)
 		}
 	}
@@ -119,7 +119,7 @@ func TestJobOfALostStatusIsCarriedOnByTheNextPush(t *testing.T) {
 	if len(w.jobs) != 1 || len(w.active()) != 1 {
 		t.Errorf("there are %d Jobs, %d of them active, want the one that A began", len(w.jobs), len(w.active()))
 	}
-	if b := w.stream.Status.Broadcast; b == nil || b.ID != w.jobs[0].run.Broadcast || b.Pushes != 2 {
+	if b := w.stream.Status.Broadcast; b.ID != w.jobs[0].run.Broadcast || b.Pushes != 2 {
 		t.Errorf("broadcast = %+v, want that of the Job with 2 pushes", b)
 	}
 }

@@ -18,7 +18,7 @@ type Failure struct {
 	// Reason is one of the reasons of Ready=False.
 	Reason  string
 	Message string
-	// Permanent: only the user can go on.
+	// Permanent means: only the user can go on.
 	Permanent bool
 }
 
@@ -140,9 +140,9 @@ func workloadsCondition(status v1alpha1.LiveStreamStatus, o Observed) metav1.Con
 	var starting, stopping, failed []string
 	for _, w := range status.Workloads {
 		switch {
-		case status.Broadcast != nil && (w.State == v1alpha1.WorkloadFailed || w.State == v1alpha1.WorkloadWaiting || w.Message != ""):
+		case status.OnAir() && (w.State == v1alpha1.WorkloadFailed || w.State == v1alpha1.WorkloadWaiting || w.Message != ""):
 			failed = append(failed, fmt.Sprintf("%s: %s", w.Name, w.Message))
-		case status.Broadcast != nil && w.State == v1alpha1.WorkloadPending:
+		case status.OnAir() && w.State == v1alpha1.WorkloadPending:
 			starting = append(starting, w.Name)
 		case w.State == v1alpha1.WorkloadStopping:
 			stopping = append(stopping, w.Name)
@@ -157,7 +157,7 @@ func workloadsCondition(status v1alpha1.LiveStreamStatus, o Observed) metav1.Con
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonStopping, "finishing after the broadcast: "+strings.Join(stopping, ", ")
 	case o.Stream.Spec.Suspended():
 		c.Reason, c.Message = v1alpha1.ReasonSuspended, "spec.state is Suspended: pushes are recorded and nothing runs"
-	case status.Broadcast != nil && len(status.Workloads) > 0:
+	case status.OnAir() && len(status.Workloads) > 0:
 		c.Reason, c.Message = v1alpha1.ReasonAllRunning, "every workload runs"
 	default:
 		c.Reason, c.Message = v1alpha1.ReasonIdle, "nothing has to run"

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,7 @@ type happening struct {
 
 func event(after int, what string, make func(at time.Time) provider.Event) happening {
 	return happening{after: after, what: what, do: func(t *testing.T, w *world) {
+		t.Helper()
 		w.note("   -> " + w.receive(t, make(w.now)).String())
 	}}
 }
@@ -49,8 +51,8 @@ func stops(after int, sequence string) happening {
 func jobEnds(after int, name string, phase workload.Phase, trouble string) happening {
 	return happening{after: after, what: "the Job of " + name + " ends by itself", do: func(t *testing.T, w *world) {
 		t.Helper()
-		for i := len(w.jobs) - 1; i >= 0; i-- {
-			if job := w.jobs[i]; job.run.Workload == name {
+		for _, job := range slices.Backward(w.jobs) {
+			if job.run.Workload == name {
 				job.run.Phase, job.run.Finished, job.run.Trouble, job.run.Ready = phase, w.now, trouble, job.ready
 				return
 			}

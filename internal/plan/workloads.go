@@ -46,7 +46,7 @@ func planWorkloads(o Observed, c course, p *Plan) {
 // namesOf lists the workloads of the broadcast: those of the spec when it began, whatever the spec says now.
 func namesOf(o Observed, broadcast string) []string {
 	var names []string
-	if status := &o.Stream.Status; status.Broadcast != nil && status.Broadcast.ID == broadcast {
+	if status := &o.Stream.Status; status.Broadcast.ID == broadcast {
 		for _, w := range status.Workloads {
 			names = append(names, w.Name)
 		}
@@ -201,7 +201,7 @@ func endedText(run workload.Run) string {
 }
 
 func previousStatus(o Observed, broadcast, name string) v1alpha1.WorkloadStatus {
-	if status := &o.Stream.Status; status.Broadcast != nil && status.Broadcast.ID == broadcast {
+	if status := &o.Stream.Status; status.Broadcast.ID == broadcast {
 		for _, w := range status.Workloads {
 			if w.Name == name {
 				return w

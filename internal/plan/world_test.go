@@ -208,7 +208,7 @@ func (w *world) noteChange(before v1alpha1.LiveStreamStatus) {
 // summary is a status in one line.
 func summary(s v1alpha1.LiveStreamStatus) string {
 	line := string(s.State)
-	if b := s.Broadcast; b != nil {
+	if b := s.Broadcast; s.OnAir() {
 		line += fmt.Sprintf(", broadcast of %d pushes and %d interruptions", b.Pushes, ptrOr(b.Interruptions, 0))
 	}
 	for _, w := range s.Workloads {

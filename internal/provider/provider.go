@@ -30,11 +30,11 @@ type Authentication struct {
 }
 
 var (
-	// ErrMalformed: the body is not a callback of the service.
+	// ErrMalformed means: the body is not a callback of the service.
 	ErrMalformed = errors.New("malformed callback")
-	// ErrUnauthenticated: no key signed the callback. Reading the keys again may help.
+	// ErrUnauthenticated means: no key signed the callback. Reading the keys again may help.
 	ErrUnauthenticated = errors.New("unauthenticated callback")
-	// ErrExpired: a key signed the callback, but it is out of date. It wraps ErrUnauthenticated's meaning for the sender.
+	// ErrExpired means: a key signed the callback, but it is out of date. It wraps ErrUnauthenticated's meaning for the sender.
 	ErrExpired = errors.New("expired callback")
 )
 
@@ -50,9 +50,9 @@ type Callback struct {
 type EventKind int
 
 const (
-	// Started: the push is on air.
+	// Started means: the push is on air.
 	Started EventKind = iota + 1
-	// Interrupted: the push is over, for whatever reason.
+	// Interrupted means: the push is over, for whatever reason.
 	Interrupted
 )
 

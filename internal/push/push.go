@@ -34,15 +34,15 @@ var ErrTooManyLive = errors.New("too many live pushes on one stream")
 type Outcome int
 
 const (
-	// Started: the push is live now.
+	// Started means: the push is live now.
 	Started Outcome = iota + 1
-	// Ended: the push was live and is ended now.
+	// Ended means: the push was live and is ended now.
 	Ended
-	// EndedUnseen: the push is ended, and its start was never seen.
+	// EndedUnseen means: the push is ended, and its start was never seen.
 	EndedUnseen
-	// Duplicate: the event had been recorded before. Nothing changed.
+	// Duplicate means: the event had been recorded before. Nothing changed.
 	Duplicate
-	// Stale: the start of a push that has ended. Nothing changed.
+	// Stale means: the start of a push that has ended. Nothing changed.
 	Stale
 )
 

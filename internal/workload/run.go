@@ -20,15 +20,15 @@ import (
 type Phase int
 
 const (
-	// Pending: no Pod of the Job is ready.
+	// Pending means: no Pod of the Job is ready.
 	Pending Phase = iota + 1
-	// Running: a Pod is ready.
+	// Running means: a Pod is ready.
 	Running
-	// Complete: the Job completed by itself.
+	// Complete means: the Job completed by itself.
 	Complete
-	// Failed: the Job failed by itself.
+	// Failed means: the Job failed by itself.
 	Failed
-	// Terminating: the Job is being deleted.
+	// Terminating means: the Job is being deleted.
 	Terminating
 )
 

@@ -196,7 +196,7 @@ func (f fields) readEnd(e *provider.Event) error {
 	if err != nil {
 		return err
 	}
-	e.ErrorCode = int32(code)
+	e.ErrorCode = int32(code) //nolint:gosec // bounded above
 	e.Reason = ReasonOf(e.ErrorCode)
 	e.Message = f.remark("errmsg", longestMessage)
 	duration, there, err := f.integer("push_duration", 0, int64(math.MaxInt64/time.Millisecond))

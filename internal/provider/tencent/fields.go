@@ -127,7 +127,7 @@ func (f fields) pixels(name string) int32 {
 	if err != nil {
 		return 0
 	}
-	return int32(value)
+	return int32(value) //nolint:gosec // bounded above
 }
 
 func malformed(format string, values ...any) error {

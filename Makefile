@@ -1,0 +1,122 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+IMAGE ?= ghcr.io/livestream-operator/livestream-operator:$(VERSION)
+TOOLS := bin/tools
+CRD := config/crd/bases/livestream-operator.io_livestreams.yaml
+MODULES := . hack/controlplane/components hack/tools hack/tools/golangci hack/tools/kubeapilinter
+export CGO_ENABLED ?= $(shell go env CGO_ENABLED)
+
+##@ Everyday
+
+.PHONY: help
+help: ## Show this help.
+	@awk 'BEGIN {FS = ":.*##"} /^[a-zA-Z0-9_-]+:.*?##/ {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2} /^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build ## Play the main job on a control plane of its own; HOLD=1 stays up. The first run builds Kubernetes: about 10 minutes on two cores.
+	@go run ./hack/demo
+
+.PHONY: test
+test: build ## Run all tests but the end-to-end ones. The first run gets or builds Kubernetes: about 10 minutes on two cores.
+	@go run ./hack/controlplane build
+	@KUBEBUILDER_ASSETS="$$(hack/envtest-assets.sh)" go test -timeout 20m $(TESTFLAGS) ./...
+
+.PHONY: test-race
+test-race: ## Run the tests with the race detector (needs a C compiler).
+	@$(MAKE) --no-print-directory test CGO_ENABLED=1 TESTFLAGS=-race
+
+.PHONY: build
+build: ## Build bin/manager.
+	@go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/manager ./cmd
+
+##@ Before a commit
+
+.PHONY: generate
+generate: $(TOOLS)/controller-gen ## Generate deep copies.
+	@$(TOOLS)/controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
+
+.PHONY: manifests
+manifests: $(TOOLS)/controller-gen ## Generate CRDs and roles from markers.
+	@$(TOOLS)/controller-gen crd:generateEmbeddedObjectMeta=true paths=./api/... output:crd:dir=config/crd/bases
+	@go run ./hack/crdtrim $(CRD) job
+	@$(TOOLS)/controller-gen rbac:roleName=livestream-operator paths="{./controllers/...,./webhook/...,./internal/operator/...}" output:rbac:dir=config/rbac
+
+.PHONY: fmt
+fmt: ## Format the code.
+	@gofmt -w api cmd controllers hack internal test webhook
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint ## Lint the code.
+	@$(TOOLS)/golangci-lint run ./...
+
+.PHONY: lint-api
+lint-api: $(TOOLS)/kubeapilinter ## Lint the API types.
+	@$(TOOLS)/kubeapilinter run -c .golangci-kal.yml ./api/...
+
+.PHONY: verify
+verify: verify-format verify-modules verify-generated verify-layout lint lint-api ## Check formatting, modules, generated files, layout and lint.
+
+.PHONY: verify-format
+verify-format:
+	@unformatted="$$(gofmt -l api cmd controllers hack internal test webhook)"; \
+	if [ -n "$$unformatted" ]; then echo "run make fmt; not formatted:"; echo "$$unformatted"; exit 1; fi
+
+.PHONY: verify-modules
+verify-modules:
+	@for module in $(MODULES); do (cd $$module && go mod tidy -diff) || { echo "run go mod tidy in $$module"; exit 1; }; done
+
+.PHONY: verify-generated
+verify-generated: $(TOOLS)/controller-gen
+	@hack/verify-generated.sh
+
+.PHONY: verify-layout
+verify-layout:
+	@if [ -e internal/controller ] || [ -e internal/webhook ]; then echo "reconcilers live in controllers/, the receiver in webhook/: see docs/adr/0001-layout.md"; exit 1; fi
+
+##@ Clusters
+
+.PHONY: controlplane
+controlplane: ## Build etcd, kube-apiserver and the rest into out/ (about 10 minutes on two cores, once).
+	@go run ./hack/controlplane build
+
+.PHONY: image
+image: ## Build the image with docker.
+	docker build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
+
+.PHONY: install
+install: ## Install the CRDs into the current cluster.
+	kubectl apply -k config/crd
+
+.PHONY: uninstall
+uninstall: ## Remove the CRDs, and all LiveStreams with them.
+	kubectl delete --ignore-not-found -k config/crd
+
+.PHONY: deploy
+deploy: ## Install everything into the current cluster.
+	kubectl apply -k config/default
+
+.PHONY: undeploy
+undeploy: ## Remove everything from the current cluster.
+	kubectl delete --ignore-not-found -k config/default
+
+.PHONY: clean
+clean: ## Remove what was built, Kubernetes included.
+	rm -rf bin out
+
+# Tools are built from modules of their own, so that theirs never mix with the operator's.
+$(TOOLS)/controller-gen: hack/tools/go.mod
+	@go build -modfile=hack/tools/go.mod -o $@ sigs.k8s.io/controller-tools/cmd/controller-gen
+
+$(TOOLS)/setup-envtest: hack/tools/go.mod
+	@go build -modfile=hack/tools/go.mod -o $@ sigs.k8s.io/controller-runtime/tools/setup-envtest
+
+$(TOOLS)/golangci-lint: hack/tools/golangci/go.mod
+	@echo "building golangci-lint, about 4 minutes on two cores, once ..."
+	@go build -modfile=hack/tools/golangci/go.mod -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+$(TOOLS)/kubeapilinter: hack/tools/kubeapilinter/go.mod
+	@echo "building kube-api-linter, about 2 minutes on two cores, once ..."
+	@go build -modfile=hack/tools/kubeapilinter/go.mod -o $@ sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter
