@@ -33,6 +33,8 @@ type started struct {
 	err error
 	// again is when to try again without an error, 0 for never.
 	again time.Duration
+	// leaving: the namespace is being deleted, and the stream will be.
+	leaving bool
 }
 
 func (s started) orSooner(wait time.Duration) time.Duration {
@@ -128,7 +130,7 @@ func (s *started) add(name string, err error) {
 	f := plan.Failure{Workload: name, Reason: v1alpha1.ReasonRetrying, Message: bounded(err.Error())}
 	switch {
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		// The namespace is going, and the stream with it.
+		s.leaving = true
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), errors.Is(err, errTaken):
 		f.Reason, f.Permanent = v1alpha1.ReasonWorkloadRejected, true
 	default:
@@ -150,16 +152,27 @@ func bounded(text string) string {
 func (r *LiveStreamReconciler) stop(ctx context.Context, stream *v1alpha1.LiveStream, p plan.Plan) error {
 	var errs []error
 	for _, stop := range p.Stop {
-		job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: stop.JobName, Namespace: stream.Namespace}}
-		err := r.Delete(ctx, job, client.Preconditions{UID: &stop.UID}, client.PropagationPolicy(metav1.DeletePropagationForeground))
-		switch {
-		case err == nil:
-			ctrl.LoggerFrom(ctx).Info("Stopped Job", "job", stop.JobName)
-		case apierrors.IsNotFound(err), apierrors.IsConflict(err):
-			// Gone, or another Job of that name.
-		default:
+		err := r.stopOne(ctx, stream, stop)
+		// Gone, or another Job of that name: either way it is stopped.
+		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 			errs = append(errs, fmt.Errorf("deleting Job %q: %w", stop.JobName, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// stopOne first asks the API server: the cache may still show a Job that the last pass has stopped.
+func (r *LiveStreamReconciler) stopOne(ctx context.Context, stream *v1alpha1.LiveStream, stop plan.Stop) error {
+	job := &batchv1.Job{}
+	if err := r.Live.Get(ctx, client.ObjectKey{Namespace: stream.Namespace, Name: stop.JobName}, job); err != nil {
+		return err
+	}
+	if job.UID != stop.UID || job.DeletionTimestamp != nil {
+		return nil
+	}
+	if err := r.Delete(ctx, job, client.Preconditions{UID: &stop.UID}, client.PropagationPolicy(metav1.DeletePropagationForeground)); err != nil {
+		return err
+	}
+	ctrl.LoggerFrom(ctx).Info("Stopped Job", "job", stop.JobName)
+	return nil
 }

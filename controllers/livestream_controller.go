@@ -49,6 +49,9 @@ func (r *LiveStreamReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 		return ctrl.Result{}, err
 	}
 	started := r.start(ctx, observed, p)
+	if started.leaving {
+		return ctrl.Result{}, nil
+	}
 	status := plan.Report(observed, p, started.made, started.failures)
 	if err := r.report(ctx, observed.Stream, status); err != nil {
 		if apierrors.IsConflict(err) {

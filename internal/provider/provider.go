@@ -11,7 +11,7 @@ import (
 
 // Parser turns the body of a callback into what it says.
 //
-// Its errors wrap ErrMalformed or ErrUnauthenticated, never hold a key, and their text says what the sender, or whoever
+// Its errors wrap ErrMalformed, ErrUnauthenticated or ErrExpired, never hold a key, and their text says what the sender, or whoever
 // set the sender up, has to do.
 type Parser interface {
 	Parse(body []byte, auth Authentication) (Callback, error)
@@ -34,7 +34,7 @@ var (
 	ErrMalformed = errors.New("malformed callback")
 	// ErrUnauthenticated means: no key signed the callback. Reading the keys again may help.
 	ErrUnauthenticated = errors.New("unauthenticated callback")
-	// ErrExpired means: a key signed the callback, but it is out of date. It wraps ErrUnauthenticated's meaning for the sender.
+	// ErrExpired means: a key signed the callback, but it is out of date. Reading the keys again does not help.
 	ErrExpired = errors.New("expired callback")
 )
 

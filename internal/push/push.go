@@ -21,7 +21,7 @@ const (
 	// TombstoneLife is how long an ended push is remembered at least, where MaxTombstones allows. CSS gives a callback up
 	// after some 16 minutes (12 retries, a minute apart, each up to 20 s).
 	TombstoneLife = time.Hour
-	// MaxTombstones bounds the ended pushes; beyond it the one that ended first goes first.
+	// MaxTombstones bounds the ended pushes; beyond it the one that was recorded first goes first.
 	MaxTombstones = 128
 	// MaxLive bounds the live pushes. CSS lets two pushers hold a name; more are pushes whose interruption was lost.
 	MaxLive = 64

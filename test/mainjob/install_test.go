@@ -1,0 +1,210 @@
+package mainjob
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+)
+
+func TestTheInstallationIsAccepted(t *testing.T) {
+	mustKubectl(t, "apply", "-k", filepath.Join(root, "config", "default"), "--dry-run=server")
+	mustKubectl(t, "apply", "-k", filepath.Join(root, "config", "default"))
+	// Pods of a Deployment are made only if the namespace's restricted Pod Security lets them.
+	mustKubectl(t, "wait", "--for=condition=Available", "deployment/livestream-operator", "-n", "livestream-system", "--timeout=60s")
+	mustKubectl(t, "delete", "deployment", "livestream-operator", "-n", "livestream-system")
+}
+
+func TestTheOperatorsRightsAreMinimal(t *testing.T) {
+	for _, action := range [][]string{
+		{"list", "secrets"}, {"watch", "secrets"}, {"create", "secrets"}, {"create", "pods"}, {"create", "pods/exec"}, {"update", "livestreams"},
+		{"delete", "livestreams"}, {"patch", "jobs"}, {"create", "rolebindings.rbac.authorization.k8s.io"}, {"impersonate", "users"}, {"escalate", "clusterroles.rbac.authorization.k8s.io"},
+	} {
+		output, _ := kubectl(t.Context(), "auth", "can-i", action[0], action[1], "-A", "--as=system:serviceaccount:livestream-system:livestream-operator")
+		if !strings.Contains(output, "no") {
+			t.Errorf("the operator may %s %s: %s", action[0], action[1], output)
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(root, "config", "rbac", "role.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(text), "*") {
+		t.Error("the role has a wildcard")
+	}
+}
+
+func TestSamplesAreAccepted(t *testing.T) {
+	s := newNamespace(t)
+	output := mustKubectl(t, "apply", "-n", s.namespace, "-k", filepath.Join(root, "config", "samples"))
+	files, err := filepath.Glob(filepath.Join(root, "config", "samples", "*.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(output, "livestream-operator.io") < len(files)-1 {
+		t.Errorf("%d files, applied only:\n%s", len(files), output)
+	}
+}
+
+func TestInvalidSamplesAreRefusedWithTheirMessage(t *testing.T) {
+	s := newNamespace(t)
+	files, err := filepath.Glob(filepath.Join(root, "hack", "invalid-samples", "*.yaml"))
+	if err != nil || len(files) < 12 {
+		t.Fatalf("there are %d invalid samples, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, _, _ := strings.Cut(string(text), "\n")
+			want, ok := strings.CutPrefix(first, "# want: ")
+			if !ok {
+				t.Fatalf("the first line is %q, not # want: ...", first)
+			}
+			output, err := kubectl(t.Context(), "apply", "-n", s.namespace, "-f", file)
+			if err == nil || !strings.Contains(output, want) {
+				t.Errorf("kubectl apply = %v, %q; want a refusal with %q", err, output, want)
+			}
+		})
+	}
+}
+
+func TestWhatIdentifiesAStreamCannotBeChanged(t *testing.T) {
+	s := newShow(t)
+	for path, message := range map[string]string{
+		`{"spec":{"streamName":"another"}}`:             "streamName cannot be changed",
+		`{"spec":{"appName":"another"}}`:                "appName cannot be changed",
+		`{"spec":{"pushDomainRef":{"name":"another"}}}`: "pushDomainRef cannot be changed",
+	} {
+		output, err := kubectl(t.Context(), "patch", "lvs", "show", "-n", s.namespace, "--type=merge", "-p", path)
+		if err == nil || !strings.Contains(output, message) {
+			t.Errorf("patching %s = %v, %q; want %q", path, err, output, message)
+		}
+	}
+	output, err := kubectl(t.Context(), "patch", "pd", "shows", "-n", s.namespace, "--type=merge", "-p", `{"spec":{"domain":"other.example.com"}}`)
+	if err == nil || !strings.Contains(output, "domain cannot be changed") {
+		t.Errorf("patching the domain = %v, %q", err, output)
+	}
+}
+
+func TestExplainDescribesEveryField(t *testing.T) {
+	for _, kind := range []string{"livestream", "pushdomain"} {
+		for _, part := range []string{"spec", "status"} {
+			if output := mustKubectl(t, "explain", kind+"."+part, "--recursive"); !strings.Contains(output, "DESCRIPTION") {
+				t.Errorf("kubectl explain %s.%s says:\n%s", kind, part, output)
+			}
+		}
+		var crd map[string]any
+		if err := json.Unmarshal([]byte(mustKubectl(t, "get", "crd", kind+"s.livestream-operator.io", "-o", "json")), &crd); err != nil {
+			t.Fatal(err)
+		}
+		version := crd["spec"].(map[string]any)["versions"].([]any)[0].(map[string]any)
+		for _, field := range undescribed(version["schema"].(map[string]any)["openAPIV3Schema"].(map[string]any), kind) {
+			t.Errorf("%s has no description", field)
+		}
+	}
+}
+
+// undescribed lists properties without a description; those of Kubernetes' own Job template are not ours.
+func undescribed(schema map[string]any, path string) []string {
+	var found []string
+	if items, ok := schema["items"].(map[string]any); ok {
+		return undescribed(items, path+"[]")
+	}
+	properties, _ := schema["properties"].(map[string]any)
+	for name, property := range properties {
+		property := property.(map[string]any)
+		at := path + "." + name
+		// controller-gen leaves out that of the standard metadata.
+		if _, ok := property["description"]; !ok && name != "metadata" {
+			found = append(found, at)
+		}
+		if at != "livestream.spec.workloads[].job" {
+			found = append(found, undescribed(property, at)...)
+		}
+	}
+	return found
+}
+
+// A client that knows only the documentation: HTTP and kubectl.
+func TestAStreamsWholeLifeByHTTPAndKubectl(t *testing.T) {
+	s := newShow(t)
+	m := startManager(t)
+	mustKubectl(t, "wait", "--for=condition=Ready", "lvs/show", "pd/shows", "-n", s.namespace, "--timeout=30s")
+	path := mustKubectl(t, "get", "pd", "shows", "-n", s.namespace, "-o", "jsonpath={.status.callbackPath}")
+	if path != s.path() {
+		t.Errorf("status.callbackPath is %q, want %q", path, s.path())
+	}
+	s.deliver(m, s.start("1001"))
+	mustKubectl(t, "wait", "--for=condition=Live", "lvs/show", "-n", s.namespace, "--timeout=30s")
+	mustKubectl(t, "wait", "--for=condition=WorkloadsReady", "lvs/show", "-n", s.namespace, "--timeout=30s")
+	row := mustKubectl(t, "get", "livestreams", "-n", s.namespace, "--field-selector", "status.state=Live", "--no-headers")
+	if fields := strings.Fields(row); len(fields) != 7 || fields[1] != "Live" || fields[2] != "True" || fields[3] != "1/1" || fields[5] != "test_stream" {
+		t.Errorf("kubectl get prints %q", row)
+	}
+	if header := strings.Fields(mustKubectl(t, "get", "lvs", "-n", s.namespace)); strings.Join(header[:7], " ") != "NAME STATE READY WORKLOADS SINCE STREAM AGE" {
+		t.Errorf("the columns are %v", header[:7])
+	}
+	wide := mustKubectl(t, "get", "lvs", "-n", s.namespace, "-o", "wide")
+	for _, want := range []string{"push.example.com", "live", "1.1.1.1"} {
+		if !strings.Contains(wide, want) {
+			t.Errorf("kubectl get -o wide lacks %q:\n%s", want, wide)
+		}
+	}
+	all := mustKubectl(t, "get", "all", "-n", s.namespace)
+	if !strings.Contains(all, "livestream.livestream-operator.io/show") {
+		t.Errorf("kubectl get all lacks the stream:\n%s", all)
+	}
+	s.deliver(m, s.stop("1001"))
+	s.reaches(v1alpha1.LiveStreamIdle, v1alpha1.WorkloadStopped)
+	if w := s.stream().Status.Workloads[0]; w.Message != "ended after the broadcast with exit code 0" {
+		t.Errorf("workload = %+v", w)
+	}
+	mustKubectl(t, "delete", "lvs", "show", "-n", s.namespace)
+	checkNoSecret(t, s, m)
+	_, metrics, err := get(m.metrics)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`livestream_callbacks_total{result="started"} 1`, `livestream_callbacks_total{result="ended"} 1`,
+		"livestream_callback_ack_seconds_count 2", `livestream_callback_lag_seconds_count{event="start"} 1`,
+		"livestream_jobs_started_total 1", `livestream_jobs_ended_total{result="Stopped"} 1`, `livestream_streams{state="Live"} 0`} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("the metrics lack %s", want)
+		}
+	}
+}
+
+// checkNoSecret greps all that the operator writes.
+func checkNoSecret(t *testing.T, s *show, m *manager) {
+	t.Helper()
+	_, metrics, err := get(m.metrics)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for where, text := range map[string]string{
+		"log":     m.logged(t),
+		"metrics": metrics,
+		"objects": mustKubectl(t, "get", "livestreams,pushdomains,jobs,pods,events.events.k8s.io", "-n", s.namespace, "-o", "yaml"),
+	} {
+		for _, secret := range []string{callbackKey, "thePlaybackKey0123456789", "stream_param=test"} {
+			if strings.Contains(text, secret) {
+				t.Errorf("the %s hold %q", where, secret)
+			}
+		}
+	}
+	for _, bad := range []string{"forbidden", "Forbidden", "panic"} {
+		if log := m.logged(t); strings.Contains(log, bad) {
+			t.Errorf("the log has %q:\n%s", bad, tail(log))
+		}
+	}
+	if !strings.Contains(m.logged(t), "Recorded push event") {
+		t.Error(fmt.Sprint("the log is not what it should be:\n", tail(m.logged(t))))
+	}
+}
