@@ -12,6 +12,9 @@ import (
 	"github.com/livestream-operator/livestream-operator/internal/operator"
 )
 
+// version is set when the binary is built.
+var version = "dev"
+
 func main() {
 	var options operator.Options
 	flag.StringVar(&options.CallbackAddress, "callback-bind-address", ":9080", "Address that callbacks are received on.")
@@ -23,6 +26,7 @@ func main() {
 	logging.BindFlags(flag.CommandLine)
 	flag.Parse()
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&logging)))
+	ctrl.Log.Info("Starting livestream-operator", "version", version)
 
 	if err := operator.Run(ctrl.SetupSignalHandler(), options); err != nil {
 		fmt.Fprintln(os.Stderr, "livestream-operator:", err)
