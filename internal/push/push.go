@@ -109,9 +109,9 @@ func end(p v1alpha1.Push, event provider.Event) v1alpha1.Push {
 	p.DurationMilliseconds = event.Duration
 	p.ErrorCode, p.Reason, p.Message = new(event.ErrorCode), event.Reason, event.Message
 	if p.StartTime == nil && event.Duration != nil {
-		// Whole seconds, as all times of the callbacks are; rounded as CSS does between its two events.
-		start := event.Time.Add(-time.Duration(*event.Duration) * time.Millisecond).Round(time.Second)
-		p.StartTime = new(metav1.NewTime(start))
+		// Whole seconds, as all times of the callbacks are. Less the whole seconds of the duration is what the start itself says:
+		// in CSS's own sample event_time is 1703731606 less 128 s for a push_duration of 128581.
+		p.StartTime = new(metav1.NewTime(event.Time.Add(-time.Duration(*event.Duration/1000) * time.Second)))
 	}
 	return p
 }

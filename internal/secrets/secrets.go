@@ -95,7 +95,7 @@ func (r *Reader) read(ctx context.Context, name types.NamespacedName) (entry, er
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.kept == nil || len(r.kept) >= r.MaxKept {
+	if _, there := r.kept[name]; r.kept == nil || !there && len(r.kept) >= r.MaxKept {
 		// Simple and bounded: what is in use is read again once.
 		r.kept = map[types.NamespacedName]entry{}
 	}

@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	// longestName of a Job: its Pods carry it as a label.
-	longestName = 63
+	// longestName of a Job: its Pods carry it as a label of at most 63 characters, and with completionMode Indexed it has to be
+	// one with "-0" after it.
+	longestName = 61
 	digestChars = 10
 )
 

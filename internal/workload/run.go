@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -142,19 +143,28 @@ func readySince(pod corev1.Pod) time.Time {
 	return time.Time{}
 }
 
-// trouble is one sentence on why the Pod is not ready, or how it ended.
+// trouble is one sentence on why the Pod is not ready, or how it ended. A container that failed speaks before one that ended
+// well. In a Pod that succeeded none failed: a sidecar's exit code is that of its signal.
 func trouble(pod corev1.Pod) string {
-	for _, status := range append(slices.Clone(pod.Status.InitContainerStatuses), pod.Status.ContainerStatuses...) {
+	well := ""
+	for _, status := range append(slices.Clone(pod.Status.ContainerStatuses), pod.Status.InitContainerStatuses...) {
 		switch {
 		case status.State.Terminated != nil:
-			if ended := terminated(status.State.Terminated); status.State.Terminated.ExitCode != 0 || finished(pod) {
+			ended := terminated(status.State.Terminated)
+			if status.State.Terminated.ExitCode != 0 && pod.Status.Phase != corev1.PodSucceeded {
 				return ended
+			}
+			if finished(pod) {
+				well = cmp.Or(well, ended)
 			}
 		case status.State.Waiting != nil:
 			if waits := waiting(status); waits != "" {
 				return waits
 			}
 		}
+	}
+	if well != "" {
+		return well
 	}
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
@@ -201,7 +211,13 @@ func lastLine(text string) string {
 // sentence keeps a message printable and within the bounds of the status.
 func sentence(text string) string {
 	const longest = 512
-	text = strings.ToValidUTF8(strings.Join(strings.Fields(text), " "), "?")
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, strings.ToValidUTF8(text, "?"))
+	text = strings.Join(strings.Fields(text), " ")
 	for len(text) > longest {
 		text = strings.ToValidUTF8(text[:longest], "")
 	}

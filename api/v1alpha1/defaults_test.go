@@ -1,0 +1,73 @@
+package v1alpha1
+
+import (
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+)
+
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	unset := LiveStreamSpec{}
+	zero := LiveStreamSpec{ReconnectWindowSeconds: new(int32(0)), CleanStopWindowSeconds: new(int32(0))}
+	set := LiveStreamSpec{State: LiveStreamSuspended, ReconnectWindowSeconds: new(int32(1800)), CleanStopWindowSeconds: new(int32(30)), HistoryLimit: 50}
+	key := SecretKeyReference{Name: "css", Key: "playbackKey"}
+	for _, row := range []struct {
+		name      string
+		got, want any
+	}{
+		{"a LiveStream is active", unset.Suspended(), false},
+		{"a LiveStream that says so is active", (&LiveStreamSpec{State: LiveStreamActive}).Suspended(), false},
+		{"a suspended LiveStream is suspended", set.Suspended(), true},
+		{"5 broadcasts are kept", unset.HistoryEntries(), 5},
+		{"as many broadcasts are kept as are asked for", set.HistoryEntries(), 50},
+		{"signatures are checked", (&Callback{}).ChecksSignatures(), true},
+		{"signatures are checked when asked for", (&Callback{Authentication: CallbackAuthenticationSignature}).ChecksSignatures(), true},
+		{"signatures are not checked when switched off", (&Callback{Authentication: CallbackAuthenticationNone}).ChecksSignatures(), false},
+		{"a value that nobody knows does not switch signatures off", (&Callback{Authentication: "none"}).ChecksSignatures(), true},
+		{"clocks may differ by 60 s", (&Callback{}).ClockSkew(), time.Minute},
+		{"clocks may be asked not to differ", (&Callback{ClockSkewSeconds: new(int32(0))}).ClockSkew(), time.Duration(0)},
+		{"clocks may differ as is asked for", (&Callback{ClockSkewSeconds: new(int32(900))}).ClockSkew(), 15 * time.Minute},
+		{"there is no playback", (&Playback{}).Configured(), false},
+		{"there is playback with a domain", (&Playback{Domain: "play.example.com"}).Configured(), true},
+		{"streams are pulled by FLV", (&Playback{}).PullProtocol(), PlaybackProtocolFLV},
+		{"streams are pulled as is asked for", (&Playback{Protocol: PlaybackProtocolRTMP}).PullProtocol(), PlaybackProtocolRTMP},
+		{"streams are pulled over https", (&Playback{}).URLScheme(), PlaybackSchemeHTTPS},
+		{"streams are pulled over http when asked for", (&Playback{Scheme: PlaybackSchemeHTTP}).URLScheme(), PlaybackSchemeHTTP},
+		{"URLs are valid for a day", (&Playback{}).Validity(), 24 * time.Hour},
+		{"URLs are valid as long as is asked for", (&Playback{ValiditySeconds: 60}).Validity(), time.Minute},
+		{"URLs are not signed", (&Playback{}).Signed(), false},
+		{"URLs are signed with a key", (&Playback{KeySecretRef: key}).Signed(), true},
+		{"no broadcast is on air", (&LiveStreamStatus{}).OnAir(), false},
+		{"a broadcast is on air", (&LiveStreamStatus{Broadcast: Broadcast{ID: "abc"}}).OnAir(), true},
+		{"a window of zero is not unset", zero.Window(PushReasonNetworkError), time.Duration(0)},
+		{"a clean stop's window of zero is not unset", zero.Window(PushReasonClientStopped), time.Duration(0)},
+		{"the window is what is asked for", set.Window(PushReasonNetworkError), 30 * time.Minute},
+		{"a clean stop's window is what is asked for", set.Window(PushReasonClientStopped), 30 * time.Second},
+	} {
+		if diff := gocmp.Diff(row.want, row.got); diff != "" {
+			t.Errorf("%s: %s", row.name, diff)
+		}
+	}
+}
+
+func TestWindowOfEveryReason(t *testing.T) {
+	t.Parallel()
+	const clean, reconnect = 5 * time.Second, 60 * time.Second
+	want := map[PushReason]time.Duration{
+		PushReasonClientStopped: clean, PushReasonIdleTimeout: clean, PushReasonRefused: clean,
+		PushReasonClientDisconnected: reconnect, PushReasonNetworkError: reconnect, PushReasonPlatformError: reconnect,
+		PushReasonProtocolError: reconnect, PushReasonByOperator: reconnect, PushReasonUnknownError: reconnect, "": reconnect,
+	}
+	for reason, window := range want {
+		if got := (&LiveStreamSpec{}).Window(reason); got != window {
+			t.Errorf("the window after %q is %s, want %s", reason, got, window)
+		}
+	}
+	for _, reason := range constantsOf(t)["PushReason"] {
+		if _, listed := want[PushReason(reason)]; !listed {
+			t.Errorf("no window is listed here for %s", reason)
+		}
+	}
+}
