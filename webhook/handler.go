@@ -107,7 +107,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request) (string, error
 	defer cancel()
 	callback, err := h.authenticate(ctx, domain, body)
 	var told seen
-	if verified := err == nil; domain.Spec.Callback.ChecksSignatures() && (verified || errors.Is(err, provider.ErrUnauthenticated) || errors.Is(err, provider.ErrExpired)) {
+	if verified := callback.Event != nil; domain.Spec.Callback.ChecksSignatures() && (verified || errors.Is(err, provider.ErrUnauthenticated) || errors.Is(err, provider.ErrExpired)) {
 		told.verified = &verified
 	}
 	defer func() { h.Domains.Saw(domain, told) }()

@@ -166,6 +166,9 @@ func trouble(pod corev1.Pod) string {
 	if well != "" {
 		return well
 	}
+	if pod.Status.Phase == corev1.PodFailed && pod.Status.Reason != "" {
+		return sentence(pod.Status.Reason + ": " + pod.Status.Message)
+	}
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
 			return sentence("no node can take the pod: " + c.Message)

@@ -22,6 +22,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -97,13 +98,20 @@ func setUp(ctx context.Context, dir string) (err error) {
 	}
 	for _, arguments := range [][]string{
 		{"apply", "-k", filepath.Join(root, "config", "crd")},
-		{"wait", "--for=condition=Established", "crd/livestreams.livestream-operator.io", "crd/pushdomains.livestream-operator.io"},
 		{"apply", "-f", filepath.Join(root, "config", "manager", "namespace.yaml")},
 		{"apply", "-k", filepath.Join(root, "config", "rbac")},
 	} {
 		if output, err := kubectl(ctx, arguments...); err != nil {
 			return fmt.Errorf("kubectl %s: %w: %s", arguments[0], err, output)
 		}
+	}
+	// A kind is served a moment after its CRD was applied.
+	err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+		_, notYet := kubectl(ctx, "get", "livestreams,pushdomains", "-A")
+		return notYet == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for the kinds: %w", err)
 	}
 	return writeOperatorConfig(ctx)
 }

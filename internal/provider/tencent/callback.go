@@ -55,8 +55,8 @@ type Parser struct{}
 // Parse authenticates the body and returns what it says.
 //
 // The signature is MD5(key + decimal text of t): it covers neither the rest of the body nor the path, so the other fields
-// can be trusted no further than TLS and an unguessable path carry. Kinds that do not tell of a push are accepted unsigned,
-// because CSS sends some of them so and nothing follows from them.
+// can be trusted no further than TLS and an unguessable path carry. Kinds that do not tell of a push are accepted however they
+// are signed: CSS sends some of them unsigned, and nothing follows from them.
 func (Parser) Parse(body []byte, auth provider.Authentication) (provider.Callback, error) {
 	f, err := decode(body)
 	if err != nil {
@@ -64,7 +64,7 @@ func (Parser) Parse(body []byte, auth provider.Authentication) (provider.Callbac
 	}
 	eventType, there, typeErr := f.integer("event_type", math.MinInt64, math.MaxInt64)
 	isPush := typeErr != nil || !there || eventType == eventStarted || eventType == eventInterrupted
-	if auth.Required && (isPush || f.has("sign")) {
+	if auth.Required && isPush {
 		if err := f.authenticate(auth); err != nil {
 			return provider.Callback{}, err
 		}
@@ -166,7 +166,7 @@ func (f fields) event(eventType int64, now time.Time) (*provider.Event, error) {
 	e.Region = regionOf(f)
 	e.Width, e.Height = f.pixels("width"), f.pixels("height")
 	if e.Kind == provider.Interrupted {
-		return e, f.readEnd(e)
+		f.readEnd(e)
 	}
 	return e, nil
 }
@@ -191,22 +191,17 @@ func (f fields) readIdentity(e *provider.Event) (err error) {
 	return err
 }
 
-func (f fields) readEnd(e *provider.Event) error {
-	code, _, err := f.integer("errcode", math.MinInt32, math.MaxInt32)
-	if err != nil {
-		return err
+// readEnd takes what it does not understand as unknown: the push is over, whatever is said about why, and an interruption that
+// is refused is lost.
+func (f fields) readEnd(e *provider.Event) {
+	if code, _, err := f.integer("errcode", math.MinInt32, math.MaxInt32); err == nil {
+		e.ErrorCode = int32(code) //nolint:gosec // bounded above
 	}
-	e.ErrorCode = int32(code) //nolint:gosec // bounded above
 	e.Reason = ReasonOf(e.ErrorCode)
 	e.Message = f.remark("errmsg", longestMessage)
-	duration, there, err := f.integer("push_duration", 0, int64(math.MaxInt64/time.Millisecond))
-	if err != nil {
-		return err
-	}
-	if there {
+	if duration, there, err := f.integer("push_duration", 0, int64(math.MaxInt64/time.Millisecond)); err == nil && there {
 		e.Duration = &duration
 	}
-	return nil
 }
 
 // address is an IP address, or "" for anything else: it is written into the environment of workloads.

@@ -141,3 +141,24 @@ func TestSignaturesSwitchedOff(t *testing.T) {
 		}
 	}
 }
+
+// The push is over, whatever is said about why: an interruption that is refused is lost.
+func TestAnInterruptionWithDetailsThatMakeNoSenseStillEndsItsPush(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]edit{
+		"errcode as words":          set("errcode", `"lost"`),
+		"errcode beyond 32 bits":    set("errcode", "4294967296"),
+		"errcode as an object":      set("errcode", "{}"),
+		"push_duration negative":    set("push_duration", `"-1"`),
+		"push_duration as words":    set("push_duration", `"long"`),
+		"push_duration for ever":    set("push_duration", "9223372036854775807"),
+		"errmsg as a number":        set("errmsg", "7"),
+		"errmsg with line breaks":   set("errmsg", `"a\nb"`),
+		"a node that is no address": set("node", `"ingest-7"`),
+	} {
+		callback, err := Parser{}.Parse([]byte(interrupted(change)), provider.Authentication{Now: testNow})
+		if err != nil || callback.Event == nil || callback.Event.Kind != provider.Interrupted || callback.Event.Reason == "" {
+			t.Errorf("%s: event %+v, error %v", name, callback.Event, err)
+		}
+	}
+}
