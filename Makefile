@@ -21,8 +21,9 @@ demo: build ## Play the main job on a control plane of its own; HOLD=1 stays up.
 
 .PHONY: test
 test: build ## Run all tests but the end-to-end ones. The first run gets or builds Kubernetes: about 10 minutes on two cores.
-	@go run ./hack/controlplane build
-	@KUBEBUILDER_ASSETS="$$(hack/envtest-assets.sh)" go test -timeout 20m $(TESTFLAGS) ./...
+	@assets="$$(hack/envtest-assets.sh)"; \
+	go run ./hack/controlplane build; \
+	KUBEBUILDER_ASSETS="$$assets" go test -timeout 20m $(TESTFLAGS) ./...
 
 .PHONY: test-race
 test-race: ## Run the tests with the race detector (needs a C compiler).
