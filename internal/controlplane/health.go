@@ -12,6 +12,9 @@ import (
 	"strings"
 )
 
+// missingLooks is how many looks in a row may miss a process before it counts as ended.
+const missingLooks = 3
+
 // logTail is how much of a component's log an error quotes.
 const logTail = 2048
 
@@ -32,12 +35,17 @@ func (c *Cluster) startAndWait(ctx context.Context, names []string) error {
 func (c *Cluster) waitHealthy(ctx context.Context, names []string, logBegins map[string]int64) error {
 	for _, name := range names {
 		var last error
+		// A process has no command line for a moment while it starts, so one look that does not find it means nothing.
+		missing := 0
 		err := poll(ctx, func() (bool, error) {
 			if last = c.healthy(ctx, name); last == nil {
 				return true, nil
 			}
 			running, err := processes(c.dir)
-			if err == nil && len(running[name]) == 0 {
+			if missing++; err != nil || len(running[name]) > 0 {
+				missing = 0
+			}
+			if missing > missingLooks {
 				err = errors.New("it has ended")
 			}
 			return false, err
