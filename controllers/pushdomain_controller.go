@@ -34,7 +34,7 @@ const (
 	// countEvery is how often status.liveStreams may be written.
 	countEvery = time.Minute
 	// keysEvery is how often the keys are looked at when nothing was wrong with them: Secrets are not watched.
-	keysEvery = 5 * time.Minute
+	keysEvery = 30 * time.Second
 )
 
 // PushDomainReconciler tells users whether a push domain can receive callbacks, and where.
