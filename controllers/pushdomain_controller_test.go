@@ -80,8 +80,8 @@ func TestLiveStreamsAreCountedAtMostOnceAMinute(t *testing.T) {
 	}
 	before := b.domain()
 	b.create(newStream("two"))
-	if again := b.reconcileDomain(); again.RequeueAfter != countEvery {
-		t.Errorf("looks again after %s, want %s", again.RequeueAfter, countEvery)
+	if again := b.reconcileDomain(); again.RequeueAfter <= 0 || again.RequeueAfter > countEvery {
+		t.Errorf("looks again after %s, want within %s", again.RequeueAfter, countEvery)
 	}
 	if after := b.domain(); after.ResourceVersion != before.ResourceVersion {
 		t.Error("the status was written twice in a minute")
