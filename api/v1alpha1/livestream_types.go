@@ -63,7 +63,7 @@ type LiveStreamSpec struct {
 	State LiveStreamActivity `json:"state,omitempty"`
 
 	// reconnectWindowSeconds is how long workloads stay up after the last push was lost, in seconds. A push that comes back
-	// in this time carries the broadcast on, with the same Jobs. When unset, 60. A change reaches the next interruption.
+	// in this time carries the broadcast on, with the same Jobs. When unset, 60. A change counts at once, also in a window.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1800
