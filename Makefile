@@ -5,7 +5,7 @@ SHELL := bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 IMAGE ?= ghcr.io/livestream-operator/livestream-operator:$(VERSION)
 TOOLS := bin/tools
-CRD := config/crd/bases/livestream-operator.io_livestreams.yaml
+CRDS := $(addprefix config/crd/bases/livestream-operator.io_,livestreams.yaml pushdomains.yaml)
 MODULES := . hack/controlplane/components hack/tools hack/tools/golangci hack/tools/kubeapilinter
 export CGO_ENABLED ?= $(shell go env CGO_ENABLED)
 
@@ -42,7 +42,7 @@ generate: $(TOOLS)/controller-gen ## Generate deep copies.
 .PHONY: manifests
 manifests: $(TOOLS)/controller-gen ## Generate CRDs and roles from markers.
 	@$(TOOLS)/controller-gen crd:generateEmbeddedObjectMeta=true paths=./api/... output:crd:dir=config/crd/bases
-	@go run ./hack/crdtrim $(CRD) job
+	@for crd in $(CRDS); do go run ./hack/crdtrim $$crd job; done
 	@$(TOOLS)/controller-gen rbac:roleName=livestream-operator paths="{./controllers/...,./webhook/...,./internal/operator/...}" output:rbac:dir=config/rbac
 
 .PHONY: fmt

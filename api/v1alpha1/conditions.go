@@ -4,8 +4,10 @@ package v1alpha1
 const (
 	// ConditionReady says whether the operator did what the object asks for. It says nothing about a push: an idle stream is Ready.
 	//
-	// LiveStream, True: Reconciled. False: PushDomainNotFound, DuplicateStream, PlaybackKeyUnavailable, WorkloadRejected, Retrying.
-	// PushDomain, True: Reconciled. False: CallbackKeyUnavailable, PlaybackKeyUnavailable.
+	// LiveStream, True: Reconciled. False: PushDomainNotFound, DuplicateStream, PlaybackKeyUnavailable, WorkloadRejected,
+	// TargetUnavailable, Retrying.
+	// PushDomain, True: Reconciled. False: CallbackKeyUnavailable, PlaybackKeyUnavailable, PathTokenUnavailable,
+	// CredentialsUnavailable.
 	// The message says what to do. Set by the reconciler.
 	ConditionReady = "Ready"
 
@@ -40,6 +42,23 @@ const (
 	// True: SignatureValid. False: SignatureInvalid, or AuthenticationDisabled when spec.callback.authentication is None.
 	// Unknown: NoCallback, none has arrived yet. Set by the receiver when the answer changes, at most once a minute.
 	ConditionVerified = "Verified"
+
+	// ConditionAPIAvailable says whether CSS answers the questions that spec.api lets the operator ask. While it does not, what is
+	// on air counts as on air, for a bounded time.
+	//
+	// True: Listed. False: CredentialsUnavailable, CredentialsRefused, RateLimited, Unreachable. Set by the reconciler; absent
+	// without spec.api.
+	ConditionAPIAvailable = "APIAvailable"
+
+	// ConditionCallbackSetUp says whether CSS sends its callbacks here, as spec.api.callbackSetup asks.
+	//
+	// True: SetUp. False: RuleTaken, Drifted, APIFailed, or a reason of APIAvailable. Set by the reconciler; absent without
+	// spec.api.callbackSetup.
+	ConditionCallbackSetUp = "CallbackSetUp"
+
+	// ConditionUnknownStreamsLimited is True while unknownStreams.maxStreams keeps LiveStreams from being made, or a stream's name
+	// does. Reasons: MaxStreamsReached, NameRefused. Set by the reconciler; absent otherwise.
+	ConditionUnknownStreamsLimited = "UnknownStreamsLimited"
 )
 
 // Reasons, each named by the condition above that uses it.
@@ -56,6 +75,33 @@ const (
 	ReasonCallbackKeyUnavailable = "CallbackKeyUnavailable"
 	// ReasonWorkloadRejected (Ready=False, Stalled): the API server refused a Job of the stream for good; the message has its words.
 	ReasonWorkloadRejected = "WorkloadRejected"
+	// ReasonPathTokenUnavailable (Ready=False): the token of the callback path cannot be read; callbacks are answered 503.
+	ReasonPathTokenUnavailable = "PathTokenUnavailable"
+	// ReasonCredentialsUnavailable (Ready=False, APIAvailable=False): the Secret of spec.api cannot be read or is incomplete.
+	ReasonCredentialsUnavailable = "CredentialsUnavailable"
+	// ReasonListed (APIAvailable=True): CSS has told which streams are on air.
+	ReasonListed = "Listed"
+	// ReasonCredentialsRefused (APIAvailable=False): CSS refuses the credentials, or they lack a right.
+	ReasonCredentialsRefused = "CredentialsRefused"
+	// ReasonRateLimited (APIAvailable=False): CSS answers that it is asked too often.
+	ReasonRateLimited = "RateLimited"
+	// ReasonUnreachable (APIAvailable=False): CSS does not answer, or not in a way that can be understood.
+	ReasonUnreachable = "Unreachable"
+	// ReasonSetUp (CallbackSetUp=True): template and rule at CSS are as they have to be.
+	ReasonSetUp = "SetUp"
+	// ReasonRuleTaken (CallbackSetUp=False): the push domain has a callback rule at CSS that the operator did not make.
+	ReasonRuleTaken = "RuleTaken"
+	// ReasonDrifted (CallbackSetUp=False): somebody changed the operator's template at CSS.
+	ReasonDrifted = "Drifted"
+	// ReasonAPIFailed (CallbackSetUp=False): CSS refused to set the callback up.
+	ReasonAPIFailed = "APIFailed"
+	// ReasonMaxStreamsReached (UnknownStreamsLimited=True): as many LiveStreams were made as maxStreams allows.
+	ReasonMaxStreamsReached = "MaxStreamsReached"
+	// ReasonNameRefused (UnknownStreamsLimited=True): the API server refused the LiveStream of a stream.
+	ReasonNameRefused = "NameRefused"
+	// ReasonTargetUnavailable (Ready=False): a scale target does not exist, cannot be scaled, or the operator may not scale it.
+	ReasonTargetUnavailable = "TargetUnavailable"
+
 	// ReasonRetrying (Ready=False, Reconciling): a call failed in a way that can pass; it is repeated.
 	ReasonRetrying = "Retrying"
 

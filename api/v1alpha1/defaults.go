@@ -1,6 +1,9 @@
 package v1alpha1
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // The one place where unset fields get their meaning; the field comments say the same.
 const (
@@ -8,7 +11,12 @@ const (
 	defaultReconnectWindow = 60 * time.Second
 	defaultCleanStopWindow = 5 * time.Second
 	defaultHistoryLimit    = 5
+	defaultMaxDuration     = 12 * time.Hour
 	defaultURLValidity     = 24 * time.Hour
+	defaultEndpoint        = "live.tencentcloudapi.com"
+	defaultApp             = "live"
+	defaultMaxStreams      = 100
+	defaultDeleteAfterIdle = 24 * time.Hour
 )
 
 func secondsOr(seconds *int32, unset time.Duration) time.Duration {
@@ -22,9 +30,9 @@ func secondsOr(seconds *int32, unset time.Duration) time.Duration {
 func (s *LiveStreamSpec) Suspended() bool { return s.State == LiveStreamSuspended }
 
 // Window is how long workloads stay up after the last live push ended for the given reason.
-func (s *LiveStreamSpec) Window(reason PushReason) time.Duration {
+func (s *LiveStreamSettings) Window(reason PushReason) time.Duration {
 	switch reason {
-	case PushReasonClientStopped, PushReasonIdleTimeout, PushReasonRefused:
+	case PushReasonClientStopped, PushReasonIdleTimeout, PushReasonRefused, PushReasonMaxDurationReached:
 		return secondsOr(s.CleanStopWindowSeconds, defaultCleanStopWindow)
 	default:
 		return secondsOr(s.ReconnectWindowSeconds, defaultReconnectWindow)
@@ -32,12 +40,85 @@ func (s *LiveStreamSpec) Window(reason PushReason) time.Duration {
 }
 
 // HistoryEntries is how many ended broadcasts are kept.
-func (s *LiveStreamSpec) HistoryEntries() int {
+func (s *LiveStreamSettings) HistoryEntries() int {
 	if s.HistoryLimit == 0 {
 		return defaultHistoryLimit
 	}
 	return int(s.HistoryLimit)
 }
+
+// MaxDuration is how long a push stays live of which nothing is heard.
+func (s *LiveStreamSettings) MaxDuration() time.Duration {
+	if s.MaxDurationSeconds == 0 {
+		return defaultMaxDuration
+	}
+	return time.Duration(s.MaxDurationSeconds) * time.Second
+}
+
+// Inherit is the settings with what they leave unset taken from the template.
+func (s LiveStreamSettings) Inherit(template LiveStreamSettings) LiveStreamSettings {
+	s.ReconnectWindowSeconds = cmp.Or(s.ReconnectWindowSeconds, template.ReconnectWindowSeconds)
+	s.CleanStopWindowSeconds = cmp.Or(s.CleanStopWindowSeconds, template.CleanStopWindowSeconds)
+	s.MaxDurationSeconds = cmp.Or(s.MaxDurationSeconds, template.MaxDurationSeconds)
+	s.HistoryLimit = cmp.Or(s.HistoryLimit, template.HistoryLimit)
+	if len(s.Workloads) == 0 {
+		s.Workloads = template.Workloads
+	}
+	return s
+}
+
+// RunsAfterEnd says whether the workload runs after the broadcast, not in it.
+func (w *Workload) RunsAfterEnd() bool { return w.Run == WorkloadRunAfterEnd }
+
+// Scales says whether the workload scales something, and has no Job.
+func (w *Workload) Scales() bool { return w.Scale.Name != "" }
+
+// Live is the share while the stream is on air, Idle otherwise.
+func (s *WorkloadScale) Live() int32 { return ptrOr(s.ReplicasWhileLive, 1) }
+
+// Idle is the share while the stream is not on air.
+func (s *WorkloadScale) Idle() int32 { return ptrOr(s.ReplicasWhileIdle, 0) }
+
+func ptrOr[T any](p *T, unset T) T {
+	if p == nil {
+		return unset
+	}
+	return *p
+}
+
+// Configured says whether CSS can be asked.
+func (a *API) Configured() bool { return a.CredentialsSecretRef.Name != "" }
+
+// Host is the endpoint of the API.
+func (a *API) Host() string { return cmp.Or(a.Endpoint, defaultEndpoint) }
+
+// Wanted says whether the operator sets callbacks up.
+func (c *CallbackSetup) Wanted() bool { return c.BaseURL != "" }
+
+// Apps are the applications whose callbacks are set up.
+func (c *CallbackSetup) Apps() []string {
+	if len(c.AppNames) == 0 {
+		return []string{defaultApp}
+	}
+	return c.AppNames
+}
+
+// Creates says whether LiveStreams are made for unknown streams.
+func (u *UnknownStreams) Creates() bool { return u.Policy == UnknownStreamCreate }
+
+// Limit is how many LiveStreams are made at most.
+func (u *UnknownStreams) Limit() int { return int(cmp.Or(u.MaxStreams, defaultMaxStreams)) }
+
+// DeleteAfterIdle is how long a LiveStream that was made may be idle.
+func (u *UnknownStreams) DeleteAfterIdle() time.Duration {
+	if u.DeleteAfterIdleSeconds == 0 {
+		return defaultDeleteAfterIdle
+	}
+	return time.Duration(u.DeleteAfterIdleSeconds) * time.Second
+}
+
+// SecretPath says whether the callback path holds a token.
+func (c *Callback) SecretPath() bool { return c.PathTokenSecretRef.Name != "" }
 
 // ChecksSignatures says whether callbacks need a valid signature.
 func (c *Callback) ChecksSignatures() bool { return c.Authentication != CallbackAuthenticationNone }

@@ -10,6 +10,11 @@ const (
 	LabelBroadcast = "livestream-operator.io/broadcast"
 	// LabelPart holds the number of the Job within its broadcast, from 1: a workload that ended early runs again as the next part.
 	LabelPart = "livestream-operator.io/part"
+	// LabelRun is AfterEnd on Jobs that run after their broadcast; others do not have it.
+	LabelRun = "livestream-operator.io/run"
+	// LabelPushDomain holds the name of the PushDomain on LiveStreams that its unknownStreams made. With the owner reference it
+	// marks what may be deleted again.
+	LabelPushDomain = "livestream-operator.io/pushdomain"
 	// LabelManagedBy and ManagedBy mark what the operator made.
 	LabelManagedBy = "app.kubernetes.io/managed-by"
 	// ManagedBy is the value of LabelManagedBy.
@@ -24,3 +29,6 @@ const (
 	// AnnotationBroadcastStart holds status.broadcast.startTime, RFC 3339.
 	AnnotationBroadcastStart = "livestream-operator.io/broadcast-start"
 )
+
+// FinalizerScale is on LiveStreams with a scale workload: their share has to be given back, which no owner reference does.
+const FinalizerScale = "livestream-operator.io/scale"

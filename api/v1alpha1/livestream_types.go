@@ -17,11 +17,15 @@ const (
 )
 
 // WorkloadRun says when a workload runs.
-// +kubebuilder:validation:Enum=WhileLive
+// +kubebuilder:validation:Enum=WhileLive;AfterEnd
 type WorkloadRun string
 
-// WorkloadRunWhileLive runs the workload from the first push of a broadcast until the broadcast ends.
-const WorkloadRunWhileLive WorkloadRun = "WhileLive"
+const (
+	// WorkloadRunWhileLive runs the workload from the first push of a broadcast until the broadcast ends.
+	WorkloadRunWhileLive WorkloadRun = "WhileLive"
+	// WorkloadRunAfterEnd runs the workload once after each broadcast, when all its WhileLive Jobs have ended.
+	WorkloadRunAfterEnd WorkloadRun = "AfterEnd"
+)
 
 // PushDomainReference names a PushDomain of the same namespace.
 type PushDomainReference struct {
@@ -62,28 +66,46 @@ type LiveStreamSpec struct {
 	// +optional
 	State LiveStreamActivity `json:"state,omitempty"`
 
+	// What is unset here is inherited from spec.template of the PushDomain.
+	LiveStreamSettings `json:",inline"`
+}
+
+// LiveStreamSettings are what a LiveStream can inherit from its PushDomain's template, setting by setting.
+// +kubebuilder:validation:MinProperties=1
+type LiveStreamSettings struct {
 	// reconnectWindowSeconds is how long workloads stay up after the last push was lost, in seconds. A push that comes back
-	// in this time carries the broadcast on, with the same Jobs. When unset, 60. A change counts at once, also in a window.
+	// in this time carries the broadcast on, with the same Jobs. A change counts at once, also in a window. When unset, that of the
+	// PushDomain's template, or 60.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1800
 	ReconnectWindowSeconds *int32 `json:"reconnectWindowSeconds,omitempty"`
 
 	// cleanStopWindowSeconds is the same after a stop from which no quick return is expected: the client asked for it
-	// (ClientStopped), the push was idle (IdleTimeout) or the platform refuses it (Refused). When unset, 5.
+	// (ClientStopped), the push was idle (IdleTimeout) or the platform refuses it (Refused). When unset, that of the
+	// PushDomain's template, or 5.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1800
 	CleanStopWindowSeconds *int32 `json:"cleanStopWindowSeconds,omitempty"`
 
-	// historyLimit is how many ended broadcasts status.history keeps. When unset, 5.
+	// maxDurationSeconds is the safety net against a stop that was lost: a push of which nothing was heard for so long counts as
+	// ended, in seconds since it was recorded. Where the PushDomain has spec.api, CSS is asked first, and a push that is on air
+	// goes on. When unset, that of the PushDomain's template, or 43200 (12 hours).
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=2592000
+	MaxDurationSeconds int32 `json:"maxDurationSeconds,omitempty"`
+
+	// historyLimit is how many ended broadcasts status.history keeps. When unset, that of the PushDomain's template, or 5.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=50
 	HistoryLimit int32 `json:"historyLimit,omitempty"`
 
-	// workloads are what runs while the stream is on air. A change reaches the next broadcast; what runs is never restarted
-	// by an edit. When unset, nothing runs and the status still tells whether the stream is on air.
+	// workloads are what runs while the stream is on air, or after it. A change reaches the next broadcast; what runs is never
+	// restarted by an edit. When unset, those of the PushDomain's template; when that has none either, nothing runs and the
+	// status still tells whether the stream is on air.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
@@ -92,7 +114,9 @@ type LiveStreamSpec struct {
 	Workloads []Workload `json:"workloads,omitempty"`
 }
 
-// Workload is one thing that runs while a stream is on air.
+// Workload is one thing that runs while a stream is on air, or after it.
+// +kubebuilder:validation:XValidation:rule="has(self.job) != has(self.scale)",message="a workload needs exactly one of job and scale"
+// +kubebuilder:validation:XValidation:rule="!has(self.scale) || !has(self.run) || self.run == 'WhileLive'",message="run AfterEnd needs a job; a target is scaled while the stream is live and given back after it"
 type Workload struct {
 	// name identifies the workload in its LiveStream and becomes part of the names of its Jobs.
 	// +required
@@ -102,16 +126,59 @@ type Workload struct {
 	Name string `json:"name,omitempty"`
 
 	// run says when the workload runs. WhileLive: from the first push of a broadcast until the broadcast ends; a Job that
-	// ends earlier is started again, with backoff, as the next part of the broadcast. When unset, WhileLive.
+	// ends earlier is started again, with backoff, as the next part of the broadcast. AfterEnd: once after each broadcast, when
+	// its WhileLive Jobs have ended; the Job's own backoffLimit repeats it. When unset, WhileLive.
 	// +optional
 	Run WorkloadRun `json:"run,omitempty"`
 
 	// job is the template of the Job: one Job per workload and broadcast, across reconnects. Its parallelism is always 1 and
 	// its podReplacementPolicy Failed. When its pod template sets no restartPolicy, Never is used; when it sets no
 	// ttlSecondsAfterFinished, a finished Job is kept for a day. Every container gets the LIVESTREAM_* variables, which
-	// $(LIVESTREAM_...) puts into command and args. `kubectl explain job.spec` describes the fields.
-	// +required
+	// $(LIVESTREAM_...) puts into command and args. Pods get the restricted Pod Security profile where the template is silent:
+	// an image that needs root says so with securityContext.runAsNonRoot: false. `kubectl explain job.spec` describes the fields.
+	// +optional
 	Job *batchv1.JobTemplateSpec `json:"job,omitempty"`
+
+	// scale names something that exists and is scaled while the stream is on air.
+	// +optional
+	Scale WorkloadScale `json:"scale,omitzero"`
+}
+
+// WorkloadScale is a share in the replicas of something with a scale subresource: a Deployment, a StatefulSet, a custom
+// resource. The shares of all LiveStreams of the namespace that name the same target add up. The operator writes the sum when it
+// changes, and leaves the replicas alone in between, so that it does not fight with other writers.
+type WorkloadScale struct {
+	// apiVersion of the target, such as apps/v1.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=317
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?v[0-9]+((alpha|beta)[0-9]+)?$')",message="apiVersion must be a version with its group, such as apps/v1"
+	APIVersion string `json:"apiVersion,omitempty"`
+
+	// kind of the target, such as Deployment.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Z][A-Za-z0-9]*$')",message="kind must be a kind such as Deployment, not a resource such as deployments"
+	Kind string `json:"kind,omitempty"`
+
+	// name of the target, in the LiveStream's namespace.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+
+	// replicasWhileLive is this stream's share while it is on air, its window included. When unset, 1.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=10000
+	ReplicasWhileLive *int32 `json:"replicasWhileLive,omitempty"`
+
+	// replicasWhileIdle is this stream's share otherwise. A LiveStream that is deleted or suspended has none. When unset, 0.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=10000
+	ReplicasWhileIdle *int32 `json:"replicasWhileIdle,omitempty"`
 }
 
 // LiveStreamState is whether a stream is on air.
@@ -129,8 +196,9 @@ const (
 	LiveStreamUnknown LiveStreamState = "Unknown"
 )
 
-// PushReason is the class of a CSS interruption code (errcode), see docs/reasons.md.
-// +kubebuilder:validation:Enum=ClientStopped;ClientDisconnected;NetworkError;PlatformError;ProtocolError;IdleTimeout;ByOperator;Refused;UnknownError
+// PushReason is why a push ended: the class of a CSS interruption code (errcode), see docs/reasons.md, or, where no
+// interruption arrived, how the operator found out.
+// +kubebuilder:validation:Enum=ClientStopped;ClientDisconnected;NetworkError;PlatformError;ProtocolError;IdleTimeout;ByOperator;Refused;UnknownError;NotOnline;MaxDurationReached
 type PushReason string
 
 const (
@@ -152,6 +220,22 @@ const (
 	PushReasonRefused PushReason = "Refused"
 	// PushReasonUnknownError means: any other code.
 	PushReasonUnknownError PushReason = "UnknownError"
+	// PushReasonNotOnline means: CSS itself says that the stream is not on air; the interruption was lost.
+	PushReasonNotOnline PushReason = "NotOnline"
+	// PushReasonMaxDurationReached means: nothing was heard of the push for maxDurationSeconds.
+	PushReasonMaxDurationReached PushReason = "MaxDurationReached"
+)
+
+// PushSource is how the operator came to know of a push.
+// +kubebuilder:validation:Enum=Callback;OnlineList
+type PushSource string
+
+const (
+	// PushSourceCallback means: its callback arrived.
+	PushSourceCallback PushSource = "Callback"
+	// PushSourceOnlineList means: CSS lists the stream as on air and no start has arrived. The push stands in for the one whose
+	// sequence is not known, until a callback tells it.
+	PushSourceOnlineList PushSource = "OnlineList"
 )
 
 // Region is where a push enters the platform.
@@ -187,6 +271,10 @@ type Push struct {
 	// least an hour from it.
 	// +optional
 	RecordedTime *metav1.Time `json:"recordedTime,omitempty"`
+
+	// source is Callback, or OnlineList for a push whose start was lost and whose sequence is not known. When unset, Callback.
+	// +optional
+	Source PushSource `json:"source,omitempty"`
 
 	// clientIP is the address of the pusher.
 	// +optional
@@ -266,13 +354,15 @@ type Broadcast struct {
 }
 
 // WorkloadState is where a workload stands.
-// +kubebuilder:validation:Enum=Pending;Running;Waiting;Stopping;Stopped;Completed;Failed
+// +kubebuilder:validation:Enum=Scheduled;Pending;Running;Waiting;Stopping;Stopped;Completed;Failed
 type WorkloadState string
 
 const (
-	// WorkloadPending means: the Job exists or is about to, and no pod of it is ready yet.
+	// WorkloadScheduled means: it runs after the broadcast.
+	WorkloadScheduled WorkloadState = "Scheduled"
+	// WorkloadPending means: the Job exists or is about to, and no pod of it is ready yet; or its target has not all its replicas.
 	WorkloadPending WorkloadState = "Pending"
-	// WorkloadRunning means: a pod is ready.
+	// WorkloadRunning means: a pod is ready, or the target is scaled.
 	WorkloadRunning WorkloadState = "Running"
 	// WorkloadWaiting means: the Job ended while the stream is live; the next part starts after a backoff.
 	WorkloadWaiting WorkloadState = "Waiting"
@@ -313,6 +403,10 @@ type WorkloadStatus struct {
 	// +optional
 	StartTime *metav1.Time `json:"startTime,omitempty"`
 
+	// scale is the share that the broadcast has in a target, as the spec was when it began.
+	// +optional
+	Scale ScaleShare `json:"scale,omitzero"`
+
 	// message says in a sentence why the workload does not run, or how it ended: exit code and last words.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
@@ -320,12 +414,69 @@ type WorkloadStatus struct {
 	Message string `json:"message,omitempty"`
 }
 
-// BroadcastEndReason says why a broadcast ended: the class of its last interruption, or Suspended.
-// +kubebuilder:validation:Enum=ClientStopped;ClientDisconnected;NetworkError;PlatformError;ProtocolError;IdleTimeout;ByOperator;Refused;UnknownError;Suspended
+// ScaleShare is a share in the replicas of a target.
+type ScaleShare struct {
+	// apiVersion of the target.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=317
+	APIVersion string `json:"apiVersion,omitempty"`
+
+	// kind of the target.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Kind string `json:"kind,omitempty"`
+
+	// name of the target.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+
+	// replicas is the share of this stream.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Replicas *int32 `json:"replicas,omitempty"`
+}
+
+// BroadcastEndReason says why a broadcast ended: how its last push ended, or what else ended it.
+// +kubebuilder:validation:Enum=ClientStopped;ClientDisconnected;NetworkError;PlatformError;ProtocolError;IdleTimeout;ByOperator;Refused;UnknownError;NotOnline;MaxDurationReached;Suspended;PushDomainDeleted;DuplicateStream
 type BroadcastEndReason string
 
-// BroadcastEndSuspended means: spec.state became Suspended while the stream was on air.
-const BroadcastEndSuspended BroadcastEndReason = "Suspended"
+const (
+	// BroadcastEndSuspended means: spec.state became Suspended while the stream was on air.
+	BroadcastEndSuspended BroadcastEndReason = "Suspended"
+	// BroadcastEndPushDomainDeleted means: the PushDomain was gone for the reconnect window.
+	BroadcastEndPushDomainDeleted BroadcastEndReason = "PushDomainDeleted"
+	// BroadcastEndDuplicateStream means: an older LiveStream turned out to have the stream.
+	BroadcastEndDuplicateStream BroadcastEndReason = "DuplicateStream"
+)
+
+// AfterEndStatus is where a workload that runs after a broadcast stands.
+type AfterEndStatus struct {
+	// name is the workload's name in spec.workloads.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=30
+	Name string `json:"name,omitempty"`
+
+	// state is Scheduled until the Job is made, then Pending, Running, and Completed or Failed.
+	// +required
+	State WorkloadState `json:"state,omitempty"`
+
+	// jobName is the name of its Job.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	JobName string `json:"jobName,omitempty"`
+
+	// message says in a sentence why it does not run, or how it ended.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+}
 
 // BroadcastRecord is an ended broadcast.
 type BroadcastRecord struct {
@@ -339,7 +490,7 @@ type BroadcastRecord struct {
 	// +optional
 	StartTime *metav1.Time `json:"startTime,omitempty"`
 
-	// endTime is when its last push ended, by the provider's clock, or when it was suspended.
+	// endTime is when its last push ended, by the provider's clock, or when the operator ended it, by its own.
 	// +optional
 	EndTime *metav1.Time `json:"endTime,omitempty"`
 
@@ -361,6 +512,19 @@ type BroadcastRecord struct {
 	// endReason is why it ended.
 	// +optional
 	EndReason BroadcastEndReason `json:"endReason,omitempty"`
+
+	// sequence of the push that ended last.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Sequence string `json:"sequence,omitempty"`
+
+	// afterEnd tells where the workloads stand that run after the broadcast.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=16
+	AfterEnd []AfterEndStatus `json:"afterEnd,omitempty"`
 }
 
 // LiveStreamStatus is what the operator observed of a stream.

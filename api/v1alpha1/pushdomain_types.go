@@ -61,6 +61,15 @@ type SecretKeyReference struct {
 	Key string `json:"key,omitempty"`
 }
 
+// SecretReference names a Secret in the namespace of the object that refers to it.
+type SecretReference struct {
+	// name of the Secret, in the same namespace.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+}
+
 // PushDomainSpec describes one push domain as it is set up at the provider.
 type PushDomainSpec struct {
 	// provider is the live service that sends the callbacks: TencentCSS.
@@ -90,6 +99,123 @@ type PushDomainSpec struct {
 	// workloads get an empty LIVESTREAM_PLAYBACK_URL.
 	// +optional
 	Playback Playback `json:"playback,omitzero"`
+
+	// api lets the operator ask CSS which streams are on air, and so repair a start or a stop whose callback was lost. When
+	// unset, callbacks and maxDurationSeconds are all there is.
+	// +optional
+	API API `json:"api,omitzero"`
+
+	// unknownStreams says what happens when a stream is pushed that no LiveStream claims. When unset, it is remembered in
+	// status.unclaimedPushes for a LiveStream that is created later.
+	// +optional
+	UnknownStreams UnknownStreams `json:"unknownStreams,omitzero"`
+
+	// template is what LiveStreams of this push domain inherit where they set nothing themselves, and what LiveStreams made by
+	// unknownStreams look like. A change reaches the next broadcast of each.
+	// +optional
+	Template LiveStreamTemplate `json:"template,omitzero"`
+}
+
+// API is how to reach CSS's own API.
+type API struct {
+	// credentialsSecretRef names the Secret with secretId and secretKey, and token where they are temporary. They need the
+	// actions live:DescribeLiveStreamState and live:DescribeLiveStreamOnlineList; callbackSetup those of callback templates and
+	// rules too.
+	// +required
+	CredentialsSecretRef SecretReference `json:"credentialsSecretRef,omitzero"`
+
+	// endpoint is the host of the API: live.tencentcloudapi.com for the China site, live.intl.tencentcloudapi.com for the
+	// international one. A scheme http:// can stand before it, for a proxy within the cluster. When unset,
+	// live.tencentcloudapi.com.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(https?://)?[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*(:[0-9]{1,5})?$')",message="endpoint must be a host such as live.tencentcloudapi.com, without a path"
+	Endpoint string `json:"endpoint,omitempty"`
+
+	// callbackSetup lets the operator make the callback template and rule at CSS, so that nothing has to be pasted into a
+	// console. When unset, the operator changes nothing at CSS.
+	// +optional
+	CallbackSetup CallbackSetup `json:"callbackSetup,omitzero"`
+}
+
+// CallbackSetup is what the operator sets up at CSS. It touches no template and no rule that it did not make.
+type CallbackSetup struct {
+	// baseURL is where CSS reaches the operator's callback Service, such as https://hooks.example.com; status.callbackPath is
+	// put after it.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$')",message="baseURL must be a scheme and a host, such as https://hooks.example.com, without a path"
+	BaseURL string `json:"baseURL,omitempty"`
+
+	// appNames are the applications of the push domain whose callbacks are set up. When unset, live.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=255
+	AppNames []string `json:"appNames,omitempty"`
+}
+
+// UnknownStreamPolicy says what becomes of a stream that no LiveStream claims.
+// +kubebuilder:validation:Enum=Ignore;Create
+type UnknownStreamPolicy string
+
+const (
+	// UnknownStreamIgnore remembers its pushes, so that a LiveStream that is created later claims them.
+	UnknownStreamIgnore UnknownStreamPolicy = "Ignore"
+	// UnknownStreamCreate makes a LiveStream for it from the template.
+	UnknownStreamCreate UnknownStreamPolicy = "Create"
+)
+
+// UnknownStreams says what happens with streams that no LiveStream claims.
+// +kubebuilder:validation:MinProperties=1
+type UnknownStreams struct {
+	// policy is Ignore or Create. Create makes a LiveStream when such a stream is pushed, and deletes it again after it was idle
+	// for deleteAfterIdleSeconds, unless somebody edited it. When unset, Ignore.
+	// +optional
+	Policy UnknownStreamPolicy `json:"policy,omitempty"`
+
+	// maxStreams is how many LiveStreams of this push domain Create makes at most. When unset, 100.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000
+	MaxStreams int32 `json:"maxStreams,omitempty"`
+
+	// deleteAfterIdleSeconds is how long a LiveStream that Create made may be idle before it is deleted with its history, in
+	// seconds. What a user created or edited is never deleted. When unset, 86400.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=31536000
+	DeleteAfterIdleSeconds int32 `json:"deleteAfterIdleSeconds,omitempty"`
+}
+
+// LiveStreamTemplate is what LiveStreams of a push domain have in common.
+// +kubebuilder:validation:MinProperties=1
+type LiveStreamTemplate struct {
+	// metadata is what LiveStreams made by unknownStreams get. It is not inherited by others.
+	// +optional
+	Metadata TemplateMetadata `json:"metadata,omitzero"`
+
+	// spec is inherited, setting by setting, by LiveStreams that leave it unset.
+	// +optional
+	Spec LiveStreamSettings `json:"spec,omitzero"`
+}
+
+// TemplateMetadata are labels and annotations.
+// +kubebuilder:validation:MinProperties=1
+type TemplateMetadata struct {
+	// labels of the LiveStream.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	Labels map[string]string `json:"labels,omitempty"`
+
+	// annotations of the LiveStream.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
 // Callback says how callbacks are authenticated.
@@ -109,6 +235,12 @@ type Callback struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=4
 	KeySecretRefs []SecretKeyReference `json:"keySecretRefs,omitempty"`
+
+	// pathTokenSecretRef names a token from which a part of the callback's path is made, so that only who knows the path reaches
+	// the push domain. The path depends on token, namespace and name alone: it survives deletion and creation anew. When unset,
+	// the path is namespace and name, and the signature is all that protects it.
+	// +optional
+	PathTokenSecretRef SecretKeyReference `json:"pathTokenSecretRef,omitzero"`
 
 	// clockSkewSeconds is how far the clocks of CSS and the operator may differ, in seconds: a callback is accepted this long
 	// after its `t` has passed. When unset, 60.
@@ -152,7 +284,8 @@ type Playback struct {
 // PushDomainStatus is what the operator observed of a push domain.
 // +kubebuilder:validation:MinProperties=1
 type PushDomainStatus struct {
-	// conditions are Ready, Verified (the last callback's signature), and Reconciling or Stalled while they are True.
+	// conditions are Ready, Verified (the last callback's signature), APIAvailable and CallbackSetUp where spec.api asks for
+	// them, UnknownStreamsLimited while it is True, and Reconciling or Stalled while they are True.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -180,6 +313,40 @@ type PushDomainStatus struct {
 	// callback, at most once a minute. Written by the receiver.
 	// +optional
 	LastCallbackTime *metav1.Time `json:"lastCallbackTime,omitempty"`
+
+	// unclaimedPushes are pushes of streams that no LiveStream claims: those that are live, and for an hour those that have
+	// ended, so that a LiveStream created meanwhile knows them. Beyond 128 the oldest are dropped, ended ones first. Written by
+	// the receiver, at most once a second, and by the reconciler when they are claimed.
+	// +optional
+	// +listType=map
+	// +listMapKey=appName
+	// +listMapKey=streamName
+	// +listMapKey=sequence
+	// +kubebuilder:validation:MaxItems=128
+	UnclaimedPushes []UnclaimedPush `json:"unclaimedPushes,omitempty"`
+
+	// callbackTemplateID is the CSS callback template that the operator made.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	CallbackTemplateID int64 `json:"callbackTemplateID,omitempty"`
+}
+
+// UnclaimedPush is a push of a stream that no LiveStream claims.
+type UnclaimedPush struct {
+	// appName of the stream.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=255
+	AppName string `json:"appName,omitempty"`
+
+	// streamName of the stream.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=255
+	StreamName string `json:"streamName,omitempty"`
+
+	// The push, as a LiveStream's status.pushes has it.
+	Push `json:",inline"`
 }
 
 // +kubebuilder:object:root=true
