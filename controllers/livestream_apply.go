@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,46 +45,71 @@ func (s started) orSooner(wait time.Duration) time.Duration {
 	return wait
 }
 
-func (r *LiveStreamReconciler) start(ctx context.Context, o plan.Observed, p plan.Plan) started {
+func (r *LiveStreamReconciler) start(ctx context.Context, o view, p plan.Plan) started {
 	if len(p.Start) == 0 {
 		return started{}
 	}
 	s := started{made: map[string]string{}}
-	broadcast, err := r.broadcast(ctx, o, p)
-	if err != nil {
-		s.fail(p, err)
-		return s
-	}
 	for _, start := range p.Start {
-		job := workload.Job(o.Stream, start.Workload, broadcast, start.Part)
-		if err := r.create(ctx, o.Stream, job); err != nil {
-			s.add(start.Workload.Name, err)
+		broadcast, err := r.broadcast(ctx, o, p, start)
+		if err != nil {
+			s.add(start, err)
 			continue
 		}
-		s.made[start.Workload.Name] = job.Name
+		job := workload.Job(o.Stream, start.Workload, broadcast, start.Part)
+		if err := r.create(ctx, o.Stream, job); err != nil {
+			s.add(start, err)
+			continue
+		}
+		s.made[start.Key()] = job.Name
 	}
 	return s
 }
 
-// broadcast gathers what the Jobs are told, the signed playback URL among it.
-func (r *LiveStreamReconciler) broadcast(ctx context.Context, o plan.Observed, p plan.Plan) (workload.Broadcast, error) {
+// broadcast gathers what a Job is told, the signed playback URL among it.
+func (r *LiveStreamReconciler) broadcast(ctx context.Context, o view, p plan.Plan, start plan.Start) (workload.Broadcast, error) {
+	b := workload.Broadcast{Domain: cmp.Or(o.Domain, o.Stream.Status.Domain)}
+	url, err := r.playbackURL(ctx, o)
+	b.PlaybackURL = url
+	if ended := start.Ended; ended != nil {
+		b.ID, b.Ended = ended.ID, ended
+		if ended.StartTime != nil {
+			b.StartTime = ended.StartTime.Time
+		}
+		b.Push = lastPush(o.Stream.Status.Pushes, *ended)
+		// What runs after the broadcast has nothing to pull: it need not wait for a key.
+		return b, nil
+	}
 	live := push.Live(o.Stream.Status.Pushes)
-	b := workload.Broadcast{ID: p.Status.Broadcast.ID, Domain: o.Domain, Push: live[len(live)-1]}
+	b.ID, b.Push = p.Status.Broadcast.ID, live[len(live)-1]
 	if p.Status.Broadcast.StartTime != nil {
 		b.StartTime = p.Status.Broadcast.StartTime.Time
 	}
-	domain, err := r.pushDomain(ctx, o.Stream)
-	if err != nil || domain == nil {
-		return b, err
-	}
-	playback, key := domain.Spec.Playback, ""
-	if playback.Signed() {
-		if key, err = r.Secrets.Get(ctx, o.Stream.Namespace, playback.KeySecretRef); err != nil {
-			return b, fmt.Errorf("reading the playback key of PushDomain %q: %w", domain.Name, err)
+	return b, err
+}
+
+// lastPush is the last one of an ended broadcast, or what its record knows of it.
+func lastPush(pushes []v1alpha1.Push, ended v1alpha1.BroadcastRecord) v1alpha1.Push {
+	for _, p := range pushes {
+		if p.Sequence == ended.Sequence {
+			return p
 		}
 	}
-	b.PlaybackURL = tencent.PlaybackURL(playback, o.Stream.Spec.AppName, o.Stream.Spec.StreamName, key, o.Now.Add(playback.Validity()))
-	return b, nil
+	return v1alpha1.Push{Sequence: ended.Sequence, StartTime: ended.StartTime}
+}
+
+func (r *LiveStreamReconciler) playbackURL(ctx context.Context, o view) (string, error) {
+	if o.domain == nil {
+		return "", nil
+	}
+	playback, key := o.domain.Spec.Playback, ""
+	if playback.Signed() {
+		var err error
+		if key, err = r.Secrets.Get(ctx, o.Stream.Namespace, playback.KeySecretRef); err != nil {
+			return "", fmt.Errorf("reading the playback key of PushDomain %q: %w", o.domain.Name, err)
+		}
+	}
+	return tencent.PlaybackURL(playback, o.Stream.Spec.AppName, o.Stream.Spec.StreamName, key, o.Now.Add(playback.Validity())), nil
 }
 
 func (r *LiveStreamReconciler) create(ctx context.Context, stream *v1alpha1.LiveStream, job *batchv1.Job) error {
@@ -112,23 +138,11 @@ func (r *LiveStreamReconciler) create(ctx context.Context, stream *v1alpha1.Live
 
 var errTaken = errors.New("name is taken")
 
-// fail is for what keeps every Job from being made.
-func (s *started) fail(p plan.Plan, err error) {
-	f := plan.Failure{Reason: v1alpha1.ReasonRetrying, Message: err.Error()}
-	if errors.Is(err, secrets.ErrUnavailable) {
-		f.Reason, s.again = v1alpha1.ReasonPlaybackKeyUnavailable, secretRetry
-	} else {
-		s.err = err
-	}
-	for _, start := range p.Start {
-		f.Workload = start.Workload.Name
-		s.failures = append(s.failures, f)
-	}
-}
-
-func (s *started) add(name string, err error) {
-	f := plan.Failure{Workload: name, Reason: v1alpha1.ReasonRetrying, Message: bounded(err.Error())}
+func (s *started) add(start plan.Start, err error) {
+	f := plan.Failure{Key: start.Key(), Workload: start.Workload.Name, Reason: v1alpha1.ReasonRetrying, Message: bounded(err.Error())}
 	switch {
+	case errors.Is(err, secrets.ErrUnavailable):
+		f.Reason, s.again = v1alpha1.ReasonPlaybackKeyUnavailable, secretRetry
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		s.leaving = true
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), errors.Is(err, errTaken):

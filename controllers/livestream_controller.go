@@ -4,25 +4,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/plan"
 	"github.com/livestream-operator/livestream-operator/internal/secrets"
 )
 
-// +kubebuilder:rbac:groups=livestream-operator.io,resources=livestreams,verbs=get;list;watch
+// +kubebuilder:rbac:groups=livestream-operator.io,resources=livestreams,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=livestream-operator.io,resources=livestreams/status,verbs=patch
 // +kubebuilder:rbac:groups=livestream-operator.io,resources=livestreams/finalizers,verbs=update
 // +kubebuilder:rbac:groups=livestream-operator.io,resources=pushdomains,verbs=get;list;watch
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;delete
 // +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch
+// +kubebuilder:rbac:groups="",resources=events,verbs=list
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
@@ -33,61 +37,99 @@ type LiveStreamReconciler struct {
 	// Live reads from the API server itself.
 	Live    client.Reader
 	Secrets *secrets.Reader
+	Scaler  *Scaler
+	Truth   Truth
 	Events  events.EventRecorder
 	Clock   clock.PassiveClock
+	// Again brings LiveStreams of which something changed that no watch tells: their scale target, or what CSS says.
+	Again <-chan event.GenericEvent
 }
 
-// Reconcile observes, plans, starts, reports and stops, in that order. Jobs are stopped only after the status that ends their
-// broadcast was accepted, which it is only if nothing happened since it was decided.
+// Reconcile observes, repairs, plans, starts, reports and stops, in that order. Jobs are stopped only after the status that ends
+// their broadcast was accepted, which it is only if nothing happened since it was decided.
 func (r *LiveStreamReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	stream := &v1alpha1.LiveStream{}
 	if err := r.Get(ctx, req.NamespacedName, stream); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	observed, p, err := r.decide(ctx, stream)
+	if !stream.DeletionTimestamp.IsZero() {
+		// Its Jobs go with it, by their owner references.
+		return ctrl.Result{}, r.letGo(ctx, stream)
+	}
+	observed, p, again, err := r.decide(ctx, stream)
+	if apierrors.IsConflict(err) {
+		// The version that this pass did not know is on its way through the cache and brings the next pass.
+		return ctrl.Result{}, nil
+	}
 	if err != nil || observed.Stream == nil {
-		return ctrl.Result{}, err
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if p.Delete {
+		return ctrl.Result{}, r.deleteIdle(ctx, observed.Stream)
 	}
 	started := r.start(ctx, observed, p)
 	if started.leaving {
 		return ctrl.Result{}, nil
 	}
-	status := plan.Report(observed, p, started.made, started.failures)
+	status := plan.Report(observed.Observed, p, started.made, started.failures)
 	if err := r.report(ctx, observed.Stream, status); err != nil {
 		if apierrors.IsConflict(err) {
-			// The version that this pass did not know is on its way through the cache and brings the next pass.
 			return ctrl.Result{}, nil
 		}
 		return ctrl.Result{}, errors.Join(started.err, client.IgnoreNotFound(err))
 	}
-	return ctrl.Result{RequeueAfter: started.orSooner(p.LookAgain)}, errors.Join(started.err, r.stop(ctx, observed.Stream, p))
+	wait := started.orSooner(sooner(p.LookAgain, again))
+	return ctrl.Result{RequeueAfter: wait}, errors.Join(started.err, r.stop(ctx, observed.Stream, p))
+}
+
+// sooner is the shorter of two waits, where 0 is for ever.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b > 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // decide plans from the cache, and where that says that Jobs have to start or stop, once more from the API server itself: a
 // cache that lags behind, for one after a change of leader, must not start what has ended or stop what is on air. The
 // observed Stream is nil when the LiveStream is gone.
-func (r *LiveStreamReconciler) decide(ctx context.Context, stream *v1alpha1.LiveStream) (plan.Observed, plan.Plan, error) {
-	if !stream.DeletionTimestamp.IsZero() {
-		// Its Jobs go with it, by their owner references.
-		return plan.Observed{}, plan.Plan{}, nil
-	}
+func (r *LiveStreamReconciler) decide(ctx context.Context, stream *v1alpha1.LiveStream) (view, plan.Plan, time.Duration, error) {
 	observed, err := r.observe(ctx, stream)
 	if err != nil {
-		return plan.Observed{}, plan.Plan{}, err
+		return view{}, plan.Plan{}, 0, err
 	}
-	p := plan.Compute(observed)
-	if len(p.Start)+len(p.Stop) == 0 {
-		return observed, p, nil
+	if err := r.holdTargets(ctx, &observed); err != nil {
+		return view{}, plan.Plan{}, 0, err
+	}
+	again, err := r.repair(ctx, &observed)
+	if err != nil {
+		return view{}, plan.Plan{}, 0, err
+	}
+	p := plan.Compute(observed.Observed)
+	if len(p.Start)+len(p.Stop) == 0 && !p.Delete {
+		return observed, p, again, nil
 	}
 	fresh := &v1alpha1.LiveStream{}
 	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(stream), fresh); err != nil {
-		return plan.Observed{}, plan.Plan{}, client.IgnoreNotFound(wrapped(err, "confirming LiveStream"))
+		return view{}, plan.Plan{}, 0, client.IgnoreNotFound(wrapped(err, "confirming LiveStream"))
 	}
 	if fresh.UID != stream.UID || !fresh.DeletionTimestamp.IsZero() {
-		return plan.Observed{}, plan.Plan{}, nil
+		return view{}, plan.Plan{}, 0, nil
 	}
 	observed.Stream = fresh
-	return observed, plan.Compute(observed), nil
+	return observed, plan.Compute(observed.Observed), again, nil
+}
+
+// deleteIdle deletes a LiveStream that unknownStreams made, unless anything happened to it since.
+func (r *LiveStreamReconciler) deleteIdle(ctx context.Context, stream *v1alpha1.LiveStream) error {
+	err := r.Delete(ctx, stream, client.Preconditions{UID: &stream.UID, ResourceVersion: &stream.ResourceVersion}, client.PropagationPolicy(metav1.DeletePropagationBackground))
+	if err == nil {
+		ctrl.LoggerFrom(ctx).Info("Deleted LiveStream that was idle for long", "PushDomain", stream.Spec.PushDomainRef.Name)
+	}
+	if apierrors.IsConflict(err) {
+		return nil
+	}
+	return client.IgnoreNotFound(wrapped(err, "deleting an idle LiveStream"))
 }
 
 // report writes the status if it says anything new, and tells users what changed once it is written.
@@ -120,5 +162,8 @@ func (r *LiveStreamReconciler) notify(stream *v1alpha1.LiveStream, notices []pla
 }
 
 func wrapped(err error, doing string) error {
+	if err == nil {
+		return nil
+	}
 	return fmt.Errorf("%s: %w", doing, err)
 }

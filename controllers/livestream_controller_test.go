@@ -103,7 +103,7 @@ func TestABroadcastEndsAfterTheWindowWithOneHistoryEntry(t *testing.T) {
 	}
 	want := []v1alpha1.BroadcastRecord{{
 		ID: job.Labels[v1alpha1.LabelBroadcast], StartTime: new(metav1.NewTime(showTime)), EndTime: new(metav1.NewTime(showTime.Add(30 * time.Second))),
-		DurationSeconds: new(int64(30)), Pushes: 1, Interruptions: new(int32(0)), EndReason: "NetworkError",
+		DurationSeconds: new(int64(30)), Pushes: 1, Interruptions: new(int32(0)), EndReason: "NetworkError", Sequence: "A",
 	}}
 	if diff := gocmp.Diff(want, s.History); diff != "" {
 		t.Errorf("history mismatch (-want +got):\n%s", diff)

@@ -3,6 +3,8 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -17,30 +19,58 @@ import (
 	"github.com/livestream-operator/livestream-operator/internal/workload"
 )
 
-// observe reads all that the plan rests on, and writes nothing.
-func (r *LiveStreamReconciler) observe(ctx context.Context, stream *v1alpha1.LiveStream) (plan.Observed, error) {
-	o := plan.Observed{Now: r.Clock.Now(), Stream: stream}
-	domain, err := r.pushDomain(ctx, stream)
-	if err != nil {
-		return o, err
-	}
-	if domain != nil {
-		o.Domain = domain.Spec.Domain
-	}
-	if o.DuplicateOf, err = r.olderWithSameStream(ctx, stream); err != nil {
-		return o, err
+// view is what a pass knows besides what the plan rests on.
+type view struct {
+	plan.Observed
+	// domain is the PushDomain that the stream refers to, nil when there is none; alike are those of the same host, it among them.
+	domain *v1alpha1.PushDomain
+	alike  []v1alpha1.PushDomain
+}
+
+// observe reads all that a pass rests on, and writes nothing.
+func (r *LiveStreamReconciler) observe(ctx context.Context, stream *v1alpha1.LiveStream) (view, error) {
+	v := view{Observed: plan.Observed{Now: r.Clock.Now(), Stream: stream, Settings: stream.Spec.LiveStreamSettings}}
+	if err := r.observeDomain(ctx, &v); err != nil {
+		return v, err
 	}
 	ofStream := []client.ListOption{client.InNamespace(stream.Namespace), client.MatchingFields{ownerIndex: stream.Name}}
 	var jobs batchv1.JobList
 	if err := r.List(ctx, &jobs, ofStream...); err != nil {
-		return o, fmt.Errorf("listing the Jobs of the stream: %w", err)
+		return v, fmt.Errorf("listing the Jobs of the stream: %w", err)
 	}
 	var pods corev1.PodList
 	if err := r.List(ctx, &pods, ofStream...); err != nil {
-		return o, fmt.Errorf("listing the Pods of the stream: %w", err)
+		return v, fmt.Errorf("listing the Pods of the stream: %w", err)
 	}
-	o.Runs = workload.Runs(ownedBy(stream.UID, jobs.Items), pods.Items)
-	return o, nil
+	v.Runs = workload.Runs(ownedBy(stream.UID, jobs.Items), pods.Items)
+	if err := r.explainPending(ctx, &v, pods.Items); err != nil {
+		return v, err
+	}
+	v.Targets = r.Scaler.Seen(stream.Namespace, plan.TargetsOf(stream, v.Settings))
+	return v, nil
+}
+
+func (r *LiveStreamReconciler) observeDomain(ctx context.Context, v *view) (err error) {
+	stream := v.Stream
+	if v.domain, err = r.pushDomain(ctx, stream); err != nil || v.domain == nil {
+		return err
+	}
+	v.Domain = v.domain.Spec.Domain
+	v.Settings = stream.Spec.Inherit(v.domain.Spec.Template.Spec)
+	if v.alike, err = index.PushDomains(ctx, r, stream.Namespace, v.Domain); err != nil {
+		return err
+	}
+	holders, err := index.Holders(ctx, r, stream.Namespace, v.Domain, stream.Spec.AppName, stream.Spec.StreamName)
+	if err != nil {
+		return err
+	}
+	if len(holders) > 0 && holders[0].UID != stream.UID {
+		v.DuplicateOf = holders[0].Name
+	}
+	if madeFor(stream, v.domain) {
+		v.DeleteAfterIdle = v.domain.Spec.UnknownStreams.DeleteAfterIdle()
+	}
+	return nil
 }
 
 // pushDomain is nil when it does not exist.
@@ -55,15 +85,27 @@ func (r *LiveStreamReconciler) pushDomain(ctx context.Context, stream *v1alpha1.
 	return domain, nil
 }
 
-func (r *LiveStreamReconciler) olderWithSameStream(ctx context.Context, stream *v1alpha1.LiveStream) (string, error) {
-	var same v1alpha1.LiveStreamList
-	if err := r.List(ctx, &same, client.InNamespace(stream.Namespace), client.MatchingFields{index.ByStream: index.KeyOf(stream)}); err != nil {
-		return "", fmt.Errorf("listing the LiveStreams of the same stream: %w", err)
+// podlessAfter is how long a Job may be without any Pod before the reason is looked for: a quota, or an admission policy.
+const podlessAfter = 5 * time.Second
+
+// explainPending asks for the Events of Jobs that should have Pods and have none: nothing in the Job itself tells why.
+func (r *LiveStreamReconciler) explainPending(ctx context.Context, v *view, pods []corev1.Pod) error {
+	for i := range v.Runs {
+		run := &v.Runs[i]
+		hasPods := slices.ContainsFunc(pods, func(p corev1.Pod) bool {
+			owner := metav1.GetControllerOf(&p)
+			return owner != nil && owner.UID == run.UID
+		})
+		if hasPods || run.Phase != workload.Pending || v.Now.Sub(run.Created) < podlessAfter {
+			continue
+		}
+		var events corev1.EventList
+		if err := r.Live.List(ctx, &events, client.InNamespace(v.Stream.Namespace), client.MatchingFields{"involvedObject.uid": string(run.UID)}); err != nil {
+			return fmt.Errorf("listing the Events of Job %q: %w", run.JobName, err)
+		}
+		run.Trouble = workload.PodlessTrouble(events.Items)
 	}
-	if oldest := index.Oldest(same.Items); oldest != nil && oldest.UID != stream.UID {
-		return oldest.Name, nil
-	}
-	return "", nil
+	return nil
 }
 
 // ownedBy leaves out Jobs that only carry our labels, or belong to an earlier LiveStream of the same name.

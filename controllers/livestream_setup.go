@@ -7,6 +7,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -17,9 +18,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/index"
+	"github.com/livestream-operator/livestream-operator/internal/push"
 )
 
 // ownerIndex finds the Jobs and Pods of a LiveStream by its name, within its namespace.
@@ -52,7 +55,9 @@ func (r *LiveStreamReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 		Owns(&batchv1.Job{}).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(streamOfPod)).
 		Watches(&v1alpha1.LiveStream{}, handler.EnqueueRequestsFromMapFunc(r.streamsLikeIt), builder.WithPredicates(onlyDeleted)).
-		Watches(&v1alpha1.PushDomain{}, handler.EnqueueRequestsFromMapFunc(r.streamsOfDomain), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.PushDomain{}, handler.EnqueueRequestsFromMapFunc(r.streamsOfHost), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.PushDomain{}, handler.EnqueueRequestsFromMapFunc(r.streamsUnclaimed), builder.WithPredicates(unclaimedChanged)).
+		WatchesRawSource(source.Channel(r.Again, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: concurrentStreams,
 			// Followers keep their caches warm, so that a new leader goes on at once.
@@ -77,16 +82,75 @@ func streamOfPod(_ context.Context, pod client.Object) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: pod.GetNamespace(), Name: name}}}
 }
 
+// unclaimedChanged passes changes of the pushes that no LiveStream claims.
+var unclaimedChanged = predicate.Funcs{
+	CreateFunc:  func(event.CreateEvent) bool { return false },
+	DeleteFunc:  func(event.DeleteEvent) bool { return false },
+	GenericFunc: func(event.GenericEvent) bool { return false },
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		before, isDomain := e.ObjectOld.(*v1alpha1.PushDomain)
+		after, too := e.ObjectNew.(*v1alpha1.PushDomain)
+		return isDomain && too && !equality.Semantic.DeepEqual(before.Status.UnclaimedPushes, after.Status.UnclaimedPushes)
+	},
+}
+
+// streamsLikeIt are the LiveStreams that may take over from one that was deleted.
 func (r *LiveStreamReconciler) streamsLikeIt(ctx context.Context, object client.Object) []reconcile.Request {
 	stream, ok := object.(*v1alpha1.LiveStream)
 	if !ok {
 		return nil
 	}
-	return r.requests(ctx, stream.Namespace, client.MatchingFields{index.ByStream: index.KeyOf(stream)})
+	domain, err := r.pushDomain(ctx, stream)
+	if err != nil || domain == nil {
+		return nil
+	}
+	return r.holders(ctx, domain, push.Stream{App: stream.Spec.AppName, Name: stream.Spec.StreamName})
 }
 
-func (r *LiveStreamReconciler) streamsOfDomain(ctx context.Context, domain client.Object) []reconcile.Request {
-	return r.requests(ctx, domain.GetNamespace(), client.MatchingFields{index.ByPushDomain: domain.GetName()})
+// streamsUnclaimed are the LiveStreams whose pushes a push domain lists as unclaimed.
+func (r *LiveStreamReconciler) streamsUnclaimed(ctx context.Context, object client.Object) []reconcile.Request {
+	domain, ok := object.(*v1alpha1.PushDomain)
+	if !ok {
+		return nil
+	}
+	var requests []reconcile.Request
+	asked := map[push.Stream]bool{}
+	for _, p := range domain.Status.UnclaimedPushes {
+		if stream := push.StreamOf(p); !asked[stream] {
+			asked[stream] = true
+			requests = append(requests, r.holders(ctx, domain, stream)...)
+		}
+	}
+	return requests
+}
+
+func (r *LiveStreamReconciler) holders(ctx context.Context, domain *v1alpha1.PushDomain, stream push.Stream) []reconcile.Request {
+	holders, err := index.Holders(ctx, r, domain.Namespace, domain.Spec.Domain, stream.App, stream.Name)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Could not list LiveStreams of the cache")
+		return nil
+	}
+	return requestsFor(holders)
+}
+
+// streamsOfHost are those of all PushDomains of the same host: they may hold each other's streams.
+func (r *LiveStreamReconciler) streamsOfHost(ctx context.Context, object client.Object) []reconcile.Request {
+	domain, ok := object.(*v1alpha1.PushDomain)
+	if !ok {
+		return nil
+	}
+	requests := r.requests(ctx, domain.Namespace, client.MatchingFields{index.ByPushDomain: domain.Name})
+	alike, err := index.PushDomains(ctx, r, domain.Namespace, domain.Spec.Domain)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Could not list PushDomains of the cache")
+		return requests
+	}
+	for i := range alike {
+		if alike[i].Name != domain.Name {
+			requests = append(requests, r.requests(ctx, domain.Namespace, client.MatchingFields{index.ByPushDomain: alike[i].Name})...)
+		}
+	}
+	return requests
 }
 
 func (r *LiveStreamReconciler) requests(ctx context.Context, namespace string, which client.MatchingFields) []reconcile.Request {
@@ -95,9 +159,13 @@ func (r *LiveStreamReconciler) requests(ctx context.Context, namespace string, w
 		ctrl.LoggerFrom(ctx).Error(err, "Could not list LiveStreams of the cache")
 		return nil
 	}
-	requests := make([]reconcile.Request, 0, len(streams.Items))
-	for i := range streams.Items {
-		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&streams.Items[i])})
+	return requestsFor(streams.Items)
+}
+
+func requestsFor(streams []v1alpha1.LiveStream) []reconcile.Request {
+	requests := make([]reconcile.Request, 0, len(streams))
+	for i := range streams {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&streams[i])})
 	}
 	return requests
 }

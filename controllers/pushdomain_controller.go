@@ -21,10 +21,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/callbackpath"
 	"github.com/livestream-operator/livestream-operator/internal/index"
+	"github.com/livestream-operator/livestream-operator/internal/push"
 	"github.com/livestream-operator/livestream-operator/internal/secrets"
 )
 
@@ -35,19 +37,37 @@ const (
 	countEvery = time.Minute
 	// keysEvery is how often the keys are looked at when nothing was wrong with them: Secrets are not watched.
 	keysEvery = 30 * time.Second
+	// conflictRetry is how soon a status is written again that somebody else wrote meanwhile.
+	conflictRetry = 100 * time.Millisecond
 )
 
-// PushDomainReconciler tells users whether a push domain can receive callbacks, and where.
+// DomainTruth is what CSS itself says about a push domain.
+type DomainTruth interface {
+	// Unknown lists streams on air that may have no LiveStream.
+	Unknown(domain *v1alpha1.PushDomain) []push.Stream
+	// Health says whether CSS answers.
+	Health(domain types.UID) Health
+}
+
+// PushDomainReconciler tells users whether a push domain can receive callbacks, and where, and makes LiveStreams for unknown
+// streams.
 type PushDomainReconciler struct {
 	client.Client
+	// Live reads from the API server itself.
+	Live    client.Reader
 	Secrets *secrets.Reader
+	Truth   DomainTruth
+	Setup   *CallbackSetup
 	Clock   clock.PassiveClock
+	// Again brings PushDomains of which something changed that no watch tells: what CSS says.
+	Again <-chan event.GenericEvent
 
 	mu      sync.Mutex
 	counted map[types.UID]time.Time
+	tidy    map[types.UID]time.Time
 }
 
-// Reconcile reads the keys and writes the status.
+// Reconcile reads the keys, makes LiveStreams where the policy says so, and writes the status.
 func (r *PushDomainReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	domain := &v1alpha1.PushDomain{}
 	if err := r.Get(ctx, req.NamespacedName, domain); err != nil {
@@ -62,30 +82,72 @@ func (r *PushDomainReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	}
 	next := domain.DeepCopy()
 	next.Status.ObservedGeneration = domain.Generation
-	next.Status.CallbackPath = callbackpath.Of(domain)
 	again := keysEvery
 	if reason != "" {
 		again = secretRetry
 	}
-	wait, err := r.count(ctx, next)
+	counting, err := r.count(ctx, next)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if wait > 0 {
-		again = min(again, wait)
+	if err := r.setPath(ctx, next); err != nil {
+		return ctrl.Result{}, err
 	}
+	tidying, adoptErr := r.adopt(ctx, next)
+	r.setAPIConditions(ctx, next)
 	setDomainConditions(next, reason, keyErr, metav1.NewTime(r.Clock.Now().Truncate(time.Second)))
+	again = sooner(again, sooner(counting, tidying))
 	if equality.Semantic.DeepEqual(domain.Status, next.Status) {
-		return ctrl.Result{RequeueAfter: again}, nil
+		return ctrl.Result{RequeueAfter: again}, adoptErr
 	}
 	err = r.Status().Patch(ctx, next, client.MergeFromWithOptions(domain, client.MergeFromWithOptimisticLock{}))
 	if apierrors.IsConflict(err) {
-		return ctrl.Result{}, nil
+		// The version that this pass did not know brings the next one only if it changed more than the status.
+		return ctrl.Result{RequeueAfter: conflictRetry}, adoptErr
 	}
 	if err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(wrapped(err, "writing the status"))
 	}
-	return ctrl.Result{RequeueAfter: again}, nil
+	return ctrl.Result{RequeueAfter: again}, adoptErr
+}
+
+// setPath leaves the path as it was while its token cannot be read.
+func (r *PushDomainReconciler) setPath(ctx context.Context, domain *v1alpha1.PushDomain) error {
+	token := ""
+	if domain.Spec.Callback.SecretPath() {
+		var err error
+		if token, err = r.Secrets.Get(ctx, domain.Namespace, domain.Spec.Callback.PathTokenSecretRef); errors.Is(err, secrets.ErrUnavailable) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	domain.Status.CallbackPath = callbackpath.Of(domain, token)
+	return nil
+}
+
+// setAPIConditions says whether CSS can be asked, and sends its callbacks here.
+func (r *PushDomainReconciler) setAPIConditions(ctx context.Context, domain *v1alpha1.PushDomain) {
+	conditions := &domain.Status.Conditions
+	health := r.Truth.Health(domain.UID)
+	switch {
+	case !domain.Spec.API.Configured():
+		meta.RemoveStatusCondition(conditions, v1alpha1.ConditionAPIAvailable)
+	case health != Health{}:
+		c := metav1.Condition{Type: v1alpha1.ConditionAPIAvailable, Status: metav1.ConditionFalse, Reason: health.Reason, Message: health.Message, ObservedGeneration: domain.Generation}
+		if health.Reason == v1alpha1.ReasonListed {
+			c.Status = metav1.ConditionTrue
+		}
+		meta.SetStatusCondition(conditions, c)
+	}
+	if !domain.Spec.API.CallbackSetup.Wanted() {
+		meta.RemoveStatusCondition(conditions, v1alpha1.ConditionCallbackSetUp)
+		return
+	}
+	if c, looked := r.Setup.Look(ctx, domain); looked {
+		c.ObservedGeneration = domain.Generation
+		meta.SetStatusCondition(conditions, c)
+	}
 }
 
 // checkKeys returns the reason of Ready=False and what is wrong, or no reason and the API server's error.
@@ -98,6 +160,18 @@ func (r *PushDomainReconciler) checkKeys(ctx context.Context, domain *v1alpha1.P
 	if playback := domain.Spec.Playback; playback.Signed() {
 		if _, err := r.Secrets.Refresh(ctx, domain.Namespace, playback.KeySecretRef); err != nil {
 			return unavailable(err, v1alpha1.ReasonPlaybackKeyUnavailable)
+		}
+	}
+	if callback := domain.Spec.Callback; callback.SecretPath() {
+		if _, err := r.Secrets.Refresh(ctx, domain.Namespace, callback.PathTokenSecretRef); err != nil {
+			return unavailable(err, v1alpha1.ReasonPathTokenUnavailable)
+		}
+	}
+	if api := domain.Spec.API; api.Configured() {
+		for _, key := range []string{"secretId", "secretKey"} {
+			if _, err := r.Secrets.Refresh(ctx, domain.Namespace, v1alpha1.SecretKeyReference{Name: api.CredentialsSecretRef.Name, Key: key}); err != nil {
+				return unavailable(err, v1alpha1.ReasonCredentialsUnavailable)
+			}
 		}
 	}
 	return "", nil
@@ -171,7 +245,8 @@ func (r *PushDomainReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	comesOrGoes := predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("pushdomain").
-		For(&v1alpha1.PushDomain{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&v1alpha1.PushDomain{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, unclaimedChanged))).
+		WatchesRawSource(source.Channel(r.Again, &handler.EnqueueRequestForObject{})).
 		Watches(&v1alpha1.LiveStream{}, handler.EnqueueRequestsFromMapFunc(domainOfStream), builder.WithPredicates(comesOrGoes)).
 		WithOptions(controller.Options{EnableWarmup: new(true)}).
 		Complete(r)

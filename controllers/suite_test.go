@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -13,9 +14,11 @@ import (
 	testclock "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/index"
+	"github.com/livestream-operator/livestream-operator/internal/plan"
 	"github.com/livestream-operator/livestream-operator/internal/provider"
 	"github.com/livestream-operator/livestream-operator/internal/push"
 	"github.com/livestream-operator/livestream-operator/internal/secrets"
@@ -33,6 +36,8 @@ type bench struct {
 	clock      *testclock.FakePassiveClock
 	reconciler *LiveStreamReconciler
 	domains    *PushDomainReconciler
+	poller     *OnlinePoller
+	scaler     *Scaler
 	events     *events.FakeRecorder
 }
 
@@ -55,8 +60,13 @@ func (r liveReader) List(ctx context.Context, list client.ObjectList, opts ...cl
 		list.Items = filter(list.Items, func(s *v1alpha1.LiveStream) bool {
 			value, byStream := fields.RequiresExactMatch(index.ByStream)
 			name, byDomain := fields.RequiresExactMatch(index.ByPushDomain)
-			return byStream && index.KeyOf(s) == value || byDomain && s.Spec.PushDomainRef.Name == name
+			target, byTarget := fields.RequiresExactMatch(targetIndex)
+			return byStream && index.KeyOf(s) == value || byDomain && s.Spec.PushDomainRef.Name == name ||
+				byTarget && slices.ContainsFunc(plan.TargetsOf(s, s.Spec.LiveStreamSettings), func(ref plan.TargetRef) bool { return ref.Key() == target })
 		})
+	case *v1alpha1.PushDomainList:
+		host, _ := fields.RequiresExactMatch(index.ByHost)
+		list.Items = filter(list.Items, func(d *v1alpha1.PushDomain) bool { return index.Host(d.Spec.Domain) == host })
 	case *batchv1.JobList:
 		name, _ := fields.RequiresExactMatch(ownerIndex)
 		list.Items = filter(list.Items, func(j *batchv1.Job) bool { return j.Labels[v1alpha1.LabelLiveStream] == name })
@@ -82,8 +92,13 @@ func newBench(t *testing.T) *bench {
 	b := &bench{t: t, namespace: env.Namespace(t), clock: testclock.NewFakePassiveClock(showTime), events: events.NewFakeRecorder(100)}
 	reader := liveReader{env.Client}
 	keys := &secrets.Reader{Client: env.Client, Clock: b.clock, Keep: time.Minute, AgainAfter: time.Second, MaxKept: 10}
-	b.reconciler = &LiveStreamReconciler{Client: reader, Live: env.Client, Secrets: keys, Events: b.events, Clock: b.clock}
-	b.domains = &PushDomainReconciler{Client: reader, Secrets: keys, Clock: b.clock}
+	b.poller = &OnlinePoller{Cache: reader, Secrets: keys, Clock: b.clock, Streams: make(chan event.GenericEvent, 100), Domains: make(chan event.GenericEvent, 100)}
+	b.scaler = &Scaler{Client: reader}
+	b.reconciler = &LiveStreamReconciler{Client: reader, Live: env.Client, Secrets: keys, Scaler: b.scaler, Truth: b.poller, Events: b.events, Clock: b.clock}
+	b.domains = &PushDomainReconciler{
+		Client: reader, Live: env.Client, Secrets: keys, Truth: b.poller, Clock: b.clock,
+		Setup: &CallbackSetup{Poller: b.poller, Secrets: keys, Clock: b.clock},
+	}
 	return b
 }
 

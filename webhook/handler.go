@@ -126,17 +126,37 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request) (string, error
 }
 
 func (h *Handler) find(r *http.Request) (*v1alpha1.PushDomain, error) {
-	name, ours := callbackpath.Parse(r.URL.Path)
+	path, ours := callbackpath.Parse(r.URL.Path)
 	if !ours {
 		return nil, errNoSuchPath
 	}
 	domain := &v1alpha1.PushDomain{}
-	if err := h.Cache.Get(r.Context(), name, domain); apierrors.IsNotFound(err) {
+	if err := h.Cache.Get(r.Context(), path.PushDomain, domain); apierrors.IsNotFound(err) {
 		return nil, errNoSuchPath
 	} else if err != nil {
 		return nil, fmt.Errorf("%w: %w", errStore, err)
 	}
-	return domain, nil
+	return domain, h.checkPath(r.Context(), domain, path)
+}
+
+// checkPath answers a wrong token as it answers a path that does not exist.
+func (h *Handler) checkPath(ctx context.Context, domain *v1alpha1.PushDomain, path callbackpath.Path) error {
+	if !domain.Spec.Callback.SecretPath() {
+		if !path.Fits("") {
+			return errNoSuchPath
+		}
+		return nil
+	}
+	for _, read := range []readKey{h.Secrets.Get, h.Secrets.Refresh} {
+		token, err := read(ctx, domain.Namespace, domain.Spec.Callback.PathTokenSecretRef)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errKeys, err)
+		}
+		if path.Fits(token) {
+			return nil
+		}
+	}
+	return errNoSuchPath
 }
 
 // authenticate tries the keys that are kept, and if none fits those that the Secrets hold now.

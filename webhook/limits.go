@@ -24,6 +24,11 @@ const (
 	// retryAfterSeconds is what a 503 says; CSS itself always waits a minute.
 	retryAfterSeconds = "10"
 
+	// maxHolders bounds the LiveStreams of one stream that its events are written to; one keeps it, the others may take over.
+	maxHolders = 8
+	// unclaimedEvery is how often the pushes that no LiveStream claims are written to a push domain.
+	unclaimedEvery = time.Second
+
 	// domainEvery is how often the status of a push domain is written for the sake of its callbacks.
 	domainEvery = time.Minute
 	// domainQueue bounds the push domains that wait for that; more are left for their next callback.

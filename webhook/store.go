@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -19,7 +18,7 @@ import (
 	"github.com/livestream-operator/livestream-operator/internal/push"
 )
 
-// Store writes events into LiveStreams.
+// Store writes events into LiveStreams, and those of streams that none claims into the PushDomain.
 type Store struct {
 	// Cache finds LiveStreams, by internal/index.
 	Cache client.Reader
@@ -28,6 +27,9 @@ type Store struct {
 	// Writer writes the status.
 	Writer client.StatusClient
 	Clock  clock.PassiveClock
+
+	lanes lanes
+	board board
 }
 
 // Recorded is what became of an event.
@@ -45,57 +47,76 @@ func (r Recorded) result() string {
 	return r.Outcome.String()
 }
 
-// Record applies the event to its LiveStream. When it returns without an error, what the event says is in etcd, or had been.
+// Record applies the event to the LiveStreams of its stream. When it returns without an error, what the event says is in etcd,
+// or had been. Of several the first keeps the stream; the others know its pushes, so that they can take over at any time.
+func (s *Store) Record(ctx context.Context, domain *v1alpha1.PushDomain, event provider.Event) (Recorded, error) {
+	holders, err := index.Holders(ctx, s.Cache, domain.Namespace, domain.Spec.Domain, event.App, event.Stream)
+	if err != nil {
+		return Recorded{}, fmt.Errorf("looking up the LiveStream: %w", err)
+	}
+	var first Recorded
+	for i := range holders[:min(len(holders), maxHolders)] {
+		recorded, err := s.into(ctx, &holders[i], event)
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return Recorded{}, err
+		}
+		if first.Stream == "" {
+			first = recorded
+		}
+	}
+	if first.Stream == "" {
+		return s.unclaimed(ctx, domain, event)
+	}
+	return first, nil
+}
+
+// into records the event in one LiveStream; NotFound when it is gone.
 //
 // The write carries the resourceVersion that was decided on and touches status.pushes alone, so that two events of a stream
-// never overwrite each other, whichever replicas they reach. What the cache already holds is in etcd, so a duplicate costs nothing.
-func (s *Store) Record(ctx context.Context, domain *v1alpha1.PushDomain, event provider.Event) (Recorded, error) {
-	stream, err := s.find(ctx, domain, event)
-	if err != nil || stream == nil {
+// never overwrite each other, whichever replicas they reach. What the cache already holds is in etcd, so a duplicate costs
+// nothing. Within a replica the events of a stream take turns, each going on from what the one before it wrote.
+func (s *Store) into(ctx context.Context, stream *v1alpha1.LiveStream, event provider.Event) (Recorded, error) {
+	lane, leave, err := s.lanes.enter(ctx, stream.UID)
+	if err != nil {
 		return Recorded{}, err
 	}
+	defer leave()
+	if lane.written != nil {
+		stream = lane.written
+	}
 	for {
-		recorded, err := s.apply(ctx, stream, event)
-		switch {
-		case apierrors.IsNotFound(err):
-			return Recorded{}, nil
-		case !apierrors.IsConflict(err):
+		recorded, written, err := s.apply(ctx, stream, event)
+		if written != nil {
+			lane.written = written
+		}
+		if !apierrors.IsConflict(err) {
 			return recorded, err
 		}
 		if err := s.wait(ctx); err != nil {
 			return Recorded{}, err
 		}
 		fresh := &v1alpha1.LiveStream{}
-		if err := s.Live.Get(ctx, client.ObjectKeyFromObject(stream), fresh); apierrors.IsNotFound(err) {
-			return Recorded{}, nil
-		} else if err != nil {
+		if err := s.Live.Get(ctx, client.ObjectKeyFromObject(stream), fresh); err != nil {
 			return Recorded{}, fmt.Errorf("reading LiveStream %q again: %w", stream.Name, err)
 		}
-		if index.KeyOf(fresh) != index.KeyOf(stream) {
-			// Deleted and made anew for another stream.
-			return Recorded{}, nil
+		if fresh.UID != stream.UID {
+			return Recorded{}, apierrors.NewNotFound(v1alpha1.GroupVersion.WithResource("livestreams").GroupResource(), stream.Name)
 		}
 		stream = fresh
 	}
 }
 
-// find is nil when no LiveStream claims the event's stream.
-func (s *Store) find(ctx context.Context, domain *v1alpha1.PushDomain, event provider.Event) (*v1alpha1.LiveStream, error) {
-	var streams v1alpha1.LiveStreamList
-	key := index.StreamKey(domain.Name, event.App, event.Stream)
-	if err := s.Cache.List(ctx, &streams, client.InNamespace(domain.Namespace), client.MatchingFields{index.ByStream: key}); err != nil {
-		return nil, fmt.Errorf("looking up the LiveStream: %w", err)
-	}
-	return index.Oldest(slices.DeleteFunc(streams.Items, func(s v1alpha1.LiveStream) bool { return !s.DeletionTimestamp.IsZero() })), nil
-}
-
-func (s *Store) apply(ctx context.Context, stream *v1alpha1.LiveStream, event provider.Event) (Recorded, error) {
+// apply returns the LiveStream as it was written, nil when nothing was.
+func (s *Store) apply(ctx context.Context, stream *v1alpha1.LiveStream, event provider.Event) (Recorded, *v1alpha1.LiveStream, error) {
 	recorded := Recorded{Stream: stream.Name}
 	var pushes []v1alpha1.Push
 	var err error
 	pushes, recorded.Outcome, err = push.Apply(stream.Status.Pushes, event, s.Clock.Now())
 	if err != nil || !recorded.Outcome.Changed() {
-		return recorded, err
+		return recorded, nil, err
 	}
 	var patch struct {
 		Metadata struct {
@@ -110,14 +131,14 @@ func (s *Store) apply(ctx context.Context, stream *v1alpha1.LiveStream, event pr
 	patch.Status.Pushes = pushes
 	text, err := json.Marshal(patch)
 	if err != nil {
-		return recorded, fmt.Errorf("encoding the pushes of LiveStream %q: %w", stream.Name, err)
+		return recorded, nil, fmt.Errorf("encoding the pushes of LiveStream %q: %w", stream.Name, err)
 	}
 	written := &v1alpha1.LiveStream{}
 	written.Namespace, written.Name = stream.Namespace, stream.Name
 	if err := s.Writer.Status().Patch(ctx, written, client.RawPatch(types.MergePatchType, text)); err != nil {
-		return recorded, fmt.Errorf("writing the pushes of LiveStream %q: %w", stream.Name, err)
+		return recorded, nil, fmt.Errorf("writing the pushes of LiveStream %q: %w", stream.Name, err)
 	}
-	return recorded, nil
+	return recorded, written, nil
 }
 
 // wait lets replicas that write the same stream get out of each other's step.

@@ -10,8 +10,10 @@ import (
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	unset := LiveStreamSpec{}
-	zero := LiveStreamSpec{ReconnectWindowSeconds: new(int32(0)), CleanStopWindowSeconds: new(int32(0))}
-	set := LiveStreamSpec{State: LiveStreamSuspended, ReconnectWindowSeconds: new(int32(1800)), CleanStopWindowSeconds: new(int32(30)), HistoryLimit: 50}
+	zero := LiveStreamSettings{ReconnectWindowSeconds: new(int32(0)), CleanStopWindowSeconds: new(int32(0))}
+	set := LiveStreamSpec{State: LiveStreamSuspended, LiveStreamSettings: LiveStreamSettings{
+		ReconnectWindowSeconds: new(int32(1800)), CleanStopWindowSeconds: new(int32(30)), HistoryLimit: 50, MaxDurationSeconds: 60,
+	}}
 	key := SecretKeyReference{Name: "css", Key: "playbackKey"}
 	for _, row := range []struct {
 		name      string
@@ -20,6 +22,17 @@ func TestDefaults(t *testing.T) {
 		{"a LiveStream is active", unset.Suspended(), false},
 		{"a LiveStream that says so is active", (&LiveStreamSpec{State: LiveStreamActive}).Suspended(), false},
 		{"a suspended LiveStream is suspended", set.Suspended(), true},
+		{"a push lasts 12 hours at most", unset.MaxDuration(), 12 * time.Hour},
+		{"a push lasts as long as is asked for", set.MaxDuration(), time.Minute},
+		{"a share is one replica while live", (&WorkloadScale{}).Live(), int32(1)},
+		{"a share may be none while live", (&WorkloadScale{ReplicasWhileLive: new(int32(0))}).Live(), int32(0)},
+		{"a share is nothing while idle", (&WorkloadScale{}).Idle(), int32(0)},
+		{"unknown streams make no LiveStreams", (&UnknownStreams{}).Creates(), false},
+		{"unknown streams make 100 LiveStreams at most", (&UnknownStreams{}).Limit(), 100},
+		{"made LiveStreams are idle for a day at most", (&UnknownStreams{}).DeleteAfterIdle(), 24 * time.Hour},
+		{"the API is that of the China site", (&API{}).Host(), "live.tencentcloudapi.com"},
+		{"there is no API without credentials", (&API{}).Configured(), false},
+		{"callbacks of live are set up", (&CallbackSetup{}).Apps(), []string{"live"}},
 		{"5 broadcasts are kept", unset.HistoryEntries(), 5},
 		{"as many broadcasts are kept as are asked for", set.HistoryEntries(), 50},
 		{"signatures are checked", (&Callback{}).ChecksSignatures(), true},
@@ -58,16 +71,41 @@ func TestWindowOfEveryReason(t *testing.T) {
 	want := map[PushReason]time.Duration{
 		PushReasonClientStopped: clean, PushReasonIdleTimeout: clean, PushReasonRefused: clean,
 		PushReasonClientDisconnected: reconnect, PushReasonNetworkError: reconnect, PushReasonPlatformError: reconnect,
+		PushReasonMaxDurationReached: clean, PushReasonNotOnline: reconnect,
 		PushReasonProtocolError: reconnect, PushReasonByOperator: reconnect, PushReasonUnknownError: reconnect, "": reconnect,
 	}
 	for reason, window := range want {
-		if got := (&LiveStreamSpec{}).Window(reason); got != window {
+		if got := (&LiveStreamSettings{}).Window(reason); got != window {
 			t.Errorf("the window after %q is %s, want %s", reason, got, window)
 		}
 	}
 	for _, reason := range constantsOf(t)["PushReason"] {
 		if _, listed := want[PushReason(reason)]; !listed {
 			t.Errorf("no window is listed here for %s", reason)
+		}
+	}
+}
+
+func TestSettingsAreInheritedOneByOne(t *testing.T) {
+	t.Parallel()
+	template := LiveStreamSettings{
+		ReconnectWindowSeconds: new(int32(120)), CleanStopWindowSeconds: new(int32(10)), MaxDurationSeconds: 3600, HistoryLimit: 9,
+		Workloads: []Workload{{Name: "record"}, {Name: "thumbnails"}},
+	}
+	for _, row := range []struct {
+		name      string
+		own, want LiveStreamSettings
+	}{
+		{"what sets nothing inherits all", LiveStreamSettings{}, template},
+		{"a window of its own stays, even one of zero", LiveStreamSettings{ReconnectWindowSeconds: new(int32(0))}, LiveStreamSettings{
+			ReconnectWindowSeconds: new(int32(0)), CleanStopWindowSeconds: template.CleanStopWindowSeconds, MaxDurationSeconds: 3600, HistoryLimit: 9, Workloads: template.Workloads,
+		}},
+		{"workloads are inherited all or none", LiveStreamSettings{Workloads: []Workload{{Name: "own"}}, HistoryLimit: 1, MaxDurationSeconds: 1}, LiveStreamSettings{
+			ReconnectWindowSeconds: template.ReconnectWindowSeconds, CleanStopWindowSeconds: template.CleanStopWindowSeconds, MaxDurationSeconds: 1, HistoryLimit: 1, Workloads: []Workload{{Name: "own"}},
+		}},
+	} {
+		if diff := gocmp.Diff(row.want, row.own.Inherit(template)); diff != "" {
+			t.Errorf("%s: %s", row.name, diff)
 		}
 	}
 }

@@ -82,8 +82,11 @@ func walk(kind reflect.Type, s fieldSchema, path string, visit func(string, refl
 		visit(path, kind, s)
 	case kind.Kind() == reflect.Struct:
 		for field := range kind.Fields() {
-			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-			if name != "" {
+			name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
+			switch {
+			case options == "inline" && field.Name != "TypeMeta":
+				walk(field.Type, s, path, visit)
+			case name != "":
 				walk(field.Type, s.Properties[name], path+"."+name, visit)
 			}
 		}

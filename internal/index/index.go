@@ -2,8 +2,11 @@
 package index
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -15,7 +18,12 @@ const (
 	ByStream = "stream"
 	// ByPushDomain finds the LiveStreams that refer to a PushDomain; its value is the PushDomain's name.
 	ByPushDomain = "pushDomain"
+	// ByHost finds the PushDomains of one host name; its value is Host's.
+	ByHost = "host"
 )
+
+// Host is a push domain's host name as it is compared.
+func Host(domain string) string { return strings.ToLower(domain) }
 
 // StreamKey identifies a stream within a namespace. None of its parts can hold a line break.
 func StreamKey(pushDomain, app, stream string) string {
@@ -29,34 +37,75 @@ func KeyOf(stream *v1alpha1.LiveStream) string {
 
 // Add registers the indexes. It has to be called before the cache starts.
 func Add(ctx context.Context, indexer client.FieldIndexer) error {
-	for field, value := range map[string]func(*v1alpha1.LiveStream) string{
-		ByStream:     KeyOf,
-		ByPushDomain: func(s *v1alpha1.LiveStream) string { return s.Spec.PushDomainRef.Name },
+	for _, index := range []struct {
+		of    client.Object
+		field string
+		value func(client.Object) string
+	}{
+		{&v1alpha1.LiveStream{}, ByStream, ofStream(KeyOf)},
+		{&v1alpha1.LiveStream{}, ByPushDomain, ofStream(func(s *v1alpha1.LiveStream) string { return s.Spec.PushDomainRef.Name })},
+		{&v1alpha1.PushDomain{}, ByHost, hostOf},
 	} {
 		extract := func(object client.Object) []string {
-			stream, ok := object.(*v1alpha1.LiveStream)
-			if !ok {
-				return nil
+			if value := index.value(object); value != "" {
+				return []string{value}
 			}
-			return []string{value(stream)}
+			return nil
 		}
-		if err := indexer.IndexField(ctx, &v1alpha1.LiveStream{}, field, extract); err != nil {
-			return fmt.Errorf("indexing LiveStreams by %s: %w", field, err)
+		if err := indexer.IndexField(ctx, index.of, index.field, extract); err != nil {
+			return fmt.Errorf("indexing %T by %s: %w", index.of, index.field, err)
 		}
 	}
 	return nil
 }
 
-// Oldest is the LiveStream that keeps a stream when several have it: the one created first, by name among those of one
-// second. It is nil for none.
-func Oldest(streams []v1alpha1.LiveStream) *v1alpha1.LiveStream {
-	var oldest *v1alpha1.LiveStream
-	for i := range streams {
-		s := &streams[i]
-		if oldest == nil || s.CreationTimestamp.Before(&oldest.CreationTimestamp) ||
-			s.CreationTimestamp.Equal(&oldest.CreationTimestamp) && s.Name < oldest.Name {
-			oldest = s
+func ofStream(value func(*v1alpha1.LiveStream) string) func(client.Object) string {
+	return func(object client.Object) string {
+		if stream, ok := object.(*v1alpha1.LiveStream); ok {
+			return value(stream)
 		}
+		return ""
 	}
-	return oldest
+}
+
+func hostOf(object client.Object) string {
+	if domain, ok := object.(*v1alpha1.PushDomain); ok {
+		return Host(domain.Spec.Domain)
+	}
+	return ""
+}
+
+// PushDomains lists the PushDomains of the namespace with the given host name: mostly one. What they say of a stream is said of
+// the same stream.
+func PushDomains(ctx context.Context, reader client.Reader, namespace, host string) ([]v1alpha1.PushDomain, error) {
+	var domains v1alpha1.PushDomainList
+	if err := reader.List(ctx, &domains, client.InNamespace(namespace), client.MatchingFields{ByHost: Host(host)}); err != nil {
+		return nil, fmt.Errorf("listing the PushDomains of %q: %w", host, err)
+	}
+	return domains.Items, nil
+}
+
+// Holders lists the LiveStreams of one stream, whichever PushDomain of the host they refer to, the one that keeps it first: the
+// one created first, by name among those of one second. Those that are being deleted have let go.
+func Holders(ctx context.Context, reader client.Reader, namespace, host, app, name string) ([]v1alpha1.LiveStream, error) {
+	domains, err := PushDomains(ctx, reader, namespace, host)
+	if err != nil {
+		return nil, err
+	}
+	var holders []v1alpha1.LiveStream
+	for i := range domains {
+		var streams v1alpha1.LiveStreamList
+		key := StreamKey(domains[i].Name, app, name)
+		if err := reader.List(ctx, &streams, client.InNamespace(namespace), client.MatchingFields{ByStream: key}); err != nil {
+			return nil, fmt.Errorf("listing the LiveStreams of the stream: %w", err)
+		}
+		holders = append(holders, streams.Items...)
+	}
+	holders = slices.DeleteFunc(holders, func(s v1alpha1.LiveStream) bool { return !s.DeletionTimestamp.IsZero() })
+	slices.SortFunc(holders, byAge)
+	return holders, nil
+}
+
+func byAge(a, b v1alpha1.LiveStream) int {
+	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
 }

@@ -41,11 +41,8 @@ func TestOldestKeepsTheStream(t *testing.T) {
 			t.Parallel()
 			for range 2 {
 				got := ""
-				if oldest := Oldest(row.streams); oldest != nil {
-					got = oldest.Name
-					if !slices.ContainsFunc(row.streams, func(s v1alpha1.LiveStream) bool { return s.Name == got }) {
-						t.Errorf("%q is none of them", got)
-					}
+				if holders := holdersOf(t, row.streams); len(holders) > 0 {
+					got = holders[0].Name
 				}
 				if got != row.want {
 					t.Errorf("Oldest is %q, want %q", got, row.want)
@@ -54,6 +51,74 @@ func TestOldestKeepsTheStream(t *testing.T) {
 				slices.Reverse(row.streams)
 			}
 		})
+	}
+}
+
+// lister answers as a cache with our indexes does.
+type lister struct {
+	client.Reader
+	domains []v1alpha1.PushDomain
+	streams []v1alpha1.LiveStream
+}
+
+func (l lister) List(_ context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	options := client.ListOptions{}
+	options.ApplyOptions(opts)
+	switch list := list.(type) {
+	case *v1alpha1.PushDomainList:
+		for _, d := range l.domains {
+			if host, _ := options.FieldSelector.RequiresExactMatch(ByHost); host == hostOf(&d) {
+				list.Items = append(list.Items, d)
+			}
+		}
+	case *v1alpha1.LiveStreamList:
+		for _, s := range l.streams {
+			if key, _ := options.FieldSelector.RequiresExactMatch(ByStream); key == KeyOf(&s) {
+				list.Items = append(list.Items, s)
+			}
+		}
+	}
+	return nil
+}
+
+func domain(name, host string) v1alpha1.PushDomain {
+	return v1alpha1.PushDomain{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.PushDomainSpec{Domain: host}}
+}
+
+// holdersOf gives all streams one name and asks who holds it.
+func holdersOf(t *testing.T, streams []v1alpha1.LiveStream) []v1alpha1.LiveStream {
+	t.Helper()
+	streams = slices.Clone(streams)
+	for i := range streams {
+		streams[i].Spec.StreamName = "show"
+	}
+	holders, err := Holders(t.Context(), lister{domains: []v1alpha1.PushDomain{domain("shows", "push.example.com")}, streams: streams}, "studio", "push.example.com", "live", "show")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return holders
+}
+
+func TestHoldersOfAStreamMayReferToAnyPushDomainOfItsHost(t *testing.T) {
+	t.Parallel()
+	elsewhere, other, leaving := stream("show", 1), stream("show", 0), stream("show", 0)
+	elsewhere.Name, elsewhere.Spec.PushDomainRef.Name = "elsewhere", "shows-too"
+	other.Name, other.Spec.PushDomainRef.Name = "other", "others"
+	leaving.Name, leaving.DeletionTimestamp = "leaving", new(metav1.Now())
+	reader := lister{
+		domains: []v1alpha1.PushDomain{domain("shows", "push.example.com"), domain("shows-too", "Push.Example.COM"), domain("others", "other.example.com")},
+		streams: []v1alpha1.LiveStream{stream("show", 2), elsewhere, other, leaving},
+	}
+	holders, err := Holders(t.Context(), reader, "studio", "PUSH.example.com", "live", "show")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, h := range holders {
+		names = append(names, h.Name)
+	}
+	if diff := gocmp.Diff([]string{"elsewhere", "show"}, names); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -87,7 +152,7 @@ func (i *indexer) IndexField(_ context.Context, _ client.Object, field string, e
 	return nil
 }
 
-func TestAddRegistersBothIndexes(t *testing.T) {
+func TestAddRegistersTheIndexes(t *testing.T) {
 	t.Parallel()
 	s := stream("show", 0)
 	into := &indexer{fields: map[string]client.IndexerFunc{}}
@@ -97,14 +162,19 @@ func TestAddRegistersBothIndexes(t *testing.T) {
 	got := map[string][]string{}
 	for field, extract := range into.fields {
 		got[field] = extract(&s)
+		if field == ByHost {
+			d := domain("shows", "Push.Example.com")
+			got[field] = extract(&d)
+		}
 		if values := extract(&v1alpha1.PushDomain{}); values != nil {
-			t.Errorf("index %s finds a PushDomain by %v", field, values)
+			t.Errorf("index %s finds an empty PushDomain by %v", field, values)
 		}
 	}
-	if diff := gocmp.Diff(map[string][]string{ByStream: {StreamKey("shows", "live", "show")}, ByPushDomain: {"shows"}}, got); diff != "" {
+	want := map[string][]string{ByStream: {StreamKey("shows", "live", "show")}, ByPushDomain: {"shows"}, ByHost: {"push.example.com"}}
+	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	for _, field := range []string{ByStream, ByPushDomain} {
+	for _, field := range []string{ByStream, ByPushDomain, ByHost} {
 		if err := Add(t.Context(), &indexer{fields: map[string]client.IndexerFunc{}, fail: field}); err == nil {
 			t.Errorf("Add hides that the index %s failed", field)
 		}

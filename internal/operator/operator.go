@@ -19,6 +19,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -164,15 +165,30 @@ func addReceiver(ctx context.Context, mgr ctrl.Manager, reader *secrets.Reader, 
 	return nil
 }
 
+// waiting is how many objects may wait for a reconciler that no watch brings.
+const waiting = 1024
+
 func addReconcilers(ctx context.Context, mgr ctrl.Manager, reader *secrets.Reader) error {
+	streamsAgain, domainsAgain := make(chan event.GenericEvent, waiting), make(chan event.GenericEvent, waiting)
+	poller := &controllers.OnlinePoller{Cache: mgr.GetCache(), Secrets: reader, Clock: clock.RealClock{}, Streams: streamsAgain, Domains: domainsAgain}
+	if err := mgr.Add(poller); err != nil {
+		return fmt.Errorf("adding the poller of CSS: %w", err)
+	}
+	scaler := &controllers.Scaler{Client: mgr.GetClient()}
+	if err := (&controllers.ScaleReconciler{Scaler: scaler, Changed: streamsAgain}).SetupWithManager(ctx, mgr); err != nil {
+		return fmt.Errorf("setting up the scale reconciler: %w", err)
+	}
 	streams := &controllers.LiveStreamReconciler{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Secrets: reader,
-		Events: mgr.GetEventRecorder("livestream-operator"), Clock: clock.RealClock{},
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Secrets: reader, Scaler: scaler, Truth: poller,
+		Events: mgr.GetEventRecorder("livestream-operator"), Clock: clock.RealClock{}, Again: streamsAgain,
 	}
 	if err := streams.SetupWithManager(ctx, mgr); err != nil {
 		return fmt.Errorf("setting up the LiveStream reconciler: %w", err)
 	}
-	domains := &controllers.PushDomainReconciler{Client: mgr.GetClient(), Secrets: reader, Clock: clock.RealClock{}}
+	domains := &controllers.PushDomainReconciler{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Secrets: reader, Truth: poller,
+		Setup: &controllers.CallbackSetup{Poller: poller, Secrets: reader, Clock: clock.RealClock{}}, Clock: clock.RealClock{}, Again: domainsAgain,
+	}
 	if err := domains.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the PushDomain reconciler: %w", err)
 	}

@@ -31,24 +31,39 @@ func follow(o Observed) course {
 		c.broadcast = adopt(o)
 	}
 	live := push.Live(status.Pushes)
+	if c.broadcast != nil {
+		c.count(o)
+	}
 	switch {
-	case o.Stream.Spec.Suspended() || o.DuplicateOf != "":
+	case o.Stream.Spec.Suspended():
 		c.close(o, o.Now, v1alpha1.BroadcastEndSuspended)
-		c.state = v1alpha1.LiveStreamIdle
-		if len(live) > 0 {
-			c.state = v1alpha1.LiveStreamLive
-		}
-	case len(live) > 0:
-		c.carryOn(o, live)
-		c.state = v1alpha1.LiveStreamLive
-	case c.broadcast != nil:
-		c.waitOrClose(o)
+		c.state = atRest(live)
+	case o.DuplicateOf != "":
+		c.close(o, o.Now, v1alpha1.BroadcastEndDuplicateStream)
+		c.state = atRest(live)
 	case o.Domain == "":
 		c.state = v1alpha1.LiveStreamUnknown
+		c.waitForDomain(o)
+	case len(live) > 0:
+		c.state = v1alpha1.LiveStreamLive
+		if c.broadcast == nil {
+			c.broadcast = c.open(o, live[0])
+			c.count(o)
+		}
+	case c.broadcast != nil:
+		c.waitOrClose(o)
 	default:
 		c.state = v1alpha1.LiveStreamIdle
 	}
 	return c
+}
+
+// atRest is the state of a stream that runs nothing.
+func atRest(live []v1alpha1.Push) v1alpha1.LiveStreamState {
+	if len(live) > 0 {
+		return v1alpha1.LiveStreamLive
+	}
+	return v1alpha1.LiveStreamIdle
 }
 
 // adopt is the broadcast of a running Job that the status knows nothing of: the operator died between the two writes.
@@ -56,7 +71,7 @@ func adopt(o Observed) *v1alpha1.Broadcast {
 	var latest *workload.Run
 	for i, run := range o.Runs {
 		ended := slices.ContainsFunc(o.Stream.Status.History, func(r v1alpha1.BroadcastRecord) bool { return r.ID == run.Broadcast })
-		if run.Active() && !ended && (latest == nil || run.Created.After(latest.Created)) {
+		if run.Active() && !run.AfterEnd && !ended && (latest == nil || run.Created.After(latest.Created)) {
 			latest = &o.Runs[i]
 		}
 	}
@@ -73,35 +88,48 @@ func adopt(o Observed) *v1alpha1.Broadcast {
 	return b
 }
 
-// carryOn opens a broadcast where none is open, and counts the live pushes that it does not know yet.
-func (c *course) carryOn(o Observed, live []v1alpha1.Push) {
-	if c.broadcast == nil {
-		c.broadcast = c.open(o, live[0])
-	}
+// count adds the pushes that the broadcast does not know yet: live ones, and such as began and ended since the last look. A push
+// whose beginning was never seen does not count, for one because it was refused.
+func (c *course) count(o Observed) {
 	b := c.broadcast
-	known := b.Sequences
-	unknown := slices.DeleteFunc(slices.Clone(live), func(p v1alpha1.Push) bool { return slices.Contains(known, p.Sequence) })
-	if len(known) > 0 && len(unknown) == len(live) && !handedOver(o, known, unknown[0]) {
-		b.Interruptions = new(ptrOr(b.Interruptions, 0) + 1)
-	}
-	for _, p := range unknown {
+	for _, p := range o.Stream.Status.Pushes {
+		if slices.Contains(b.Sequences, p.Sequence) || !push.IsLive(p) && !passed(*b, p) {
+			continue
+		}
+		if len(b.Sequences) > 0 && offAir(o, b.Sequences, p) {
+			b.Interruptions = new(ptrOr(b.Interruptions, 0) + 1)
+		}
 		b.Pushes++
 		b.Sequences = append(b.Sequences, p.Sequence)
 	}
-	// Only sequences that are still listed can be asked for again.
+	// Only sequences that are still listed can be asked for again. One that stood in for another was replaced by it.
 	b.Sequences = slices.DeleteFunc(b.Sequences, func(sequence string) bool {
-		return !slices.ContainsFunc(o.Stream.Status.Pushes, func(p v1alpha1.Push) bool { return p.Sequence == sequence })
+		listed := slices.ContainsFunc(o.Stream.Status.Pushes, func(p v1alpha1.Push) bool { return p.Sequence == sequence })
+		if !listed && push.IsStandIn(sequence) && b.Pushes > 1 {
+			b.Pushes--
+		}
+		return !listed
 	})
 }
 
-// handedOver says whether the new push began before the last of the known ones ended, so that the stream was never off air.
-// It is asked only where the operator did not itself see the stream off air.
-func handedOver(o Observed, known []string, first v1alpha1.Push) bool {
-	if o.Stream.Status.State == v1alpha1.LiveStreamInterrupted || first.StartTime == nil {
-		return false
+// passed says whether an ended push was on air during the broadcast.
+func passed(b v1alpha1.Broadcast, p v1alpha1.Push) bool {
+	return p.StartTime != nil && b.StartTime != nil && p.Reason != v1alpha1.PushReasonRefused && p.StartTime.After(b.StartTime.Time)
+}
+
+// offAir says whether no push of the known ones was on air when the new one began. Where the operator itself saw the stream off
+// air, a push that is live now ended that; otherwise their times tell.
+func offAir(o Observed, known []string, next v1alpha1.Push) bool {
+	for _, p := range push.Live(o.Stream.Status.Pushes) {
+		if slices.Contains(known, p.Sequence) {
+			return false
+		}
+	}
+	if o.Stream.Status.State == v1alpha1.LiveStreamInterrupted && push.IsLive(next) || next.StartTime == nil {
+		return true
 	}
 	last := lastOf(o, known)
-	return last != nil && first.StartTime.Before(last.EndTime)
+	return last != nil && !next.StartTime.Before(last.EndTime)
 }
 
 // lastOf is the push that ended last among the given ones; any other, for one a late tombstone, has no say.
@@ -116,14 +144,33 @@ func (c *course) open(o Observed, first v1alpha1.Push) *v1alpha1.Broadcast {
 	if first.StartTime != nil {
 		start = first.StartTime.Time
 	}
-	// The push was on air in the last broadcast already, which a suspension ended: this one begins where that one ended.
-	if len(c.history) > 0 && c.history[0].EndTime != nil && c.history[0].EndReason == v1alpha1.BroadcastEndSuspended && start.Before(c.history[0].EndTime.Time) {
-		start = c.history[0].EndTime.Time
+	origin := start
+	// The push was on air in the last broadcast already, which something else ended: this one begins now. Its name follows from
+	// where that one ended, so that it is the same after a crash.
+	if len(c.history) > 0 && c.history[0].EndTime != nil && start.Before(c.history[0].EndTime.Time) {
+		origin, start = c.history[0].EndTime.Time, o.Now.Truncate(time.Second)
 	}
 	return &v1alpha1.Broadcast{
-		ID:            workload.BroadcastID(o.Stream.UID, first.Sequence, start),
+		ID:            workload.BroadcastID(o.Stream.UID, first.Sequence, origin),
 		StartTime:     new(metav1.NewTime(start)),
 		Interruptions: new(int32),
+	}
+}
+
+// waitForDomain ends the broadcast of a stream whose PushDomain is gone: no callback can end it. A PushDomain that is only
+// made anew is back within the window.
+func (c *course) waitForDomain(o Observed) {
+	if c.broadcast == nil {
+		return
+	}
+	since := o.Now
+	if status := &o.Stream.Status; status.State == v1alpha1.LiveStreamUnknown && status.Since != nil {
+		since = status.Since.Time
+	}
+	c.windowEnd = since.Add(o.Settings.Window(v1alpha1.PushReasonUnknownError))
+	if !o.Now.Before(c.windowEnd) {
+		c.close(o, o.Now, v1alpha1.BroadcastEndPushDomainDeleted)
+		c.windowEnd = time.Time{}
 	}
 }
 
@@ -137,7 +184,7 @@ func (c *course) waitOrClose(o Observed) {
 	if status := &o.Stream.Status; status.State == v1alpha1.LiveStreamInterrupted && status.Since != nil {
 		since = status.Since.Time
 	}
-	c.windowEnd = since.Add(o.Stream.Spec.Window(reason))
+	c.windowEnd = since.Add(o.Settings.Window(reason))
 	c.state = v1alpha1.LiveStreamInterrupted
 	if !o.Now.Before(c.windowEnd) {
 		c.close(o, ended, v1alpha1.BroadcastEndReason(reason))
@@ -152,14 +199,31 @@ func (c *course) close(o Observed, ended time.Time, reason v1alpha1.BroadcastEnd
 	}
 	record := v1alpha1.BroadcastRecord{
 		ID: b.ID, StartTime: b.StartTime, EndTime: new(metav1.NewTime(ended.Truncate(time.Second))),
-		Pushes: b.Pushes, Interruptions: b.Interruptions, EndReason: reason,
+		Pushes: b.Pushes, Interruptions: b.Interruptions, EndReason: reason, AfterEnd: afterEndOf(o, b.ID),
+	}
+	if last := lastOf(o, b.Sequences); last != nil {
+		record.Sequence = last.Sequence
 	}
 	if b.StartTime != nil {
 		record.DurationSeconds = new(int64(max(0, ended.Sub(b.StartTime.Time)) / time.Second))
 	}
 	c.broadcast = nil
 	c.history = append([]v1alpha1.BroadcastRecord{record}, slices.DeleteFunc(c.history, func(r v1alpha1.BroadcastRecord) bool { return r.ID == b.ID })...)
-	c.history = c.history[:min(len(c.history), o.Stream.Spec.HistoryEntries())]
+	c.history = c.history[:min(len(c.history), max(o.Settings.HistoryEntries(), unsettled(c.history)), maxHistory)]
+}
+
+// maxHistory is what the API takes.
+const maxHistory = 50
+
+// unsettled is how many records, from the latest, are needed to keep all whose AfterEnd workloads have not ended.
+func unsettled(history []v1alpha1.BroadcastRecord) int {
+	needed := 0
+	for i, record := range history {
+		if slices.ContainsFunc(record.AfterEnd, func(w v1alpha1.AfterEndStatus) bool { return !settled(w.State) }) {
+			needed = i + 1
+		}
+	}
+	return needed
 }
 
 func sinceOf(o Observed, state v1alpha1.LiveStreamState) *metav1.MicroTime {
@@ -183,7 +247,10 @@ func describeLive(status *v1alpha1.LiveStreamStatus) {
 		return p.Reason == "" || p.Reason == v1alpha1.PushReasonClientStopped
 	}))
 	if last != nil {
-		status.LastError = fmt.Sprintf("%s (errcode %d)", last.Reason, ptrOr(last.ErrorCode, 0))
+		status.LastError = string(last.Reason)
+		if last.ErrorCode != nil {
+			status.LastError = fmt.Sprintf("%s (errcode %d)", last.Reason, *last.ErrorCode)
+		}
 	}
 }
 

@@ -26,25 +26,42 @@ func Notices(before, after v1alpha1.LiveStreamStatus) []Notice {
 			notices = append(notices, n)
 		}
 	}
+	return append(notices, afterEndNotices(before, after)...)
+}
+
+func afterEndNotices(before, after v1alpha1.LiveStreamStatus) []Notice {
+	known := map[string]v1alpha1.WorkloadState{}
+	for _, record := range before.History {
+		for _, w := range record.AfterEnd {
+			known[afterEndKey(record.ID, w.Name)] = w.State
+		}
+	}
+	var notices []Notice
+	for _, record := range after.History {
+		for _, w := range record.AfterEnd {
+			if was := known[afterEndKey(record.ID, w.Name)]; w.State == v1alpha1.WorkloadFailed && was != w.State {
+				notices = append(notices, Notice{Warning: true, Reason: "WorkloadFailed", Action: "AfterEnd", Note: fmt.Sprintf("workload %q, after the broadcast: %s", w.Name, w.Message)})
+			}
+		}
+	}
 	return notices
 }
 
 func stateNotice(before, after v1alpha1.LiveStreamStatus) (Notice, bool) {
-	if before.State == after.State {
-		return Notice{}, false
-	}
 	live := find(after.Conditions, v1alpha1.ConditionLive)
 	switch {
-	case after.State == v1alpha1.LiveStreamLive && before.State == v1alpha1.LiveStreamInterrupted:
-		return Notice{Reason: "StreamResumed", Action: "CarryOn", Note: "a push is live again; the broadcast carries on"}, true
-	case after.State == v1alpha1.LiveStreamLive:
+	case after.OnAir() && after.Broadcast.ID != before.Broadcast.ID:
 		return Notice{Reason: "StreamLive", Action: "Start", Note: "a push is live"}, true
-	case after.State == v1alpha1.LiveStreamInterrupted && live != nil:
-		return Notice{Warning: live.Reason != string(v1alpha1.PushReasonClientStopped), Reason: "StreamInterrupted", Action: "Wait", Note: live.Message}, true
-	case after.State == v1alpha1.LiveStreamIdle && before.OnAir() && len(after.History) > 0:
+	case before.OnAir() && !after.OnAir() && len(after.History) > 0:
 		ended := after.History[0]
-		return Notice{Reason: "BroadcastEnded", Action: "Stop", Note: fmt.Sprintf("the broadcast ended (%s) after %d s with %d pushes and %d interruptions",
-			ended.EndReason, ptrOr(ended.DurationSeconds, 0), ended.Pushes, ptrOr(ended.Interruptions, 0))}, true
+		return Notice{Reason: "BroadcastEnded", Action: "Stop", Note: fmt.Sprintf("the broadcast ended (%s) after %s with %d pushes and %d interruptions",
+			ended.EndReason, lengthOf(ended), ended.Pushes, ptrOr(ended.Interruptions, 0))}, true
+	case before.State == after.State || !after.OnAir():
+		return Notice{}, false
+	case after.State == v1alpha1.LiveStreamLive:
+		return Notice{Reason: "StreamResumed", Action: "CarryOn", Note: "a push is live again; the broadcast carries on"}, true
+	case live != nil:
+		return Notice{Warning: live.Reason != string(v1alpha1.PushReasonClientStopped), Reason: "StreamInterrupted", Action: "Wait", Note: live.Message}, true
 	default:
 		return Notice{}, false
 	}
@@ -58,5 +75,9 @@ func workloadNotice(before []v1alpha1.WorkloadStatus, now v1alpha1.WorkloadStatu
 	if !troubled || same {
 		return Notice{}, false
 	}
-	return Notice{Warning: true, Reason: "WorkloadFailed", Action: "Watch", Note: fmt.Sprintf("workload %q: %s", now.Name, now.Message)}, true
+	reason := "WorkloadFailed"
+	if now.State == v1alpha1.WorkloadWaiting {
+		reason = "WorkloadEndedEarly"
+	}
+	return Notice{Warning: true, Reason: reason, Action: "Watch", Note: fmt.Sprintf("workload %q: %s", now.Name, now.Message)}, true
 }

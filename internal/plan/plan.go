@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/push"
 	"github.com/livestream-operator/livestream-operator/internal/workload"
 )
 
@@ -14,12 +15,18 @@ type Observed struct {
 	Now time.Time
 	// Stream is the LiveStream with the status that was last written. It is not changed.
 	Stream *v1alpha1.LiveStream
+	// Settings are its own, and the template's of its push domain where it has none.
+	Settings v1alpha1.LiveStreamSettings
 	// Domain is its push domain's host name; "" when the PushDomain does not exist.
 	Domain string
 	// DuplicateOf names the older LiveStream that has the same stream; "" when there is none.
 	DuplicateOf string
 	// Runs are the Jobs of the LiveStream.
 	Runs []workload.Run
+	// Targets are the scale targets as they were last seen; one that was not looked at yet is not there.
+	Targets map[TargetRef]Target
+	// DeleteAfterIdle is set for a LiveStream that unknownStreams made and nobody edited: it may be deleted after being idle for so long.
+	DeleteAfterIdle time.Duration
 }
 
 // Plan is what has to happen.
@@ -30,6 +37,8 @@ type Plan struct {
 	Stop []Stop
 	// Status is what the status says when Start succeeds; Report adds what did not.
 	Status v1alpha1.LiveStreamStatus
+	// Delete says that the LiveStream has been idle long enough to be deleted.
+	Delete bool
 	// LookAgain is how long until something changes by itself; 0 for never.
 	LookAgain time.Duration
 }
@@ -38,7 +47,19 @@ type Plan struct {
 type Start struct {
 	Workload v1alpha1.Workload
 	Part     int32
+	// Ended is the broadcast that the Job runs after; nil for one that runs in the open broadcast.
+	Ended *v1alpha1.BroadcastRecord
 }
+
+// Key tells the Starts of a plan from each other.
+func (s Start) Key() string {
+	if s.Ended != nil {
+		return afterEndKey(s.Ended.ID, s.Workload.Name)
+	}
+	return s.Workload.Name
+}
+
+func afterEndKey(broadcast, name string) string { return broadcast + "/" + name }
 
 // Stop is a Job to end. The UID keeps a later Job of the same name safe.
 type Stop struct {
@@ -60,10 +81,28 @@ func Compute(o Observed) Plan {
 		p.Status.Broadcast = *c.broadcast
 	}
 	p.Status.History = c.history
-	p.Status.Domain = o.Domain
+	if o.Domain != "" {
+		p.Status.Domain = o.Domain
+	}
 	describeLive(&p.Status)
 	planWorkloads(o, c, &p)
+	planAfterEnd(o, &p)
+	planIdle(o, &p)
+	_, due := push.Overdue(p.Status.Pushes, o.Settings.MaxDuration(), o.Now)
+	p.lookAgainAt(o.Now, due)
 	return p
+}
+
+// planIdle looks after a LiveStream that may be deleted once it was idle for long.
+func planIdle(o Observed, p *Plan) {
+	if o.DeleteAfterIdle == 0 || p.Status.State != v1alpha1.LiveStreamIdle || len(p.Start)+len(p.Stop) > 0 {
+		return
+	}
+	if due := p.Status.Since.Add(o.DeleteAfterIdle); o.Now.Before(due) {
+		p.lookAgainAt(o.Now, due)
+	} else {
+		p.Delete = true
+	}
 }
 
 func (p *Plan) lookAgainAt(now, at time.Time) {

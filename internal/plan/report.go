@@ -12,9 +12,10 @@ import (
 	"github.com/livestream-operator/livestream-operator/internal/push"
 )
 
-// Failure is a Job that could not be made.
+// Failure is a Job that could not be made, or a target that cannot be scaled.
 type Failure struct {
-	Workload string
+	// Key is that of the Start; "" where there was none. Workload is its name.
+	Key, Workload string
 	// Reason is one of the reasons of Ready=False.
 	Reason  string
 	Message string
@@ -23,7 +24,7 @@ type Failure struct {
 }
 
 // Report is the status to write: that of the plan, with what could not be started, and the conditions. The names of the Jobs
-// that were made are in made, by workload.
+// that were made are in made, by the keys of their Starts.
 func Report(o Observed, p Plan, made map[string]string, failures []Failure) v1alpha1.LiveStreamStatus {
 	now := o.Now.UTC().Truncate(time.Second)
 	status := *p.Status.DeepCopy()
@@ -33,7 +34,7 @@ func Report(o Observed, p Plan, made map[string]string, failures []Failure) v1al
 			w.JobName = name
 		}
 		for _, f := range failures {
-			if f.Workload == w.Name {
+			if f.Key == w.Name {
 				w.Message = f.Message
 				if f.Permanent {
 					w.State = v1alpha1.WorkloadFailed
@@ -41,8 +42,11 @@ func Report(o Observed, p Plan, made map[string]string, failures []Failure) v1al
 			}
 		}
 	}
+	for i := range status.History {
+		reportAfterEnd(&status.History[i], made, failures)
+	}
 	status.ObservedGeneration = o.Stream.Generation
-	ready := readyCondition(o, failures)
+	ready := readyCondition(o, status, append(slices.Clone(failures), targetProblems(o)...))
 	set := func(c metav1.Condition) {
 		c.ObservedGeneration = o.Stream.Generation
 		status.Conditions = withCondition(status.Conditions, c, now)
@@ -70,6 +74,25 @@ func Report(o Observed, p Plan, made map[string]string, failures []Failure) v1al
 	return status
 }
 
+func reportAfterEnd(record *v1alpha1.BroadcastRecord, made map[string]string, failures []Failure) {
+	for i := range record.AfterEnd {
+		w := &record.AfterEnd[i]
+		key := afterEndKey(record.ID, w.Name)
+		if name, ok := made[key]; ok {
+			w.JobName = name
+		}
+		for _, f := range failures {
+			if f.Key != key {
+				continue
+			}
+			w.State, w.Message = v1alpha1.WorkloadScheduled, f.Message
+			if f.Permanent {
+				w.State = v1alpha1.WorkloadFailed
+			}
+		}
+	}
+}
+
 func find(conditions []metav1.Condition, conditionType string) *metav1.Condition {
 	for i := range conditions {
 		if conditions[i].Type == conditionType {
@@ -93,7 +116,7 @@ func withCondition(conditions []metav1.Condition, c metav1.Condition, now time.T
 	return conditions
 }
 
-func readyCondition(o Observed, failures []Failure) metav1.Condition {
+func readyCondition(o Observed, status v1alpha1.LiveStreamStatus, failures []Failure) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse}
 	switch {
 	case o.Domain == "":
@@ -107,9 +130,29 @@ func readyCondition(o Observed, failures []Failure) metav1.Condition {
 		worst := failures[max(0, slices.IndexFunc(failures, func(f Failure) bool { return f.Permanent }))]
 		c.Reason, c.Message = worst.Reason, fmt.Sprintf("workload %q: %s", worst.Workload, worst.Message)
 	default:
-		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonReconciled, "the stream is watched"
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonReconciled, standing(o, status)
 	}
 	return c
+}
+
+// standing says in a few words where the stream stands, for kubectl get -o wide.
+func standing(o Observed, status v1alpha1.LiveStreamStatus) string {
+	switch workloads := workloadsCondition(status, o); {
+	case workloads.Reason == v1alpha1.ReasonWorkloadFailed:
+		return workloads.Message
+	case o.Stream.Spec.Suspended():
+		return "suspended: pushes are recorded and nothing runs"
+	case status.State == v1alpha1.LiveStreamInterrupted:
+		return "the push is gone; workloads wait for it to come back"
+	case status.OnAir() && workloads.Reason == v1alpha1.ReasonStarting:
+		return "on air; workloads start"
+	case status.OnAir():
+		return "on air"
+	case workloads.Reason == v1alpha1.ReasonStopping:
+		return workloads.Message
+	default:
+		return "waiting for a push"
+	}
 }
 
 func liveCondition(status v1alpha1.LiveStreamStatus, o Observed) metav1.Condition {
@@ -125,11 +168,17 @@ func liveCondition(status v1alpha1.LiveStreamStatus, o Observed) metav1.Conditio
 		c.Message = "the push ended; workloads stay up for a while in case it comes back"
 		if last := lastOf(o, status.Broadcast.Sequences); last != nil && last.Reason != "" {
 			c.Reason = string(last.Reason)
-			c.Message = fmt.Sprintf("the push ended with errcode %d; workloads stay up for %s in case it comes back",
-				ptrOr(last.ErrorCode, 0), o.Stream.Spec.Window(last.Reason))
+			how := "without a callback: " + last.Message
+			if last.ErrorCode != nil {
+				how = fmt.Sprintf("with errcode %d", *last.ErrorCode)
+			}
+			c.Message = fmt.Sprintf("the push ended %s; workloads stay up for %s in case it comes back", how, o.Settings.Window(last.Reason))
 		}
 	case v1alpha1.LiveStreamUnknown:
 		c.Status, c.Reason, c.Message = metav1.ConditionUnknown, v1alpha1.ReasonPushDomainNotFound, "no callback can reach the stream"
+		if status.OnAir() {
+			c.Message = fmt.Sprintf("no callback can reach the stream; its workloads end unless the PushDomain is back within %s", o.Settings.Window(v1alpha1.PushReasonUnknownError))
+		}
 	case v1alpha1.LiveStreamIdle:
 	}
 	return c
@@ -140,13 +189,18 @@ func workloadsCondition(status v1alpha1.LiveStreamStatus, o Observed) metav1.Con
 	var starting, stopping, failed []string
 	for _, w := range status.Workloads {
 		switch {
-		case status.OnAir() && (w.State == v1alpha1.WorkloadFailed || w.State == v1alpha1.WorkloadWaiting || w.Message != ""):
+		case status.OnAir() && w.State != v1alpha1.WorkloadRunning && w.State != v1alpha1.WorkloadScheduled &&
+			(w.State == v1alpha1.WorkloadFailed || w.State == v1alpha1.WorkloadWaiting || w.Message != ""):
 			failed = append(failed, fmt.Sprintf("%s: %s", w.Name, w.Message))
 		case status.OnAir() && w.State == v1alpha1.WorkloadPending:
 			starting = append(starting, w.Name)
 		case w.State == v1alpha1.WorkloadStopping:
 			stopping = append(stopping, w.Name)
 		}
+	}
+	if !status.OnAir() {
+		pending, troubled := afterEndMessages(status)
+		stopping, failed = append(stopping, pending...), append(failed, troubled...)
 	}
 	switch {
 	case len(failed) > 0:

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/provider"
@@ -87,7 +88,7 @@ func TestTimelines(t *testing.T) {
 		"suspending ends the broadcast, resuming begins another":   {starts(0, "A"), edits(50, "the user suspends the stream", suspend), edits(90, "the user resumes the stream", resume), stops(200, "A")},
 		"pushes of a suspended stream are recorded and start none": {edits(0, "the user suspends the stream", suspend), starts(10, "A"), stops(50, "A")},
 		"an edit while live reaches the next broadcast only": {starts(0, "A"), edits(20, "the user adds a workload", func(s *v1alpha1.LiveStreamSpec) {
-			s.Workloads = append(s.Workloads, v1alpha1.Workload{Name: "thumbnails"})
+			s.Workloads = append(s.Workloads, v1alpha1.Workload{Name: "thumbnails", Job: &batchv1.JobTemplateSpec{}})
 		}), stops(50, "A"), starts(100, "B")},
 		"flapping thirty times in a minute keeps one Job": flapping(),
 	} {

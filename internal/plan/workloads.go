@@ -22,25 +22,29 @@ func planWorkloads(o Observed, c course, p *Plan) {
 		current = c.broadcast.ID
 	}
 	for _, run := range o.Runs {
-		if run.Broadcast != current && run.Active() {
+		if run.Broadcast != current && run.Active() && !run.AfterEnd {
 			p.Stop = append(p.Stop, Stop{Workload: run.Workload, JobName: run.JobName, UID: run.UID})
 		}
 	}
 	if c.broadcast == nil {
 		p.Status.Workloads = afterwards(o, c)
-		p.Status.WorkloadSummary = fmt.Sprintf("0/%d", len(o.Stream.Spec.Workloads))
+		wanted := slices.DeleteFunc(slices.Clone(o.Settings.Workloads), func(w v1alpha1.Workload) bool { return w.RunsAfterEnd() })
+		p.Status.WorkloadSummary = fmt.Sprintf("0/%d", len(wanted))
 		return
 	}
 	p.Status.Workloads = nil
-	running := 0
+	running, whileLive := 0, 0
 	for _, name := range namesOf(o, current) {
 		status := p.planOne(o, c, name)
+		if status.State != v1alpha1.WorkloadScheduled {
+			whileLive++
+		}
 		if status.State == v1alpha1.WorkloadRunning {
 			running++
 		}
 		p.Status.Workloads = append(p.Status.Workloads, status)
 	}
-	p.Status.WorkloadSummary = fmt.Sprintf("%d/%d", running, len(p.Status.Workloads))
+	p.Status.WorkloadSummary = fmt.Sprintf("%d/%d", running, whileLive)
 }
 
 // namesOf lists the workloads of the broadcast: those of the spec when it began, whatever the spec says now.
@@ -51,7 +55,7 @@ func namesOf(o Observed, broadcast string) []string {
 			names = append(names, w.Name)
 		}
 	} else {
-		for _, w := range o.Stream.Spec.Workloads {
+		for _, w := range o.Settings.Workloads {
 			names = append(names, w.Name)
 		}
 	}
@@ -67,6 +71,15 @@ func (p *Plan) planOne(o Observed, c course, name string) v1alpha1.WorkloadStatu
 	previous := previousStatus(o, c.broadcast.ID, name)
 	latest := latestRun(o.Runs, c.broadcast.ID, name)
 	spec := specOf(o, name)
+	switch {
+	case previous.State == v1alpha1.WorkloadScheduled, previous.Part == 0 && latest == nil && spec != nil && spec.RunsAfterEnd():
+		return v1alpha1.WorkloadStatus{Name: name, State: v1alpha1.WorkloadScheduled}
+	case previous.Scale.Name != "", previous.Part == 0 && latest == nil && spec != nil && spec.Scales():
+		return planScale(o, previous, spec)
+	case spec != nil && spec.Job == nil:
+		// It was a Job when the broadcast began; what it is now counts in the next one.
+		spec = nil
+	}
 	// Only a live push starts anything: in the window what runs is left alone, and what does not has nothing to pull.
 	mayStart := c.state == v1alpha1.LiveStreamLive && spec != nil && o.Domain != ""
 	if latest == nil {
@@ -152,8 +165,12 @@ func afterwards(o Observed, c course) []v1alpha1.WorkloadStatus {
 		return nil
 	}
 	broadcast := c.history[0].ID
-	statuses := slices.Clone(o.Stream.Status.Workloads)
+	// Those that run after the broadcast stand in its record.
+	statuses := slices.DeleteFunc(slices.Clone(o.Stream.Status.Workloads), func(w v1alpha1.WorkloadStatus) bool { return w.State == v1alpha1.WorkloadScheduled })
 	for i := range statuses {
+		if statuses[i].Scale.Name != "" {
+			statuses[i] = v1alpha1.WorkloadStatus{Name: statuses[i].Name, State: v1alpha1.WorkloadStopped, Message: "its share of the replicas was given back"}
+		}
 		if !settled(statuses[i].State) {
 			statuses[i] = windDown(statuses[i], latestRun(o.Runs, broadcast, statuses[i].Name))
 		}
@@ -222,9 +239,9 @@ func latestRun(runs []workload.Run, broadcast, name string) *workload.Run {
 }
 
 func specOf(o Observed, name string) *v1alpha1.Workload {
-	for i, w := range o.Stream.Spec.Workloads {
+	for i, w := range o.Settings.Workloads {
 		if w.Name == name {
-			return &o.Stream.Spec.Workloads[i]
+			return &o.Settings.Workloads[i]
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
@@ -48,7 +49,7 @@ func newWorld(workloads ...string) *world {
 	stream.Spec.PushDomainRef.Name = "shows"
 	stream.Spec.AppName, stream.Spec.StreamName = "live", "test_stream"
 	for _, name := range workloads {
-		stream.Spec.Workloads = append(stream.Spec.Workloads, v1alpha1.Workload{Name: name})
+		stream.Spec.Workloads = append(stream.Spec.Workloads, v1alpha1.Workload{Name: name, Job: &batchv1.JobTemplateSpec{}})
 	}
 	return &world{now: showTime, stream: stream, domain: "push.example.com", loseStatus: func() bool { return false }}
 }
@@ -74,7 +75,7 @@ func (w *world) receive(t *testing.T, e provider.Event) push.Outcome {
 }
 
 func (w *world) observed() Observed {
-	o := Observed{Now: w.now, Stream: w.stream, Domain: w.domain}
+	o := Observed{Now: w.now, Stream: w.stream, Domain: w.domain, Settings: w.stream.Spec.LiveStreamSettings}
 	for _, job := range w.jobs {
 		run := job.run
 		if run.Phase == workload.Pending && !w.now.Before(job.ready) {
@@ -104,7 +105,7 @@ func (w *world) pass(t *testing.T) {
 	p := Compute(o)
 	made := map[string]string{}
 	for _, s := range p.Start {
-		made[s.Workload.Name] = w.make(t, p, s)
+		made[s.Key()] = w.make(t, p, s)
 	}
 	if w.loseStatus() {
 		w.look = w.now.Add(time.Second)

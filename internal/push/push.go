@@ -77,8 +77,11 @@ func Apply(pushes []v1alpha1.Push, event provider.Event, now time.Time) ([]v1alp
 		if len(Live(pushes)) >= MaxLive {
 			return pushes, 0, ErrTooManyLive
 		}
+		// The start that was missing: nothing needs to stand in for it any more.
+		pushes = withoutStandIns(pushes)
 		next, outcome = begin(event), Started
 	case known < 0:
+		pushes = endStandIn(pushes, event, now)
 		next, outcome = end(v1alpha1.Push{Sequence: event.Sequence}, event), EndedUnseen
 	case started && !IsLive(pushes[known]):
 		return pushes, Stale, nil
@@ -94,9 +97,14 @@ func Apply(pushes []v1alpha1.Push, event provider.Event, now time.Time) ([]v1alp
 	} else {
 		after[known] = next
 	}
-	after = dropTombstones(after, now)
-	slices.SortStableFunc(after, inOrder)
-	return after, outcome, nil
+	return tidy(after, now), outcome, nil
+}
+
+// tidy drops tombstones that are not needed any more and sorts, in place.
+func tidy(pushes []v1alpha1.Push, now time.Time) []v1alpha1.Push {
+	pushes = dropTombstones(pushes, now)
+	slices.SortStableFunc(pushes, inOrder)
+	return pushes
 }
 
 func begin(event provider.Event) v1alpha1.Push {

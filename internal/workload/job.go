@@ -27,6 +27,8 @@ type Broadcast struct {
 	Domain string
 	// PlaybackURL is where to pull from, signed if the push domain says so; "" where there is none.
 	PlaybackURL string
+	// Ended is the record of the broadcast for a Job that runs after it, nil otherwise.
+	Ended *v1alpha1.BroadcastRecord
 }
 
 // Job is the Job of one part of the workload in the broadcast.
@@ -38,6 +40,9 @@ func Job(stream *v1alpha1.LiveStream, w v1alpha1.Workload, b Broadcast, part int
 		v1alpha1.LabelWorkload:   w.Name,
 		v1alpha1.LabelBroadcast:  b.ID,
 		v1alpha1.LabelPart:       fmt.Sprint(part),
+	}
+	if b.Ended != nil {
+		labels[v1alpha1.LabelRun] = string(v1alpha1.WorkloadRunAfterEnd)
 	}
 	job := &batchv1.Job{
 		TypeMeta: metav1.TypeMeta{APIVersion: batchv1.SchemeGroupVersion.String(), Kind: "Job"},
@@ -65,6 +70,7 @@ func Job(stream *v1alpha1.LiveStream, w v1alpha1.Workload, b Broadcast, part int
 	if pod.Spec.RestartPolicy == "" {
 		pod.Spec.RestartPolicy = corev1.RestartPolicyNever
 	}
+	restrict(&pod.Spec)
 	inform(&pod.Spec, environment(stream, b))
 	return job
 }
@@ -108,11 +114,30 @@ func environment(stream *v1alpha1.LiveStream, b Broadcast) []corev1.EnvVar {
 		{Name: "LIVESTREAM_WIDTH", Value: width},
 		{Name: "LIVESTREAM_HEIGHT", Value: height},
 	}
+	if b.Ended != nil {
+		variables = append(variables, afterwards(*b.Ended)...)
+	}
 	for i := range variables {
 		// Kubernetes expands $(NAME) in values too; a stream's name must not reach other variables.
 		variables[i].Value = strings.ReplaceAll(variables[i].Value, "$", "$$")
 	}
 	return variables
+}
+
+// afterwards is what a Job that runs after the broadcast is told besides.
+func afterwards(ended v1alpha1.BroadcastRecord) []corev1.EnvVar {
+	endedAt, duration := "", ""
+	if ended.EndTime != nil {
+		endedAt = ended.EndTime.UTC().Format(time.RFC3339)
+	}
+	if ended.DurationSeconds != nil {
+		duration = fmt.Sprint(*ended.DurationSeconds)
+	}
+	return []corev1.EnvVar{
+		{Name: "LIVESTREAM_ENDED_AT", Value: endedAt},
+		{Name: "LIVESTREAM_END_REASON", Value: string(ended.EndReason)},
+		{Name: "LIVESTREAM_DURATION_SECONDS", Value: duration},
+	}
 }
 
 // inform puts the variables before the user's own, so that those can be made from them.

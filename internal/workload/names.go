@@ -19,6 +19,8 @@ const (
 	// one with "-0" after it.
 	longestName = 61
 	digestChars = 10
+	// longestLabel is the longest value of a label.
+	longestLabel = 63
 )
 
 // lowercase base32 has no vowels' trouble and no padding: every digest is a valid part of a DNS label.
@@ -45,6 +47,28 @@ func JobName(stream string, uid types.UID, workload, broadcast string, part int3
 	readable := strings.ReplaceAll(stream, ".", "-") + "-" + workload
 	if longest := longestName - len(suffix); len(readable) > longest {
 		readable = strings.TrimRight(readable[:longest], "-")
+	}
+	return readable + suffix
+}
+
+// StreamName is the name of the LiveStream that is made for a stream that no LiveStream claims. Whatever the stream is called, it is
+// a name that Kubernetes takes, and no two streams share one.
+func StreamName(pushDomain, app, stream string) string {
+	suffix := "-" + digest(pushDomain, app, stream)
+	readable := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r - 'A' + 'a'
+		default:
+			return '-'
+		}
+	}, stream)
+	// At most 63 characters: the name becomes a label of the stream's Jobs.
+	readable = strings.Trim(readable[:min(len(readable), longestLabel-len(suffix))], "-")
+	if readable == "" {
+		readable = "stream"
 	}
 	return readable + suffix
 }

@@ -3,6 +3,7 @@ package workload
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,7 +44,9 @@ type Run struct {
 	Sequence       string
 	BroadcastStart time.Time
 	Part           int32
-	Phase          Phase
+	// AfterEnd says that the Job runs after its broadcast.
+	AfterEnd bool
+	Phase    Phase
 	// Created is when the Job was made, Ready when its Pod became ready, Finished when the Job ended; zero where they did not.
 	Created, Ready, Finished time.Time
 	// PodsGone says of a Terminating Job that no Pod of it runs any more.
@@ -84,6 +87,7 @@ func read(job *batchv1.Job, pods []corev1.Pod, part int32) Run {
 	})
 	r := Run{
 		JobName: job.Name, UID: job.UID, Part: part,
+		AfterEnd: job.Labels[v1alpha1.LabelRun] == string(v1alpha1.WorkloadRunAfterEnd),
 		Workload: job.Labels[v1alpha1.LabelWorkload], Broadcast: job.Labels[v1alpha1.LabelBroadcast],
 		Sequence: job.Annotations[v1alpha1.AnnotationSequence], Created: job.CreationTimestamp.Time,
 	}
@@ -93,6 +97,7 @@ func read(job *batchv1.Job, pods []corev1.Pod, part int32) Run {
 	r.Phase, r.Finished = phaseOf(job)
 	r.PodsGone = !slices.ContainsFunc(pods, func(p corev1.Pod) bool { return !finished(p) })
 	if len(pods) == 0 {
+		r.Trouble = verdict(job)
 		return r
 	}
 	latest := pods[len(pods)-1]
@@ -105,7 +110,29 @@ func read(job *batchv1.Job, pods []corev1.Pod, part int32) Run {
 	if r.Phase != Running {
 		r.Trouble = trouble(latest)
 	}
+	if said := verdict(job); said != "" && (r.Trouble == "" || pastDeadline(job)) {
+		r.Trouble = said
+	}
 	return r
+}
+
+// verdict is what the Job itself says of its failure, where that tells more than its Pods.
+func verdict(job *batchv1.Job) string {
+	for _, c := range job.Status.Conditions {
+		if c.Type == batchv1.JobFailed && c.Status == corev1.ConditionTrue {
+			if c.Reason == batchv1.JobReasonDeadlineExceeded {
+				return "it ran longer than its activeDeadlineSeconds"
+			}
+			return sentence(c.Message)
+		}
+	}
+	return ""
+}
+
+func pastDeadline(job *batchv1.Job) bool {
+	return slices.ContainsFunc(job.Status.Conditions, func(c batchv1.JobCondition) bool {
+		return c.Type == batchv1.JobFailed && c.Reason == batchv1.JobReasonDeadlineExceeded
+	})
 }
 
 // phaseOf is all that the Job itself tells; the time is zero unless it is finished.
@@ -177,6 +204,27 @@ func trouble(pod corev1.Pod) string {
 	return ""
 }
 
+// PodlessTrouble is why a Job has no Pod, as the latest of its Events tells: the quota is used up, or a policy refuses the Pod.
+func PodlessTrouble(events []corev1.Event) string {
+	latest := corev1.Event{}
+	for _, e := range events {
+		if e.Reason == "FailedCreate" && !e.LastTimestamp.Before(&latest.LastTimestamp) {
+			latest = e
+		}
+	}
+	if latest.Message == "" {
+		return ""
+	}
+	// Each try has a Pod name of its own; a message that changes would be a write.
+	message := podName.ReplaceAllString(latest.Message, "")
+	if strings.Contains(message, "exceeded quota") {
+		message += "; raise the ResourceQuota, or ask for less"
+	}
+	return sentence("no pod can be created: " + strings.TrimPrefix(message, "Error creating: "))
+}
+
+var podName = regexp.MustCompile(`pods? "[^"]*" (is )?`)
+
 func terminated(t *corev1.ContainerStateTerminated) string {
 	text := fmt.Sprintf("exit code %d", t.ExitCode)
 	if t.Reason == "OOMKilled" {
@@ -195,7 +243,11 @@ func waiting(status corev1.ContainerStatus) string {
 	case "ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName":
 		return sentence("image " + status.Image + " cannot be pulled")
 	case "CreateContainerConfigError", "CreateContainerError", "RunContainerError":
-		return sentence("container " + status.Name + " cannot be created: " + status.State.Waiting.Message)
+		text := "container " + status.Name + " cannot be created: " + status.State.Waiting.Message
+		if strings.Contains(status.State.Waiting.Message, "runAsNonRoot") {
+			text += "; use an image with a numeric USER, or set securityContext.runAsNonRoot: false in the pod template"
+		}
+		return sentence(text)
 	case "CrashLoopBackOff":
 		if last := status.LastTerminationState.Terminated; last != nil {
 			return sentence("container " + status.Name + " crashes again and again: " + terminated(last))

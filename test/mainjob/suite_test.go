@@ -315,7 +315,7 @@ func (s *show) newStream(name, streamName string) *v1alpha1.LiveStream {
 	w.Job.Spec.Template.Spec.Containers = []corev1.Container{{Name: "ffmpeg", Image: "ffmpeg"}}
 	return &v1alpha1.LiveStream{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: s.namespace}, Spec: v1alpha1.LiveStreamSpec{
 		PushDomainRef: v1alpha1.PushDomainReference{Name: "shows"}, AppName: "live", StreamName: streamName,
-		CleanStopWindowSeconds: new(int32(1)), Workloads: []v1alpha1.Workload{w},
+		LiveStreamSettings: v1alpha1.LiveStreamSettings{CleanStopWindowSeconds: new(int32(1)), Workloads: []v1alpha1.Workload{w}},
 	}}
 }
 

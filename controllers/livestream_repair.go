@@ -1,0 +1,107 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/online"
+	"github.com/livestream-operator/livestream-operator/internal/push"
+)
+
+// askAgain is how soon CSS is asked again about a stream when it did not answer.
+const askAgain = time.Minute
+
+// Truth is what CSS itself says is on air.
+type Truth interface {
+	// View is what the last complete list of the push domain said about the stream.
+	View(domain types.UID, stream push.Stream) online.View
+	// OnAir asks about the stream itself.
+	OnAir(ctx context.Context, domain *v1alpha1.PushDomain, stream push.Stream) (bool, error)
+}
+
+// repair brings status.pushes in line with what is known from elsewhere than the stream's own callbacks: pushes that came before
+// the LiveStream, what CSS says is on air, and the longest that a push may last. Like the receiver it writes with the
+// resourceVersion, and pushes alone. It returns how soon to try again, 0 for never.
+func (r *LiveStreamReconciler) repair(ctx context.Context, v *view) (time.Duration, error) {
+	stream := v.Stream
+	name := push.Stream{App: stream.Spec.AppName, Name: stream.Spec.StreamName}
+	pushes, changed := stream.Status.Pushes, false
+	for i := range v.alike {
+		after, told := push.Claim(pushes, push.OfStream(v.alike[i].Status.UnclaimedPushes, name), v.Now)
+		pushes, changed = after, changed || told
+	}
+	asking := v.asking()
+	if asking != nil {
+		if start, lost := online.LostStart(pushes, r.Truth.View(asking.UID, name)); lost {
+			after, added := push.StandIn(pushes, start, v.Now)
+			pushes, changed = after, changed || added
+		}
+	}
+	again := time.Duration(0)
+	if after, wait := r.endLost(ctx, v, asking, name, pushes); after != nil {
+		pushes, changed = after, true
+	} else {
+		again = wait
+	}
+	if !changed {
+		return again, nil
+	}
+	next := stream.DeepCopy()
+	next.Status.Pushes = pushes
+	if err := r.Status().Patch(ctx, next, client.MergeFromWithOptions(stream, client.MergeFromWithOptimisticLock{})); err != nil {
+		return 0, fmt.Errorf("writing repaired pushes: %w", err)
+	}
+	ctrl.LoggerFrom(ctx).Info("Repaired pushes", "live", len(push.Live(pushes)), "was", len(push.Live(stream.Status.Pushes)))
+	v.Stream = next
+	return again, nil
+}
+
+// asking is the PushDomain through which CSS can be asked, nil when there is none.
+func (v *view) asking() *v1alpha1.PushDomain {
+	for i := range v.alike {
+		if v.alike[i].Spec.API.Configured() {
+			return &v.alike[i]
+		}
+	}
+	return nil
+}
+
+// endLost returns the pushes without those whose interruption was lost, or heard of anew; nil when nothing changed, and then how
+// soon to ask again.
+func (r *LiveStreamReconciler) endLost(ctx context.Context, v *view, asking *v1alpha1.PushDomain, name push.Stream, pushes []v1alpha1.Push) ([]v1alpha1.Push, time.Duration) {
+	longest := v.Settings.MaxDuration()
+	overdue, _ := push.Overdue(pushes, longest, v.Now)
+	if asking == nil {
+		if len(overdue) == 0 {
+			return nil, 0
+		}
+		return push.End(pushes, overdue, v1alpha1.PushReasonMaxDurationReached, fmt.Sprintf("nothing was heard of it for %s", longest), v.Now), 0
+	}
+	doubted := online.Doubted(pushes, r.Truth.View(asking.UID, name))
+	if len(doubted)+len(overdue) == 0 {
+		return nil, 0
+	}
+	onAir, err := r.Truth.OnAir(ctx, asking, name)
+	switch {
+	case err != nil:
+		given, _ := push.Overdue(pushes, longest+online.Patience, v.Now)
+		if len(given) == 0 {
+			ctrl.LoggerFrom(ctx).Info("Could not ask CSS about the stream; it counts as on air", "reason", err.Error())
+			return nil, askAgain
+		}
+		return push.End(pushes, given, v1alpha1.PushReasonMaxDurationReached, fmt.Sprintf("nothing was heard of it for %s, and CSS could not be asked", longest+online.Patience), v.Now), 0
+	case !onAir:
+		// All of them: CSS speaks of the stream, not of one push.
+		return push.End(pushes, append(doubted, overdue...), v1alpha1.PushReasonNotOnline, "CSS says that the stream is not on air", v.Now), 0
+	case len(overdue) > 0:
+		return push.Confirm(pushes, v.Now), 0
+	default:
+		return nil, askAgain
+	}
+}

@@ -1,0 +1,234 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/index"
+	"github.com/livestream-operator/livestream-operator/internal/plan"
+)
+
+// +kubebuilder:rbac:groups=apps,resources=deployments/scale;statefulsets/scale;replicasets/scale,verbs=get;update
+
+// targetIndex finds the LiveStreams that name a scale target themselves, in their spec or in an open broadcast.
+const targetIndex = "scaleTarget"
+
+// TargetKey names a scale target in the cluster.
+type TargetKey struct {
+	Namespace string
+	plan.TargetRef
+}
+
+// Scaler keeps the replicas of scale targets at the sum of the shares of the LiveStreams that name them. It writes when that sum
+// changes, or the target is made anew, and leaves the target alone in between: an autoscaler or a person may scale it too.
+type Scaler struct {
+	// Client reads LiveStreams and PushDomains from the cache, and scales at the API server.
+	Client client.Client
+
+	mu   sync.Mutex
+	seen map[TargetKey]*seenTarget
+}
+
+// seenTarget is what is known of a target. Its lock is held while it is settled, so that there is one writer.
+type seenTarget struct {
+	settling sync.Mutex
+
+	target plan.Target
+	looked bool
+	// told is the sum that was written last, to the object of this UID.
+	told int32
+	uid  types.UID
+}
+
+// Seen is what was seen last of the targets; those that were not looked at yet are left out.
+func (s *Scaler) Seen(namespace string, refs []plan.TargetRef) map[plan.TargetRef]plan.Target {
+	if len(refs) == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	targets := map[plan.TargetRef]plan.Target{}
+	for _, ref := range refs {
+		if known := s.seen[TargetKey{namespace, ref}]; known != nil && known.looked {
+			targets[ref] = known.target
+		}
+	}
+	return targets
+}
+
+func (s *Scaler) entry(key TargetKey) *seenTarget {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seen == nil {
+		s.seen = map[TargetKey]*seenTarget{}
+	}
+	if s.seen[key] == nil {
+		s.seen[key] = &seenTarget{}
+	}
+	return s.seen[key]
+}
+
+// settled is what came of settling a target.
+type settled struct {
+	plan.Target
+	// changed says that it is not as it was seen before, shared how many LiveStreams name it.
+	changed bool
+	shared  int
+	// sharers are those LiveStreams.
+	sharers []v1alpha1.LiveStream
+}
+
+// Settle brings the target to the sum of its shares. What keeps it from that for good is the Problem of the target; an error
+// is what may pass.
+func (s *Scaler) Settle(ctx context.Context, key TargetKey) (settled, error) {
+	entry := s.entry(key)
+	entry.settling.Lock()
+	defer entry.settling.Unlock()
+	sum, sharers, err := s.sum(ctx, key)
+	if err != nil {
+		return settled{}, err
+	}
+	if len(sharers) == 0 && !entry.looked {
+		// Nobody asks for anything, and nothing is known to be held.
+		return settled{}, nil
+	}
+	target, err := s.bring(ctx, key, entry, sum)
+	if err != nil {
+		return settled{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changed := !entry.looked || entry.target != target
+	entry.target, entry.looked = target, true
+	if len(sharers) == 0 {
+		delete(s.seen, key)
+	}
+	return settled{Target: target, changed: changed, shared: len(sharers), sharers: sharers}, nil
+}
+
+// sum adds up the shares, as the cache has them. Each change of a share brings another look.
+func (s *Scaler) sum(ctx context.Context, key TargetKey) (int32, []v1alpha1.LiveStream, error) {
+	sharers, settings, err := s.sharers(ctx, key)
+	if err != nil {
+		return 0, nil, err
+	}
+	sum := int32(0)
+	for i := range sharers {
+		sum += plan.Share(&sharers[i], settings(&sharers[i]), key.TargetRef)
+	}
+	return sum, sharers, nil
+}
+
+// sharers are the LiveStreams that name the target, or inherit it from the template of their PushDomain.
+func (s *Scaler) sharers(ctx context.Context, key TargetKey) ([]v1alpha1.LiveStream, func(*v1alpha1.LiveStream) v1alpha1.LiveStreamSettings, error) {
+	var named v1alpha1.LiveStreamList
+	if err := s.Client.List(ctx, &named, client.InNamespace(key.Namespace), client.MatchingFields{targetIndex: key.TargetRef.Key()}); err != nil {
+		return nil, nil, fmt.Errorf("listing the LiveStreams that scale %s: %w", key.TargetRef, err)
+	}
+	sharers := named.Items
+	known := map[types.UID]bool{}
+	for i := range sharers {
+		known[sharers[i].UID] = true
+	}
+	var domains v1alpha1.PushDomainList
+	if err := s.Client.List(ctx, &domains, client.InNamespace(key.Namespace)); err != nil {
+		return nil, nil, fmt.Errorf("listing PushDomains: %w", err)
+	}
+	templates := map[string]v1alpha1.LiveStreamSettings{}
+	for i := range domains.Items {
+		template := domains.Items[i].Spec.Template.Spec
+		templates[domains.Items[i].Name] = template
+		if !names(template, key.TargetRef) {
+			continue
+		}
+		var heirs v1alpha1.LiveStreamList
+		if err := s.Client.List(ctx, &heirs, client.InNamespace(key.Namespace), client.MatchingFields{index.ByPushDomain: domains.Items[i].Name}); err != nil {
+			return nil, nil, fmt.Errorf("listing the LiveStreams of PushDomain %q: %w", domains.Items[i].Name, err)
+		}
+		for j := range heirs.Items {
+			if !known[heirs.Items[j].UID] && names(heirs.Items[j].Spec.Inherit(template), key.TargetRef) {
+				sharers = append(sharers, heirs.Items[j])
+			}
+		}
+	}
+	return sharers, func(stream *v1alpha1.LiveStream) v1alpha1.LiveStreamSettings {
+		return stream.Spec.Inherit(templates[stream.Spec.PushDomainRef.Name])
+	}, nil
+}
+
+func names(settings v1alpha1.LiveStreamSettings, ref plan.TargetRef) bool {
+	for _, w := range settings.Workloads {
+		if w.Scales() && (plan.TargetRef{APIVersion: w.Scale.APIVersion, Kind: w.Scale.Kind, Name: w.Scale.Name}) == ref {
+			return true
+		}
+	}
+	return false
+}
+
+// bring reads the target, and writes it where the sum is not what it was told last.
+func (s *Scaler) bring(ctx context.Context, key TargetKey, entry *seenTarget, sum int32) (plan.Target, error) {
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(schema.FromAPIVersionAndKind(key.APIVersion, key.Kind))
+	object.SetNamespace(key.Namespace)
+	object.SetName(key.Name)
+	scale := &autoscalingv1.Scale{}
+	if err := s.Client.SubResource("scale").Get(ctx, object, scale); err != nil {
+		return unscalable(key, sum, err)
+	}
+	if (entry.told != sum || entry.uid != scale.UID) && scale.Spec.Replicas != sum {
+		from := scale.Spec.Replicas
+		scale.Spec.Replicas = sum
+		if err := s.Client.SubResource("scale").Update(ctx, object, client.WithSubResourceBody(scale)); err != nil {
+			return unscalable(key, sum, err)
+		}
+		ctrl.LoggerFrom(ctx).Info("Scaled target", "target", key.TargetRef.String(), "from", from, "to", sum)
+	}
+	entry.told, entry.uid = sum, scale.UID
+	return plan.Target{Wanted: sum, Asked: scale.Spec.Replicas, Have: scale.Status.Replicas}, nil
+}
+
+// unscalable tells what a user can mend from what may pass.
+func unscalable(key TargetKey, sum int32, err error) (plan.Target, error) {
+	target := plan.Target{Wanted: sum}
+	switch {
+	case meta.IsNoMatchError(err):
+		target.Problem = fmt.Sprintf("the cluster has no kind %s in %s; install its CustomResourceDefinition, or correct the target", key.Kind, key.APIVersion)
+	case apierrors.IsNotFound(err):
+		target.Problem = fmt.Sprintf("%s does not exist in namespace %q, or cannot be scaled; create it, or correct the target", key.TargetRef, key.Namespace)
+	case apierrors.IsForbidden(err):
+		target.Problem = fmt.Sprintf("the operator may not scale %s; give it get and update on its scale subresource with a ClusterRole labelled livestream-operator.io/aggregate-to-scaler: \"true\"", key.TargetRef)
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsMethodNotSupported(err):
+		target.Problem = fmt.Sprintf("%s cannot be scaled to %d: %s", key.TargetRef, sum, bounded(err.Error()))
+	default:
+		return plan.Target{}, fmt.Errorf("scaling %s: %w", key.TargetRef, err)
+	}
+	return target, nil
+}
+
+// waitFor is how soon to look at a target again that nobody watches for us.
+func (s settled) waitFor() time.Duration {
+	switch {
+	case s.shared == 0:
+		return 0
+	case s.Problem != "":
+		return secretRetry
+	case s.Have < s.Wanted:
+		return time.Second
+	case s.Wanted > 0:
+		return 30 * time.Second
+	default:
+		return 5 * time.Minute
+	}
+}

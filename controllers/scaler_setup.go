@@ -1,0 +1,138 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/plan"
+)
+
+// ScaleReconciler settles scale targets whenever a share in them changes.
+type ScaleReconciler struct {
+	Scaler *Scaler
+	// Changed gets the LiveStreams whose target is not as it was.
+	Changed chan<- event.GenericEvent
+}
+
+// Reconcile settles one target.
+func (r *ScaleReconciler) Reconcile(ctx context.Context, key TargetKey) (ctrl.Result, error) {
+	result, err := r.Scaler.Settle(ctx, key)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if result.changed {
+		for i := range result.sharers {
+			select {
+			case r.Changed <- event.GenericEvent{Object: &result.sharers[i]}:
+			case <-ctx.Done():
+				return ctrl.Result{}, ctx.Err()
+			}
+		}
+	}
+	return ctrl.Result{RequeueAfter: result.waitFor()}, nil
+}
+
+// SetupWithManager registers the reconciler and its index.
+func (r *ScaleReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+	byTarget := func(object client.Object) []string {
+		stream, ok := object.(*v1alpha1.LiveStream)
+		if !ok {
+			return nil
+		}
+		var keys []string
+		for _, ref := range plan.TargetsOf(stream, stream.Spec.LiveStreamSettings) {
+			keys = append(keys, ref.Key())
+		}
+		return keys
+	}
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.LiveStream{}, targetIndex, byTarget); err != nil {
+		return fmt.Errorf("indexing LiveStreams by scale target: %w", err)
+	}
+	return builder.TypedControllerManagedBy[TargetKey](mgr).
+		Named("scale").
+		Watches(&v1alpha1.LiveStream{}, handler.TypedEnqueueRequestsFromMapFunc(r.targetsOfStream)).
+		Watches(&v1alpha1.PushDomain{}, handler.TypedEnqueueRequestsFromMapFunc(targetsOfTemplate)).
+		WithOptions(controller.TypedOptions[TargetKey]{EnableWarmup: new(true)}).
+		Complete(reconcile.TypedFunc[TargetKey](r.Reconcile))
+}
+
+func (r *ScaleReconciler) targetsOfStream(ctx context.Context, object client.Object) []TargetKey {
+	stream, ok := object.(*v1alpha1.LiveStream)
+	if !ok {
+		return nil
+	}
+	settings, err := r.Scaler.settings(ctx, stream)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Could not read the PushDomain of the cache")
+	}
+	return keysOf(stream.Namespace, plan.TargetsOf(stream, settings))
+}
+
+func targetsOfTemplate(_ context.Context, object client.Object) []TargetKey {
+	domain, ok := object.(*v1alpha1.PushDomain)
+	if !ok {
+		return nil
+	}
+	return keysOf(domain.Namespace, plan.TargetsOf(&v1alpha1.LiveStream{}, domain.Spec.Template.Spec))
+}
+
+func keysOf(namespace string, refs []plan.TargetRef) []TargetKey {
+	keys := make([]TargetKey, 0, len(refs))
+	for _, ref := range refs {
+		keys = append(keys, TargetKey{namespace, ref})
+	}
+	return keys
+}
+
+// settings are the stream's own, with what it inherits.
+func (s *Scaler) settings(ctx context.Context, stream *v1alpha1.LiveStream) (v1alpha1.LiveStreamSettings, error) {
+	domain := &v1alpha1.PushDomain{}
+	err := s.Client.Get(ctx, client.ObjectKey{Namespace: stream.Namespace, Name: stream.Spec.PushDomainRef.Name}, domain)
+	return stream.Spec.Inherit(domain.Spec.Template.Spec), client.IgnoreNotFound(err)
+}
+
+// holdTargets puts the finalizer on a LiveStream that scales something, before it does: only then is its share given back
+// however it is deleted.
+func (r *LiveStreamReconciler) holdTargets(ctx context.Context, v *view) error {
+	if len(plan.TargetsOf(v.Stream, v.Settings)) == 0 || controllerutil.ContainsFinalizer(v.Stream, v1alpha1.FinalizerScale) {
+		return nil
+	}
+	next := v.Stream.DeepCopy()
+	controllerutil.AddFinalizer(next, v1alpha1.FinalizerScale)
+	if err := r.Patch(ctx, next, client.MergeFromWithOptions(v.Stream, client.MergeFromWithOptimisticLock{})); err != nil {
+		return wrapped(err, "adding the finalizer for its scale target")
+	}
+	v.Stream = next
+	return nil
+}
+
+// letGo gives back the shares of a LiveStream that is being deleted, and takes the finalizer off. A target that is not there,
+// or that the operator may not scale, holds nothing up.
+func (r *LiveStreamReconciler) letGo(ctx context.Context, stream *v1alpha1.LiveStream) error {
+	if !controllerutil.ContainsFinalizer(stream, v1alpha1.FinalizerScale) {
+		return nil
+	}
+	settings, err := r.Scaler.settings(ctx, stream)
+	if err != nil {
+		return wrapped(err, "reading the PushDomain")
+	}
+	for _, ref := range plan.TargetsOf(stream, settings) {
+		if _, err := r.Scaler.Settle(ctx, TargetKey{stream.Namespace, ref}); err != nil {
+			return err
+		}
+	}
+	next := stream.DeepCopy()
+	controllerutil.RemoveFinalizer(next, v1alpha1.FinalizerScale)
+	err = r.Patch(ctx, next, client.MergeFrom(stream))
+	return client.IgnoreNotFound(wrapped(err, "taking the finalizer off"))
+}

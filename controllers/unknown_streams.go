@@ -1,0 +1,176 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/index"
+	"github.com/livestream-operator/livestream-operator/internal/push"
+	"github.com/livestream-operator/livestream-operator/internal/workload"
+)
+
+// tidyEvery is how often claimed pushes are taken out of a push domain's status, where nothing else is written.
+const tidyEvery = 10 * time.Second
+
+// madeFor says whether unknownStreams of the push domain made the LiveStream, and nobody edited it since. A copy that a user
+// made has another name, and an edit another generation.
+func madeFor(stream *v1alpha1.LiveStream, domain *v1alpha1.PushDomain) bool {
+	owner := metav1.GetControllerOf(stream)
+	return owner != nil && owner.UID == domain.UID && stream.Generation == 1 &&
+		stream.Labels[v1alpha1.LabelPushDomain] == domain.Name &&
+		stream.Name == workload.StreamName(domain.Name, stream.Spec.AppName, stream.Spec.StreamName)
+}
+
+// newLiveStream is what unknownStreams makes. It leaves all settings to the template, so that a change of that reaches it.
+func newLiveStream(domain *v1alpha1.PushDomain, stream push.Stream) *v1alpha1.LiveStream {
+	labels := maps.Clone(domain.Spec.Template.Metadata.Labels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[v1alpha1.LabelPushDomain], labels[v1alpha1.LabelManagedBy] = domain.Name, v1alpha1.ManagedBy
+	made := &v1alpha1.LiveStream{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: domain.Namespace, Name: workload.StreamName(domain.Name, stream.App, stream.Name),
+			Labels: labels, Annotations: maps.Clone(domain.Spec.Template.Metadata.Annotations),
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(domain, v1alpha1.GroupVersion.WithKind("PushDomain"))},
+		},
+		Spec: v1alpha1.LiveStreamSpec{
+			PushDomainRef: v1alpha1.PushDomainReference{Name: domain.Name}, AppName: stream.App, StreamName: stream.Name,
+		},
+	}
+	// Without this, deleting the PushDomain in the foreground would wait for the Jobs' grace periods one by one.
+	made.OwnerReferences[0].BlockOwnerDeletion = nil
+	return made
+}
+
+// adopt makes LiveStreams for streams on air that have none, where the policy says so, and drops what was claimed from
+// status.unclaimedPushes. It returns how long to wait where something may be dropped later, 0 otherwise.
+func (r *PushDomainReconciler) adopt(ctx context.Context, domain *v1alpha1.PushDomain) (time.Duration, error) {
+	now := r.Clock.Now()
+	var unknown []push.Stream
+	kept := make([]v1alpha1.UnclaimedPush, 0, len(domain.Status.UnclaimedPushes))
+	for _, p := range domain.Status.UnclaimedPushes {
+		holders, err := index.Holders(ctx, r, domain.Namespace, domain.Spec.Domain, p.AppName, p.StreamName)
+		if err != nil {
+			return 0, err
+		}
+		if len(holders) > 0 && !slices.ContainsFunc(holders, func(s v1alpha1.LiveStream) bool { return !push.Claimed(s.Status.Pushes, p.Push, now) }) {
+			continue
+		}
+		kept = append(kept, p)
+		if stream := push.StreamOf(p); len(holders) == 0 && push.IsLive(p.Push) && !slices.Contains(unknown, stream) {
+			unknown = append(unknown, stream)
+		}
+	}
+	wait := time.Duration(0)
+	if kept = push.Bound(kept, now); len(kept) != len(domain.Status.UnclaimedPushes) {
+		if due := r.tidied(domain, now); due > 0 {
+			wait = due
+		} else {
+			domain.Status.UnclaimedPushes = kept
+		}
+	}
+	if !domain.Spec.UnknownStreams.Creates() {
+		meta.RemoveStatusCondition(&domain.Status.Conditions, v1alpha1.ConditionUnknownStreamsLimited)
+		return wait, nil
+	}
+	for _, stream := range r.Truth.Unknown(domain) {
+		holders, err := index.Holders(ctx, r, domain.Namespace, domain.Spec.Domain, stream.App, stream.Name)
+		if err != nil {
+			return 0, err
+		}
+		if len(holders) == 0 && !slices.Contains(unknown, stream) {
+			unknown = append(unknown, stream)
+		}
+	}
+	return wait, r.create(ctx, domain, unknown)
+}
+
+// tidied says how long it is until claimed pushes may be dropped again, 0 for now, and notes that they are.
+func (r *PushDomainReconciler) tidied(domain *v1alpha1.PushDomain, now time.Time) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if due := r.tidy[domain.UID].Add(tidyEvery); now.Before(due) {
+		return due.Sub(now)
+	}
+	if r.tidy == nil {
+		r.tidy = map[types.UID]time.Time{}
+	}
+	for uid, at := range r.tidy {
+		if now.Sub(at) > tidyEvery {
+			delete(r.tidy, uid)
+		}
+	}
+	r.tidy[domain.UID] = now
+	return 0
+}
+
+// create makes LiveStreams up to the limit, and says in a condition what it did not make.
+func (r *PushDomainReconciler) create(ctx context.Context, domain *v1alpha1.PushDomain, unknown []push.Stream) error {
+	if len(unknown) == 0 {
+		meta.RemoveStatusCondition(&domain.Status.Conditions, v1alpha1.ConditionUnknownStreamsLimited)
+		return nil
+	}
+	made, err := r.made(ctx, domain)
+	if err != nil {
+		return err
+	}
+	limit := domain.Spec.UnknownStreams.Limit()
+	meta.RemoveStatusCondition(&domain.Status.Conditions, v1alpha1.ConditionUnknownStreamsLimited)
+	for _, stream := range unknown {
+		if made >= limit {
+			limited(domain, v1alpha1.ReasonMaxStreamsReached, fmt.Sprintf(
+				"%d LiveStreams were made, as many as spec.unknownStreams.maxStreams allows, and more streams are on air, such as %s/%s; raise it, delete some, or create LiveStreams yourself",
+				made, bounded(stream.App), bounded(stream.Name)))
+			return nil
+		}
+		err := r.Create(ctx, newLiveStream(domain, stream))
+		switch {
+		case err == nil:
+			made++
+			ctrl.LoggerFrom(ctx).Info("Made LiveStream for unknown stream", "app", stream.App, "stream", stream.Name)
+		case apierrors.IsAlreadyExists(err):
+		case apierrors.IsInvalid(err):
+			limited(domain, v1alpha1.ReasonNameRefused, fmt.Sprintf("no LiveStream can be made for stream %q of app %q: %s", stream.Name, stream.App, bounded(err.Error())))
+		case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+			return nil
+		default:
+			return fmt.Errorf("making a LiveStream for an unknown stream: %w", err)
+		}
+	}
+	return nil
+}
+
+func limited(domain *v1alpha1.PushDomain, reason, message string) {
+	meta.SetStatusCondition(&domain.Status.Conditions, metav1.Condition{
+		Type: v1alpha1.ConditionUnknownStreamsLimited, Status: metav1.ConditionTrue, Reason: reason, Message: message, ObservedGeneration: domain.Generation,
+	})
+}
+
+// made counts the LiveStreams that the policy made, at the API server: the cache may not have the latest.
+func (r *PushDomainReconciler) made(ctx context.Context, domain *v1alpha1.PushDomain) (int, error) {
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("LiveStreamList"))
+	if err := r.Live.List(ctx, list, client.InNamespace(domain.Namespace), client.MatchingLabels{v1alpha1.LabelPushDomain: domain.Name}); err != nil {
+		return 0, fmt.Errorf("counting the LiveStreams of unknown streams: %w", err)
+	}
+	count := 0
+	for i := range list.Items {
+		if owner := metav1.GetControllerOf(&list.Items[i]); owner != nil && owner.UID == domain.UID {
+			count++
+		}
+	}
+	return count, nil
+}

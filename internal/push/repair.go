@@ -1,0 +1,95 @@
+package push
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/provider"
+)
+
+// standInPrefix begins the sequence of a push that stands in for one whose start was lost. CSS's own are digits.
+const standInPrefix = "online-"
+
+// IsStandIn says whether the sequence is that of a push that stands in for one whose own is not known.
+func IsStandIn(sequence string) bool { return strings.HasPrefix(sequence, standInPrefix) }
+
+// StandIn adds a live push for a stream that is on air and whose start was lost. Its own start replaces it, and an
+// interruption of a push that is not known ends it. Nothing changes where a push is live or the stand-in had been there.
+func StandIn(pushes []v1alpha1.Push, start, now time.Time) (after []v1alpha1.Push, changed bool) {
+	sequence := fmt.Sprintf("%s%d", standInPrefix, start.Unix())
+	if len(Live(pushes)) > 0 || slices.ContainsFunc(pushes, func(p v1alpha1.Push) bool { return p.Sequence == sequence }) {
+		return pushes, false
+	}
+	return tidy(append(slices.Clone(pushes), v1alpha1.Push{
+		Sequence: sequence, Source: v1alpha1.PushSourceOnlineList,
+		StartTime: new(metav1.NewTime(start)), RecordedTime: new(metav1.NewTime(now)),
+	}), now), true
+}
+
+// End ends the live pushes among the given sequences without an interruption: it was lost.
+func End(pushes []v1alpha1.Push, sequences []string, reason v1alpha1.PushReason, message string, now time.Time) []v1alpha1.Push {
+	after := slices.Clone(pushes)
+	for i := range after {
+		if IsLive(after[i]) && slices.Contains(sequences, after[i].Sequence) {
+			after[i].EndTime, after[i].RecordedTime = new(metav1.NewTime(now)), new(metav1.NewTime(now))
+			after[i].Reason, after[i].Message = reason, message
+		}
+	}
+	return tidy(after, now)
+}
+
+// Confirm notes that the live pushes were heard of.
+func Confirm(pushes []v1alpha1.Push, now time.Time) []v1alpha1.Push {
+	after := slices.Clone(pushes)
+	for i := range after {
+		if IsLive(after[i]) {
+			after[i].RecordedTime = new(metav1.NewTime(now))
+		}
+	}
+	return after
+}
+
+// Overdue are the live pushes of which nothing was heard for longest, by the operator's clock, and when the next one will be;
+// zero for never.
+func Overdue(pushes []v1alpha1.Push, longest time.Duration, now time.Time) (sequences []string, next time.Time) {
+	for _, p := range Live(pushes) {
+		due := heard(p).Add(longest)
+		switch {
+		case !now.Before(due):
+			sequences = append(sequences, p.Sequence)
+		case next.IsZero() || due.Before(next):
+			next = due
+		}
+	}
+	return sequences, next
+}
+
+// heard is when a live push was last heard of.
+func heard(p v1alpha1.Push) time.Time {
+	if p.RecordedTime == nil {
+		return beginning(p)
+	}
+	return p.RecordedTime.Time
+}
+
+func withoutStandIns(pushes []v1alpha1.Push) []v1alpha1.Push {
+	return slices.DeleteFunc(slices.Clone(pushes), func(p v1alpha1.Push) bool { return IsLive(p) && IsStandIn(p.Sequence) })
+}
+
+// endStandIn ends a stand-in with the interruption of a push whose start was never seen: it is the one that it stands for,
+// unless it ended before the stand-in began.
+func endStandIn(pushes []v1alpha1.Push, event provider.Event, now time.Time) []v1alpha1.Push {
+	after := slices.Clone(pushes)
+	for i, p := range after {
+		if IsLive(p) && IsStandIn(p.Sequence) && !event.Time.Before(beginning(p)) {
+			after[i] = end(p, event)
+			after[i].RecordedTime = new(metav1.NewTime(now))
+		}
+	}
+	return after
+}

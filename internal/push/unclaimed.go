@@ -1,0 +1,108 @@
+package push
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/provider"
+)
+
+// MaxUnclaimed bounds the pushes of a push domain that no LiveStream claims.
+const MaxUnclaimed = 128
+
+// Stream names a stream within a push domain.
+type Stream struct{ App, Name string }
+
+// StreamOf is the stream of an unclaimed push.
+func StreamOf(p v1alpha1.UnclaimedPush) Stream { return Stream{p.AppName, p.StreamName} }
+
+// OfStream are the pushes of one stream.
+func OfStream(unclaimed []v1alpha1.UnclaimedPush, stream Stream) []v1alpha1.Push {
+	var pushes []v1alpha1.Push
+	for _, p := range unclaimed {
+		if StreamOf(p) == stream {
+			pushes = append(pushes, p.Push)
+		}
+	}
+	return pushes
+}
+
+// ApplyUnclaimed is Apply for a stream that no LiveStream claims. What is dropped to stay within MaxUnclaimed is ended pushes
+// first, then live ones, those that were recorded first before others.
+func ApplyUnclaimed(unclaimed []v1alpha1.UnclaimedPush, event provider.Event, now time.Time) ([]v1alpha1.UnclaimedPush, Outcome, error) {
+	stream := Stream{event.App, event.Stream}
+	pushes, outcome, err := Apply(OfStream(unclaimed, stream), event, now)
+	if err != nil || !outcome.Changed() {
+		return unclaimed, outcome, err
+	}
+	return Bound(replace(unclaimed, stream, pushes), now), outcome, nil
+}
+
+func replace(unclaimed []v1alpha1.UnclaimedPush, stream Stream, pushes []v1alpha1.Push) []v1alpha1.UnclaimedPush {
+	after := slices.DeleteFunc(slices.Clone(unclaimed), func(p v1alpha1.UnclaimedPush) bool { return StreamOf(p) == stream })
+	for _, p := range pushes {
+		after = append(after, v1alpha1.UnclaimedPush{AppName: stream.App, StreamName: stream.Name, Push: p})
+	}
+	return after
+}
+
+// Bound drops tombstones past their life, and what is too many, and sorts; in place.
+func Bound(unclaimed []v1alpha1.UnclaimedPush, now time.Time) []v1alpha1.UnclaimedPush {
+	unclaimed = slices.DeleteFunc(unclaimed, func(p v1alpha1.UnclaimedPush) bool {
+		return !IsLive(p.Push) && now.Sub(recorded(p.Push)) > TombstoneLife
+	})
+	// What is worth most comes first.
+	slices.SortStableFunc(unclaimed, func(a, b v1alpha1.UnclaimedPush) int {
+		return cmp.Or(compareBool(IsLive(b.Push), IsLive(a.Push)), heard(b.Push).Compare(heard(a.Push)), compareStreams(a, b))
+	})
+	unclaimed = unclaimed[:min(len(unclaimed), MaxUnclaimed)]
+	slices.SortStableFunc(unclaimed, compareStreams)
+	return unclaimed
+}
+
+func compareStreams(a, b v1alpha1.UnclaimedPush) int {
+	return cmp.Or(cmp.Compare(a.AppName, b.AppName), cmp.Compare(a.StreamName, b.StreamName), inOrder(a.Push, b.Push))
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	default:
+		return 1
+	}
+}
+
+// Claim adds to the pushes of a LiveStream what was recorded of its stream while no LiveStream claimed it, and says whether
+// that told anything new. Ended is final here too, on either side.
+func Claim(pushes []v1alpha1.Push, unclaimed []v1alpha1.Push, now time.Time) (after []v1alpha1.Push, changed bool) {
+	after = slices.Clone(pushes)
+	for _, p := range unclaimed {
+		known := slices.IndexFunc(after, func(q v1alpha1.Push) bool { return q.Sequence == p.Sequence })
+		switch {
+		case known >= 0 && (IsLive(p) || !IsLive(after[known])):
+		case known >= 0:
+			after[known], changed = p, true
+		case !IsLive(p) && now.Sub(recorded(p)) > TombstoneLife, IsLive(p) && len(Live(after)) >= MaxLive:
+		default:
+			if IsLive(p) && !IsStandIn(p.Sequence) {
+				after = withoutStandIns(after)
+			}
+			after, changed = append(after, p), true
+		}
+	}
+	if !changed {
+		return pushes, false
+	}
+	return tidy(after, now), true
+}
+
+// Claimed says whether a LiveStream with the given pushes knows all that the unclaimed push tells.
+func Claimed(pushes []v1alpha1.Push, p v1alpha1.Push, now time.Time) bool {
+	_, changed := Claim(pushes, []v1alpha1.Push{p}, now)
+	return !changed
+}

@@ -1,0 +1,53 @@
+package webhook
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+)
+
+// lanes let the events of one stream take turns: of fifty that write at once forty-nine would conflict.
+type lanes struct {
+	mu sync.Mutex
+	of map[types.UID]*lane
+}
+
+type lane struct {
+	turn  chan struct{}
+	users int
+	// written is the stream as the last event in the lane wrote it; the cache may not have it yet.
+	written *v1alpha1.LiveStream
+}
+
+// enter waits for its turn. A lane lives as long as somebody is in it.
+func (l *lanes) enter(ctx context.Context, stream types.UID) (*lane, func(), error) {
+	l.mu.Lock()
+	if l.of == nil {
+		l.of = map[types.UID]*lane{}
+	}
+	entered, there := l.of[stream]
+	if !there {
+		entered = &lane{turn: make(chan struct{}, 1)}
+		l.of[stream] = entered
+	}
+	entered.users++
+	l.mu.Unlock()
+	leave := func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if entered.users--; entered.users == 0 {
+			delete(l.of, stream)
+		}
+	}
+	select {
+	case entered.turn <- struct{}{}:
+		return entered, func() { <-entered.turn; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, nil, fmt.Errorf("waiting for other events of the stream: %w", ctx.Err())
+	}
+}

@@ -1,0 +1,164 @@
+package webhook
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/provider"
+	"github.com/livestream-operator/livestream-operator/internal/push"
+)
+
+// board gathers the events of streams that no LiveStream claims, by push domain, so that a storm of them is one write a second.
+type board struct {
+	mu      sync.Mutex
+	domains map[types.UID]*gathering
+}
+
+// gathering is what waits to be written to one push domain.
+type gathering struct {
+	waiting []*unclaimedEvent
+	writing bool
+	last    time.Time
+}
+
+type unclaimedEvent struct {
+	event   provider.Event
+	outcome push.Outcome
+	// done gets one value: nil when the event is in etcd, or was one too many to be kept.
+	done chan error
+}
+
+// unclaimed records the event in status.unclaimedPushes. It returns when that is in etcd.
+func (s *Store) unclaimed(ctx context.Context, domain *v1alpha1.PushDomain, event provider.Event) (Recorded, error) {
+	e := &unclaimedEvent{event: event, done: make(chan error, 1)}
+	s.gather(domain, e)
+	select {
+	case err := <-e.done:
+		return Recorded{Outcome: e.outcome}, err
+	case <-ctx.Done():
+		return Recorded{}, fmt.Errorf("waiting for the push domain's status to be written: %w", ctx.Err())
+	}
+}
+
+func (s *Store) gather(domain *v1alpha1.PushDomain, e *unclaimedEvent) {
+	s.board.mu.Lock()
+	defer s.board.mu.Unlock()
+	if s.board.domains == nil {
+		s.board.domains = map[types.UID]*gathering{}
+	}
+	g, there := s.board.domains[domain.UID]
+	if !there {
+		g = &gathering{}
+		s.board.domains[domain.UID] = g
+	}
+	g.waiting = append(g.waiting, e)
+	if len(g.waiting) > push.MaxUnclaimed {
+		// It would be the first to be dropped from the status as well.
+		g.waiting[0].done <- nil
+		g.waiting = g.waiting[1:]
+	}
+	if !g.writing {
+		g.writing = true
+		go s.writeUnclaimed(domain, g)
+	}
+}
+
+// writeUnclaimed writes what was gathered until nothing is left, at most every unclaimedEvery.
+func (s *Store) writeUnclaimed(domain *v1alpha1.PushDomain, g *gathering) {
+	for {
+		timer := time.NewTimer(unclaimedEvery - s.Clock.Since(g.last))
+		<-timer.C
+		s.board.mu.Lock()
+		events := g.waiting
+		g.waiting = nil
+		if len(events) == 0 {
+			g.writing = false
+			s.forget()
+			s.board.mu.Unlock()
+			return
+		}
+		s.board.mu.Unlock()
+		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+		written, err := s.writeOnce(ctx, domain, events)
+		cancel()
+		g.last = s.Clock.Now()
+		if err == nil {
+			domain = written
+		}
+		for _, e := range events {
+			e.done <- err
+		}
+	}
+}
+
+// forget drops push domains to which nothing was written for a while; the lock is held.
+func (s *Store) forget() {
+	for uid, g := range s.board.domains {
+		if !g.writing && s.Clock.Since(g.last) > unclaimedEvery {
+			delete(s.board.domains, uid)
+		}
+	}
+}
+
+// writeOnce applies the events to the push domain, and returns it as it is then.
+func (s *Store) writeOnce(ctx context.Context, domain *v1alpha1.PushDomain, events []*unclaimedEvent) (*v1alpha1.PushDomain, error) {
+	for {
+		written, err := s.applyUnclaimed(ctx, domain, events)
+		if !apierrors.IsConflict(err) {
+			return written, err
+		}
+		if err := s.wait(ctx); err != nil {
+			return nil, err
+		}
+		fresh := &v1alpha1.PushDomain{}
+		if err := s.Live.Get(ctx, client.ObjectKeyFromObject(domain), fresh); err != nil {
+			return nil, fmt.Errorf("reading PushDomain %q again: %w", domain.Name, err)
+		}
+		domain = fresh
+	}
+}
+
+func (s *Store) applyUnclaimed(ctx context.Context, domain *v1alpha1.PushDomain, events []*unclaimedEvent) (*v1alpha1.PushDomain, error) {
+	pushes, changed := domain.Status.UnclaimedPushes, false
+	for _, e := range events {
+		after, outcome, err := push.ApplyUnclaimed(pushes, e.event, s.Clock.Now())
+		if err != nil {
+			// More live pushes of one stream than anybody can claim.
+			continue
+		}
+		pushes, e.outcome = after, outcome
+		changed = changed || outcome.Changed()
+	}
+	if !changed {
+		return domain, nil
+	}
+	var patch struct {
+		Metadata struct {
+			ResourceVersion string    `json:"resourceVersion"`
+			UID             types.UID `json:"uid"`
+		} `json:"metadata"`
+		Status struct {
+			UnclaimedPushes []v1alpha1.UnclaimedPush `json:"unclaimedPushes"`
+		} `json:"status"`
+	}
+	patch.Metadata.ResourceVersion, patch.Metadata.UID = domain.ResourceVersion, domain.UID
+	patch.Status.UnclaimedPushes = pushes
+	text, err := json.Marshal(patch)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the unclaimed pushes of PushDomain %q: %w", domain.Name, err)
+	}
+	written := &v1alpha1.PushDomain{}
+	written.Namespace, written.Name = domain.Namespace, domain.Name
+	if err := s.Writer.Status().Patch(ctx, written, client.RawPatch(types.MergePatchType, text)); err != nil {
+		return nil, fmt.Errorf("writing the unclaimed pushes of PushDomain %q: %w", domain.Name, err)
+	}
+	return written, nil
+}
