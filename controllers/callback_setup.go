@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -46,6 +47,7 @@ type look struct {
 	generation int64
 	path       string
 	at         time.Time
+	template   int64
 	condition  metav1.Condition
 }
 
@@ -61,6 +63,8 @@ func (s *CallbackSetup) Look(ctx context.Context, domain *v1alpha1.PushDomain) (
 		wait = setupEvery
 	}
 	if there && last.generation == domain.Generation && last.path == domain.Status.CallbackPath && now.Sub(last.at) < wait {
+		// The status that told it may not have been written.
+		domain.Status.CallbackTemplateID = cmp.Or(last.template, domain.Status.CallbackTemplateID)
 		return last.condition, true
 	}
 	if domain.Status.CallbackPath == "" {
@@ -80,7 +84,7 @@ func (s *CallbackSetup) Look(ctx context.Context, domain *v1alpha1.PushDomain) (
 	if s.looked == nil {
 		s.looked = map[types.UID]look{}
 	}
-	s.looked[domain.UID] = look{domain.Generation, domain.Status.CallbackPath, now, condition}
+	s.looked[domain.UID] = look{domain.Generation, domain.Status.CallbackPath, now, domain.Status.CallbackTemplateID, condition}
 	return condition, true
 }
 
@@ -117,7 +121,7 @@ func (s *CallbackSetup) setUp(ctx context.Context, domain *v1alpha1.PushDomain) 
 	if err != nil {
 		return err
 	}
-	id, err := bringTemplate(ctx, api, want)
+	id, err := bringTemplate(ctx, api, want, domain.Status.CallbackTemplateID)
 	if err != nil {
 		return err
 	}
@@ -128,7 +132,8 @@ func (s *CallbackSetup) setUp(ctx context.Context, domain *v1alpha1.PushDomain) 
 // wanted is the template as the spec asks for it.
 func (s *CallbackSetup) wanted(ctx context.Context, domain *v1alpha1.PushDomain) (cssapi.Template, error) {
 	url := domain.Spec.API.CallbackSetup.BaseURL + domain.Status.CallbackPath
-	name := sha256.Sum256([]byte(domain.UID))
+	// The same for a PushDomain that is made anew, another one for one of the same name elsewhere.
+	name := sha256.Sum256([]byte(strings.Join([]string{domain.Namespace, domain.Name, domain.Spec.Domain, domain.Spec.API.CallbackSetup.BaseURL}, "\n")))
 	t := cssapi.Template{
 		Name:                 templatePrefix + hex.EncodeToString(name[:8]),
 		StreamBeginNotifyURL: url, StreamEndNotifyURL: url,
@@ -152,13 +157,14 @@ func written(t cssapi.Template) string {
 }
 
 // bringTemplate returns the ID of the operator's template, made or changed where it has to be.
-func bringTemplate(ctx context.Context, api *cssapi.Client, want cssapi.Template) (int64, error) {
+func bringTemplate(ctx context.Context, api *cssapi.Client, want cssapi.Template, known int64) (int64, error) {
 	templates, err := api.Templates(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("listing the callback templates of CSS: %w", err)
 	}
-	// The name is made from the UID of the PushDomain: nobody else's template has it by chance.
-	i := slices.IndexFunc(templates, func(t cssapi.Template) bool { return t.Name == want.Name })
+	i := slices.IndexFunc(templates, func(t cssapi.Template) bool {
+		return t.Name == want.Name || t.ID == known && strings.HasPrefix(t.Description, descriptionMark)
+	})
 	if i < 0 {
 		id, err := api.CreateTemplate(ctx, want)
 		if err != nil {

@@ -43,6 +43,9 @@ func (r *LiveStreamReconciler) observe(ctx context.Context, stream *v1alpha1.Liv
 		return v, fmt.Errorf("listing the Pods of the stream: %w", err)
 	}
 	v.Runs = workload.Runs(ownedBy(stream.UID, jobs.Items), pods.Items)
+	if err := r.findAfterEnd(ctx, &v); err != nil {
+		return v, err
+	}
 	if err := r.explainPending(ctx, &v, pods.Items); err != nil {
 		return v, err
 	}
@@ -83,6 +86,23 @@ func (r *LiveStreamReconciler) pushDomain(ctx context.Context, stream *v1alpha1.
 		return nil, fmt.Errorf("reading PushDomain %q: %w", name.Name, err)
 	}
 	return domain, nil
+}
+
+// findAfterEnd asks the API server for Jobs that the status knows and the cache does not show: one that is gone is not made again.
+func (r *LiveStreamReconciler) findAfterEnd(ctx context.Context, v *view) error {
+	for _, name := range plan.AfterEndJobs(v.Stream.Status) {
+		if slices.ContainsFunc(v.Runs, func(run workload.Run) bool { return run.JobName == name }) {
+			continue
+		}
+		job := &batchv1.Job{}
+		if err := r.Live.Get(ctx, client.ObjectKey{Namespace: v.Stream.Namespace, Name: name}, job); apierrors.IsNotFound(err) {
+			continue
+		} else if err != nil {
+			return fmt.Errorf("reading Job %q: %w", name, err)
+		}
+		v.Runs = append(v.Runs, workload.Runs(ownedBy(v.Stream.UID, []batchv1.Job{*job}), nil)...)
+	}
+	return nil
 }
 
 // podlessAfter is how long a Job may be without any Pod before the reason is looked for: a quota, or an admission policy.

@@ -38,7 +38,7 @@ func (r *LiveStreamReconciler) repair(ctx context.Context, v *view) (time.Durati
 	}
 	asking := v.asking()
 	if asking != nil {
-		if start, lost := online.LostStart(pushes, r.Truth.View(asking.UID, name)); lost {
+		if start, lost := online.LostStart(pushes, r.Truth.View(asking.UID, name), v.Now); lost {
 			after, added := push.StandIn(pushes, start, v.Now)
 			pushes, changed = after, changed || added
 		}
@@ -83,7 +83,7 @@ func (r *LiveStreamReconciler) endLost(ctx context.Context, v *view, asking *v1a
 		}
 		return push.End(pushes, overdue, v1alpha1.PushReasonMaxDurationReached, fmt.Sprintf("nothing was heard of it for %s", longest), v.Now), 0
 	}
-	doubted := online.Doubted(pushes, r.Truth.View(asking.UID, name))
+	doubted := online.Doubted(pushes, r.Truth.View(asking.UID, name), v.Now)
 	if len(doubted)+len(overdue) == 0 {
 		return nil, 0
 	}

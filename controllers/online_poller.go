@@ -1,9 +1,11 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -291,10 +293,12 @@ func (p *OnlinePoller) Unknown(domain *v1alpha1.PushDomain) []push.Stream {
 	}
 	var streams []push.Stream
 	for stream, published := range l.streams {
-		if _, lost := online.LostStart(nil, online.View{ListedAt: l.listed, Online: true, Published: published}); lost {
+		if _, lost := online.LostStart(nil, online.View{ListedAt: l.listed, Online: true, Published: published}, p.Clock.Now()); lost {
 			streams = append(streams, stream)
 		}
 	}
+	// Always the same ones first: what is told of them would be a write otherwise.
+	slices.SortFunc(streams, func(a, b push.Stream) int { return cmp.Or(cmp.Compare(a.App, b.App), cmp.Compare(a.Name, b.Name)) })
 	return streams
 }
 

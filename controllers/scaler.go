@@ -183,20 +183,37 @@ func (s *Scaler) bring(ctx context.Context, key TargetKey, entry *seenTarget, su
 	object.SetGroupVersionKind(schema.FromAPIVersionAndKind(key.APIVersion, key.Kind))
 	object.SetNamespace(key.Namespace)
 	object.SetName(key.Name)
-	scale := &autoscalingv1.Scale{}
-	if err := s.Client.SubResource("scale").Get(ctx, object, scale); err != nil {
+	body := &unstructured.Unstructured{}
+	body.SetGroupVersionKind(autoscalingv1.SchemeGroupVersion.WithKind("Scale"))
+	if err := s.Client.SubResource("scale").Get(ctx, object, body); err != nil {
 		return unscalable(key, sum, err)
 	}
-	if (entry.told != sum || entry.uid != scale.UID) && scale.Spec.Replicas != sum {
-		from := scale.Spec.Replicas
-		scale.Spec.Replicas = sum
-		if err := s.Client.SubResource("scale").Update(ctx, object, client.WithSubResourceBody(scale)); err != nil {
+	asked, err := replicas(body, "spec")
+	if err != nil {
+		return plan.Target{}, fmt.Errorf("reading the scale of %s: %w", key.TargetRef, err)
+	}
+	if (entry.told != sum || entry.uid != body.GetUID()) && asked != sum {
+		if err := unstructured.SetNestedField(body.Object, int64(sum), "spec", "replicas"); err != nil {
+			return plan.Target{}, fmt.Errorf("setting the replicas of %s: %w", key.TargetRef, err)
+		}
+		if err := s.Client.SubResource("scale").Update(ctx, object, client.WithSubResourceBody(body)); err != nil {
 			return unscalable(key, sum, err)
 		}
-		ctrl.LoggerFrom(ctx).Info("Scaled target", "target", key.TargetRef.String(), "from", from, "to", sum)
+		ctrl.LoggerFrom(ctx).Info("Scaled target", "target", key.TargetRef.String(), "from", asked, "to", sum)
+		asked = sum
 	}
-	entry.told, entry.uid = sum, scale.UID
-	return plan.Target{Wanted: sum, Asked: scale.Spec.Replicas, Have: scale.Status.Replicas}, nil
+	entry.told, entry.uid = sum, body.GetUID()
+	have, err := replicas(body, "status")
+	if err != nil {
+		return plan.Target{}, fmt.Errorf("reading the scale of %s: %w", key.TargetRef, err)
+	}
+	return plan.Target{Wanted: sum, Asked: asked, Have: have}, nil
+}
+
+// replicas of a part of a Scale; 0 where it does not say.
+func replicas(scale *unstructured.Unstructured, part string) (int32, error) {
+	n, _, err := unstructured.NestedInt64(scale.Object, part, "replicas")
+	return int32(n), err //nolint:gosec // the API server bounds it
 }
 
 // unscalable tells what a user can mend from what may pass.

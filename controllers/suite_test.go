@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,7 +28,10 @@ import (
 
 var env testenv.Env
 
-func TestMain(m *testing.M) { os.Exit(testenv.Run(m, &env)) }
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.Discard())
+	os.Exit(testenv.Run(m, &env))
+}
 
 // bench runs one reconciler by hand against the API server, with a clock of its own.
 type bench struct {
@@ -39,6 +43,8 @@ type bench struct {
 	poller     *OnlinePoller
 	scaler     *Scaler
 	events     *events.FakeRecorder
+	// streamsAgain and domainsAgain get what the poller brings to the reconcilers.
+	streamsAgain, domainsAgain chan event.GenericEvent
 }
 
 var showTime = time.Date(2026, 1, 2, 20, 0, 0, 0, time.UTC)
@@ -89,17 +95,23 @@ func filter[T any](items []T, keep func(*T) bool) []T {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{t: t, namespace: env.Namespace(t), clock: testclock.NewFakePassiveClock(showTime), events: events.NewFakeRecorder(100)}
-	reader := liveReader{env.Client}
+	b := &bench{t: t, namespace: env.Namespace(t), clock: testclock.NewFakePassiveClock(showTime), events: events.NewFakeRecorder(10000)}
+	b.streamsAgain, b.domainsAgain = make(chan event.GenericEvent, 10000), make(chan event.GenericEvent, 10000)
+	b.restart(env.Client)
+	return b
+}
+
+// restart makes the operator anew: it remembers nothing, and reaches the API server through the given client.
+func (b *bench) restart(through client.WithWatch) {
+	reader := liveReader{through}
 	keys := &secrets.Reader{Client: env.Client, Clock: b.clock, Keep: time.Minute, AgainAfter: time.Second, MaxKept: 10}
-	b.poller = &OnlinePoller{Cache: reader, Secrets: keys, Clock: b.clock, Streams: make(chan event.GenericEvent, 100), Domains: make(chan event.GenericEvent, 100)}
+	b.poller = &OnlinePoller{Cache: reader, Secrets: keys, Clock: b.clock, Streams: b.streamsAgain, Domains: b.domainsAgain}
 	b.scaler = &Scaler{Client: reader}
 	b.reconciler = &LiveStreamReconciler{Client: reader, Live: env.Client, Secrets: keys, Scaler: b.scaler, Truth: b.poller, Events: b.events, Clock: b.clock}
 	b.domains = &PushDomainReconciler{
 		Client: reader, Live: env.Client, Secrets: keys, Truth: b.poller, Clock: b.clock,
 		Setup: &CallbackSetup{Poller: b.poller, Secrets: keys, Clock: b.clock},
 	}
-	return b
 }
 
 func (b *bench) create(objects ...client.Object) {
@@ -159,6 +171,7 @@ func (b *bench) reconcile(name string) ctrl.Result {
 	if err != nil {
 		b.t.Fatalf("reconciling %s: %v", name, err)
 	}
+	b.checkStream(name)
 	return result
 }
 
@@ -168,6 +181,7 @@ func (b *bench) reconcileDomain() ctrl.Result {
 	if err != nil {
 		b.t.Fatalf("reconciling the push domain: %v", err)
 	}
+	b.checkDomain("shows")
 	return result
 }
 

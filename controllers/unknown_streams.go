@@ -119,19 +119,24 @@ func (r *PushDomainReconciler) tidied(domain *v1alpha1.PushDomain, now time.Time
 
 // create makes LiveStreams up to the limit, and says in a condition what it did not make.
 func (r *PushDomainReconciler) create(ctx context.Context, domain *v1alpha1.PushDomain, unknown []push.Stream) error {
+	var limit *metav1.Condition
+	defer func() {
+		if limit == nil {
+			meta.RemoveStatusCondition(&domain.Status.Conditions, v1alpha1.ConditionUnknownStreamsLimited)
+		} else {
+			meta.SetStatusCondition(&domain.Status.Conditions, *limit)
+		}
+	}()
 	if len(unknown) == 0 {
-		meta.RemoveStatusCondition(&domain.Status.Conditions, v1alpha1.ConditionUnknownStreamsLimited)
 		return nil
 	}
 	made, err := r.made(ctx, domain)
 	if err != nil {
 		return err
 	}
-	limit := domain.Spec.UnknownStreams.Limit()
-	meta.RemoveStatusCondition(&domain.Status.Conditions, v1alpha1.ConditionUnknownStreamsLimited)
 	for _, stream := range unknown {
-		if made >= limit {
-			limited(domain, v1alpha1.ReasonMaxStreamsReached, fmt.Sprintf(
+		if made >= domain.Spec.UnknownStreams.Limit() {
+			limit = limited(domain, v1alpha1.ReasonMaxStreamsReached, fmt.Sprintf(
 				"%d LiveStreams were made, as many as spec.unknownStreams.maxStreams allows, and more streams are on air, such as %s/%s; raise it, delete some, or create LiveStreams yourself",
 				made, bounded(stream.App), bounded(stream.Name)))
 			return nil
@@ -143,7 +148,7 @@ func (r *PushDomainReconciler) create(ctx context.Context, domain *v1alpha1.Push
 			ctrl.LoggerFrom(ctx).Info("Made LiveStream for unknown stream", "app", stream.App, "stream", stream.Name)
 		case apierrors.IsAlreadyExists(err):
 		case apierrors.IsInvalid(err):
-			limited(domain, v1alpha1.ReasonNameRefused, fmt.Sprintf("no LiveStream can be made for stream %q of app %q: %s", stream.Name, stream.App, bounded(err.Error())))
+			limit = limited(domain, v1alpha1.ReasonNameRefused, fmt.Sprintf("no LiveStream can be made for stream %q of app %q: %s", stream.Name, stream.App, bounded(err.Error())))
 		case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 			return nil
 		default:
@@ -153,10 +158,10 @@ func (r *PushDomainReconciler) create(ctx context.Context, domain *v1alpha1.Push
 	return nil
 }
 
-func limited(domain *v1alpha1.PushDomain, reason, message string) {
-	meta.SetStatusCondition(&domain.Status.Conditions, metav1.Condition{
+func limited(domain *v1alpha1.PushDomain, reason, message string) *metav1.Condition {
+	return &metav1.Condition{
 		Type: v1alpha1.ConditionUnknownStreamsLimited, Status: metav1.ConditionTrue, Reason: reason, Message: message, ObservedGeneration: domain.Generation,
-	})
+	}
 }
 
 // made counts the LiveStreams that the policy made, at the API server: the cache may not have the latest.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -69,6 +70,14 @@ func (s *Store) Record(ctx context.Context, domain *v1alpha1.PushDomain, event p
 	}
 	if first.Stream == "" {
 		return s.unclaimed(ctx, domain, event)
+	}
+	// The next LiveStream of the stream must not claim a push that ended on this one.
+	if event.Kind == provider.Interrupted && slices.ContainsFunc(domain.Status.UnclaimedPushes, func(p v1alpha1.UnclaimedPush) bool {
+		return p.Sequence == event.Sequence && push.StreamOf(p) == push.Stream{App: event.App, Name: event.Stream} && push.IsLive(p.Push)
+	}) {
+		if _, err := s.unclaimed(ctx, domain, event); err != nil {
+			return Recorded{}, err
+		}
 	}
 	return first, nil
 }

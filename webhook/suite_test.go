@@ -179,7 +179,12 @@ func (d *desk) push(sequence string) css.Push {
 // post sends the callback, signed at the receiver's time, and returns the status.
 func (d *desk) post(c css.Callback) int {
 	d.t.Helper()
-	status, answer, err := css.Post(d.t.Context(), d.url+d.path(), c.Signed(callbackKey, d.clock.Now()))
+	return d.postTo(d.path(), c)
+}
+
+func (d *desk) postTo(path string, c css.Callback) int {
+	d.t.Helper()
+	status, answer, err := css.Post(d.t.Context(), d.url+path, c.Signed(callbackKey, d.clock.Now()))
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -120,6 +120,13 @@ func classify(err error) error {
 		return err
 	}
 	e := &Error{Code: said.Code, Message: said.Message, RequestID: said.RequestId}
+	switch e.Code {
+	// These repeat the whole answer, which may hold callback keys.
+	case "ClientError.ParseJsonError":
+		e.Message = "the answer is no JSON that can be understood"
+	case "ClientError.HttpStatusCodeError":
+		e.Message, _, _ = strings.Cut(e.Message, ", with body")
+	}
 	if len(e.Message) > longestMessage {
 		e.Message = strings.ToValidUTF8(e.Message[:longestMessage], "") + "..."
 	}

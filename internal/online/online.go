@@ -24,6 +24,8 @@ const (
 	Settled = time.Minute
 	// sameStart is how far the list's publish time and the callback's event_time of one push may differ.
 	sameStart = 5 * time.Second
+	// Fresh is how long a list tells anything: CSS that does not answer for longer leaves us without one.
+	Fresh = 3 * time.Minute
 	// Patience is how long past its maxDurationSeconds a push stays live while CSS cannot be asked.
 	Patience = 30 * time.Minute
 )
@@ -38,9 +40,12 @@ type View struct {
 	Published []time.Time
 }
 
+// fresh says whether the list is not too old to tell anything.
+func (v View) fresh(now time.Time) bool { return !v.ListedAt.IsZero() && now.Sub(v.ListedAt) <= Fresh }
+
 // LostStart is when a push began that is on air and that no callback told of; false when there is none.
-func LostStart(pushes []v1alpha1.Push, view View) (time.Time, bool) {
-	if view.ListedAt.IsZero() || !view.Online || len(push.Live(pushes)) > 0 {
+func LostStart(pushes []v1alpha1.Push, view View, now time.Time) (time.Time, bool) {
+	if !view.fresh(now) || !view.Online || len(push.Live(pushes)) > 0 {
 		return time.Time{}, false
 	}
 	published := view.Published
@@ -77,8 +82,8 @@ func began(p v1alpha1.Push, at time.Time) bool {
 }
 
 // Doubted are the live pushes that the list should have and does not: CSS has to be asked about the stream itself.
-func Doubted(pushes []v1alpha1.Push, view View) []string {
-	if view.ListedAt.IsZero() || view.Online {
+func Doubted(pushes []v1alpha1.Push, view View, now time.Time) []string {
+	if !view.fresh(now) || view.Online {
 		return nil
 	}
 	var doubted []string

@@ -73,7 +73,7 @@ func (p *Plan) planAfterOne(o Observed, record v1alpha1.BroadcastRecord, status 
 func (p *Plan) planAfterMissing(o Observed, record v1alpha1.BroadcastRecord, status v1alpha1.AfterEndStatus) v1alpha1.AfterEndStatus {
 	spec := specOf(o, status.Name)
 	switch {
-	case status.State == v1alpha1.WorkloadRunning:
+	case status.JobName != "":
 		status.State, status.Message = v1alpha1.WorkloadFailed, "its Job is gone; how it ended was not seen"
 	case spec == nil || !spec.RunsAfterEnd() || spec.Job == nil:
 		status.State, status.Message = v1alpha1.WorkloadFailed, "it was taken out of the spec before it ran"
@@ -86,6 +86,19 @@ func (p *Plan) planAfterMissing(o Observed, record v1alpha1.BroadcastRecord, sta
 		status.State, status.Message = v1alpha1.WorkloadPending, ""
 	}
 	return status
+}
+
+// AfterEndJobs names the Jobs after ended broadcasts that were made and have not ended, as far as the status knows.
+func AfterEndJobs(status v1alpha1.LiveStreamStatus) []string {
+	var names []string
+	for _, record := range status.History {
+		for _, w := range record.AfterEnd {
+			if w.JobName != "" && !settled(w.State) {
+				names = append(names, w.JobName)
+			}
+		}
+	}
+	return names
 }
 
 // over says whether nothing of the Job runs any more.

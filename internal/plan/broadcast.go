@@ -66,12 +66,11 @@ func atRest(live []v1alpha1.Push) v1alpha1.LiveStreamState {
 	return v1alpha1.LiveStreamIdle
 }
 
-// adopt is the broadcast of a running Job that the status knows nothing of: the operator died between the two writes.
+// adopt is the broadcast of a Job that the status knows nothing of: the operator died between the two writes.
 func adopt(o Observed) *v1alpha1.Broadcast {
 	var latest *workload.Run
 	for i, run := range o.Runs {
-		ended := slices.ContainsFunc(o.Stream.Status.History, func(r v1alpha1.BroadcastRecord) bool { return r.ID == run.Broadcast })
-		if run.Active() && !run.AfterEnd && !ended && (latest == nil || run.Created.After(latest.Created)) {
+		if adoptable(o, run) && (latest == nil || run.Created.After(latest.Created)) {
 			latest = &o.Runs[i]
 		}
 	}
@@ -88,12 +87,31 @@ func adopt(o Observed) *v1alpha1.Broadcast {
 	return b
 }
 
+// adoptable says whether the Job belongs to a broadcast that is not known to have ended. One that has ended by itself belongs to
+// none that is forgotten: those began before the last one that is remembered ended.
+func adoptable(o Observed, run workload.Run) bool {
+	history := o.Stream.Status.History
+	if run.AfterEnd || slices.ContainsFunc(history, func(r v1alpha1.BroadcastRecord) bool { return r.ID == run.Broadcast }) {
+		return false
+	}
+	if run.Active() {
+		return true
+	}
+	recent := len(history) == 0 || history[0].EndTime != nil && !run.BroadcastStart.Before(history[0].EndTime.Time)
+	return over(run) && recent && remembered(o, run.Sequence)
+}
+
 // count adds the pushes that the broadcast does not know yet: live ones, and such as began and ended since the last look. A push
-// whose beginning was never seen does not count, for one because it was refused.
+// whose beginning was never seen does not count, for one because it was refused. One that replaces a stand-in takes its place.
 func (c *course) count(o Observed) {
 	b := c.broadcast
+	replaced := slices.IndexFunc(b.Sequences, func(sequence string) bool { return push.IsStandIn(sequence) && !remembered(o, sequence) })
 	for _, p := range o.Stream.Status.Pushes {
-		if slices.Contains(b.Sequences, p.Sequence) || !push.IsLive(p) && !passed(*b, p) {
+		if slices.Contains(b.Sequences, p.Sequence) || !push.IsLive(p) && !passed(*b, p, replaced >= 0) {
+			continue
+		}
+		if replaced >= 0 {
+			b.Sequences[replaced], replaced = p.Sequence, -1
 			continue
 		}
 		if len(b.Sequences) > 0 && offAir(o, b.Sequences, p) {
@@ -102,19 +120,21 @@ func (c *course) count(o Observed) {
 		b.Pushes++
 		b.Sequences = append(b.Sequences, p.Sequence)
 	}
-	// Only sequences that are still listed can be asked for again. One that stood in for another was replaced by it.
-	b.Sequences = slices.DeleteFunc(b.Sequences, func(sequence string) bool {
-		listed := slices.ContainsFunc(o.Stream.Status.Pushes, func(p v1alpha1.Push) bool { return p.Sequence == sequence })
-		if !listed && push.IsStandIn(sequence) && b.Pushes > 1 {
-			b.Pushes--
-		}
-		return !listed
-	})
+	// Only sequences that are still listed can be asked for again.
+	b.Sequences = slices.DeleteFunc(b.Sequences, func(sequence string) bool { return !remembered(o, sequence) })
 }
 
-// passed says whether an ended push was on air during the broadcast.
-func passed(b v1alpha1.Broadcast, p v1alpha1.Push) bool {
-	return p.StartTime != nil && b.StartTime != nil && p.Reason != v1alpha1.PushReasonRefused && p.StartTime.After(b.StartTime.Time)
+func remembered(o Observed, sequence string) bool {
+	return slices.ContainsFunc(o.Stream.Status.Pushes, func(p v1alpha1.Push) bool { return p.Sequence == sequence })
+}
+
+// passed says whether an ended push was on air during the broadcast. Of one that replaces a stand-in the end is enough: list and
+// callback tell the same start a few seconds apart.
+func passed(b v1alpha1.Broadcast, p v1alpha1.Push, replaces bool) bool {
+	if b.StartTime == nil || p.Reason == v1alpha1.PushReasonRefused {
+		return false
+	}
+	return replaces && p.EndTime.After(b.StartTime.Time) || p.StartTime != nil && p.StartTime.After(b.StartTime.Time)
 }
 
 // offAir says whether no push of the known ones was on air when the new one began. Where the operator itself saw the stream off
@@ -183,6 +203,10 @@ func (c *course) waitOrClose(o Observed) {
 	since := o.Now
 	if status := &o.Stream.Status; status.State == v1alpha1.LiveStreamInterrupted && status.Since != nil {
 		since = status.Since.Time
+	}
+	// A push that came and went between two looks began the window anew.
+	if last != nil && last.RecordedTime != nil && last.RecordedTime.After(since) {
+		since = last.RecordedTime.Time
 	}
 	c.windowEnd = since.Add(o.Settings.Window(reason))
 	c.state = v1alpha1.LiveStreamInterrupted

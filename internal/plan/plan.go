@@ -95,7 +95,7 @@ func Compute(o Observed) Plan {
 
 // planIdle looks after a LiveStream that may be deleted once it was idle for long.
 func planIdle(o Observed, p *Plan) {
-	if o.DeleteAfterIdle == 0 || p.Status.State != v1alpha1.LiveStreamIdle || len(p.Start)+len(p.Stop) > 0 {
+	if o.DeleteAfterIdle == 0 || p.Status.State != v1alpha1.LiveStreamIdle || len(p.Start)+len(p.Stop) > 0 || unsettled(p.Status.History) > 0 {
 		return
 	}
 	if due := p.Status.Since.Add(o.DeleteAfterIdle); o.Now.Before(due) {

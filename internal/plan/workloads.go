@@ -148,14 +148,17 @@ func (p *Plan) planEnded(now time.Time, status v1alpha1.WorkloadStatus, run work
 	return status
 }
 
+// podlessEvery is how often a Job without a ready Pod is looked at again: what keeps its Pods from being made changes nothing
+// that is watched.
+const podlessEvery = 30 * time.Second
+
 func (p *Plan) pendingTrouble(now time.Time, run workload.Run) string {
-	if run.Trouble == "" {
-		return ""
-	}
-	if tell := run.Created.Add(troubleAfter); now.Before(tell) {
+	tell := run.Created.Add(troubleAfter)
+	if now.Before(tell) {
 		p.lookAgainAt(now, tell)
 		return ""
 	}
+	p.lookAgainAt(now, now.Add(podlessEvery))
 	return run.Trouble
 }
 

@@ -20,16 +20,23 @@ import (
 var showTime = time.Date(2026, 1, 2, 20, 0, 0, 0, time.UTC)
 
 const (
-	podStarts = 2 * time.Second // from making a Job until its Pod is ready
-	podEnds   = 3 * time.Second // from deleting a Job until its Pod is gone
+	podStarts = 2 * time.Second  // from making a Job until its Pod is ready
+	podEnds   = 3 * time.Second  // from deleting a Job until its Pod is gone
+	afterRuns = 20 * time.Second // how long a Job runs that runs after the broadcast
 )
 
-// world plays everything around the plan: the receiver, the Job controller and the clock.
+// world plays everything around the plan: the receiver, the Job controller, CSS's API, scale targets and the clock.
 type world struct {
 	now    time.Time
 	stream *v1alpha1.LiveStream
 	domain string
 	jobs   []*simulatedJob
+	// targets are what scale workloads scale.
+	targets map[TargetRef]*simulatedTarget
+	// onAir is what CSS answers when it is asked; nil where it cannot be.
+	onAir func() bool
+	// afterEndHangs keeps what runs after a broadcast without a Pod.
+	afterEndHangs bool
 	// look is when the plan wants to be asked again; zero for never.
 	look time.Time
 	// loseStatus lets the operator die before it writes the status.
@@ -44,6 +51,23 @@ type simulatedJob struct {
 	deleted bool
 }
 
+type simulatedTarget struct {
+	// others is what other streams ask for.
+	others, wanted, asked, had int32
+	// grown is when the replicas that were asked for last are there.
+	grown   time.Time
+	problem string
+	// looked says that somebody has looked at it, which tells of the problem.
+	looked bool
+}
+
+func (s *simulatedTarget) have(now time.Time) int32 {
+	if now.Before(s.grown) {
+		return min(s.had, s.asked)
+	}
+	return s.asked
+}
+
 func newWorld(workloads ...string) *world {
 	stream := &v1alpha1.LiveStream{ObjectMeta: metav1.ObjectMeta{Namespace: "studio", Name: "show", UID: "uid-1", Generation: 1}}
 	stream.Spec.PushDomainRef.Name = "shows"
@@ -51,7 +75,7 @@ func newWorld(workloads ...string) *world {
 	for _, name := range workloads {
 		stream.Spec.Workloads = append(stream.Spec.Workloads, v1alpha1.Workload{Name: name, Job: &batchv1.JobTemplateSpec{}})
 	}
-	return &world{now: showTime, stream: stream, domain: "push.example.com", loseStatus: func() bool { return false }}
+	return &world{now: showTime, stream: stream, domain: "push.example.com", targets: map[TargetRef]*simulatedTarget{}, loseStatus: func() bool { return false }}
 }
 
 func started(sequence string, at time.Time) provider.Event {
@@ -75,11 +99,17 @@ func (w *world) receive(t *testing.T, e provider.Event) push.Outcome {
 }
 
 func (w *world) observed() Observed {
-	o := Observed{Now: w.now, Stream: w.stream, Domain: w.domain, Settings: w.stream.Spec.LiveStreamSettings}
+	o := Observed{Now: w.now, Stream: w.stream, Domain: w.domain, Settings: w.stream.Spec.LiveStreamSettings, Targets: map[TargetRef]Target{}}
+	for ref, target := range w.targets {
+		o.Targets[ref] = Target{Wanted: target.wanted, Asked: target.asked, Have: target.have(w.now), Problem: target.problem}
+	}
 	for _, job := range w.jobs {
 		run := job.run
 		if run.Phase == workload.Pending && !w.now.Before(job.ready) {
 			run.Phase, run.Ready = workload.Running, job.ready
+		}
+		if ends := job.ready.Add(afterRuns); run.Phase == workload.Running && run.AfterEnd && !w.now.Before(ends) {
+			run.Phase, run.Finished, run.Trouble = workload.Complete, ends, "exit code 0"
 		}
 		if job.deleted {
 			if !w.now.Before(job.gone) {
@@ -101,6 +131,7 @@ func (w *world) observed() Observed {
 // pass is one pass of the reconciler, against a world that does what it says at once.
 func (w *world) pass(t *testing.T) {
 	t.Helper()
+	w.repair()
 	o := w.observed()
 	p := Compute(o)
 	made := map[string]string{}
@@ -117,6 +148,7 @@ func (w *world) pass(t *testing.T) {
 	for _, s := range p.Stop {
 		w.delete(t, s)
 	}
+	w.scale()
 	w.look = time.Time{}
 	if p.LookAgain > 0 {
 		w.look = w.now.Add(p.LookAgain)
@@ -127,21 +159,81 @@ func (w *world) pass(t *testing.T) {
 	}
 }
 
+// repair ends pushes of which nothing was heard for long, unless CSS says that the stream is on air.
+func (w *world) repair() {
+	longest := w.stream.Spec.MaxDuration()
+	overdue, _ := push.Overdue(w.stream.Status.Pushes, longest, w.now)
+	switch {
+	case len(overdue) == 0:
+	case w.onAir == nil:
+		w.note("nothing was heard for long of " + strings.Join(overdue, ", "))
+		w.stream.Status.Pushes = push.End(w.stream.Status.Pushes, overdue, v1alpha1.PushReasonMaxDurationReached, fmt.Sprintf("nothing was heard of it for %s", longest), w.now)
+	case w.onAir():
+		w.note("CSS says that the stream is on air")
+		w.stream.Status.Pushes = push.Confirm(w.stream.Status.Pushes, w.now)
+	default:
+		w.note("CSS says that the stream is not on air")
+		w.stream.Status.Pushes = push.End(w.stream.Status.Pushes, overdue, v1alpha1.PushReasonNotOnline, "CSS says that the stream is not on air", w.now)
+	}
+}
+
+// scale writes the sums of the shares where they changed.
+func (w *world) scale() {
+	for _, ref := range TargetsOf(w.stream, w.stream.Spec.LiveStreamSettings) {
+		target, there := w.targets[ref]
+		if !there {
+			target = &simulatedTarget{}
+			w.targets[ref] = target
+		}
+		if !target.looked && target.problem != "" {
+			target.looked, target.grown = true, w.now.Add(time.Second)
+		}
+		wanted := target.others + Share(w.stream, w.stream.Spec.LiveStreamSettings, ref)
+		if wanted == target.wanted || target.problem != "" {
+			continue
+		}
+		w.note(fmt.Sprintf("scale %s from %d to %d", ref, target.asked, wanted))
+		target.had, target.grown = target.have(w.now), w.now.Add(podStarts)
+		target.wanted, target.asked = wanted, wanted
+	}
+}
+
 func (w *world) make(t *testing.T, p Plan, s Start) string {
 	t.Helper()
-	if len(push.Live(w.stream.Status.Pushes)) == 0 {
-		t.Errorf("%s: %s#%d starts while no push is live", w.clock(), s.Workload.Name, s.Part)
+	run := workload.Run{Workload: s.Workload.Name, Part: s.Part, Phase: workload.Pending, Created: w.now}
+	if s.Ended != nil {
+		w.checkAfterEnd(t, s)
+		run.Broadcast, run.BroadcastStart, run.Sequence, run.AfterEnd = s.Ended.ID, s.Ended.StartTime.Time, s.Ended.Sequence, true
+	} else {
+		live := push.Live(w.stream.Status.Pushes)
+		if len(live) == 0 {
+			t.Fatalf("%s: %s#%d starts while no push is live", w.clock(), s.Workload.Name, s.Part)
+		}
+		run.Broadcast, run.BroadcastStart, run.Sequence = p.Status.Broadcast.ID, p.Status.Broadcast.StartTime.Time, live[0].Sequence
 	}
-	name := workload.JobName(w.stream.Name, w.stream.UID, s.Workload.Name, p.Status.Broadcast.ID, s.Part)
-	if slices.ContainsFunc(w.jobs, func(j *simulatedJob) bool { return j.run.JobName == name && (!j.deleted || w.now.Before(j.gone)) }) {
-		return name // AlreadyExists
+	run.JobName = workload.JobName(w.stream.Name, w.stream.UID, run.Workload, run.Broadcast, run.Part)
+	if slices.ContainsFunc(w.jobs, func(j *simulatedJob) bool {
+		return j.run.JobName == run.JobName && (!j.deleted || w.now.Before(j.gone))
+	}) {
+		return run.JobName // AlreadyExists
 	}
-	w.jobs = append(w.jobs, &simulatedJob{ready: w.now.Add(podStarts), run: workload.Run{
-		JobName: name, Workload: s.Workload.Name, Broadcast: p.Status.Broadcast.ID, Part: s.Part, Phase: workload.Pending, Created: w.now,
-		Sequence: push.Live(w.stream.Status.Pushes)[0].Sequence, BroadcastStart: p.Status.Broadcast.StartTime.Time,
-	}})
+	job := &simulatedJob{ready: w.now.Add(podStarts), run: run}
+	if w.afterEndHangs && run.AfterEnd {
+		job.ready = w.now.Add(24 * 365 * time.Hour)
+	}
+	w.jobs = append(w.jobs, job)
 	w.note(fmt.Sprintf("start %s#%d", s.Workload.Name, s.Part))
-	return name
+	return run.JobName
+}
+
+// checkAfterEnd: what runs after a broadcast starts once nothing of the broadcast runs any more.
+func (w *world) checkAfterEnd(t *testing.T, s Start) {
+	t.Helper()
+	for _, run := range w.observed().Runs {
+		if run.Broadcast == s.Ended.ID && !run.AfterEnd && !over(run) {
+			t.Errorf("%s: %s starts before %s#%d of its broadcast has ended", w.clock(), s.Workload.Name, run.Workload, run.Part)
+		}
+	}
 }
 
 func (w *world) delete(t *testing.T, s Stop) {
@@ -191,7 +283,13 @@ func (w *world) nextWake() time.Time {
 			consider(job.gone)
 		case job.run.Phase == workload.Pending:
 			consider(job.ready)
+			if job.run.AfterEnd {
+				consider(job.ready.Add(afterRuns))
+			}
 		}
+	}
+	for _, target := range w.targets {
+		consider(target.grown)
 	}
 	return next
 }
@@ -220,6 +318,12 @@ func summary(s v1alpha1.LiveStreamStatus) string {
 	}
 	for _, h := range s.History {
 		line += fmt.Sprintf("; ended: %d pushes, %d interruptions, %d s, %s", h.Pushes, ptrOr(h.Interruptions, 0), ptrOr(h.DurationSeconds, 0), h.EndReason)
+		for _, w := range h.AfterEnd {
+			line += fmt.Sprintf(", %s %s", w.Name, w.State)
+			if w.Message != "" {
+				line += " (" + w.Message + ")"
+			}
+		}
 	}
 	return line
 }

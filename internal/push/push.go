@@ -81,7 +81,7 @@ func Apply(pushes []v1alpha1.Push, event provider.Event, now time.Time) ([]v1alp
 		pushes = withoutStandIns(pushes)
 		next, outcome = begin(event), Started
 	case known < 0:
-		pushes = endStandIn(pushes, event, now)
+		pushes = dropStandIn(pushes, event.Time, event.Reason)
 		next, outcome = end(v1alpha1.Push{Sequence: event.Sequence}, event), EndedUnseen
 	case started && !IsLive(pushes[known]):
 		return pushes, Stale, nil

@@ -9,7 +9,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
-	"github.com/livestream-operator/livestream-operator/internal/provider"
 )
 
 // standInPrefix begins the sequence of a push that stands in for one whose start was lost. CSS's own are digits.
@@ -18,8 +17,8 @@ const standInPrefix = "online-"
 // IsStandIn says whether the sequence is that of a push that stands in for one whose own is not known.
 func IsStandIn(sequence string) bool { return strings.HasPrefix(sequence, standInPrefix) }
 
-// StandIn adds a live push for a stream that is on air and whose start was lost. Its own start replaces it, and an
-// interruption of a push that is not known ends it. Nothing changes where a push is live or the stand-in had been there.
+// StandIn adds a live push for a stream that is on air and whose start was lost. Its own start, or its own
+// end, replaces it. Nothing changes where a push is live or the stand-in had been there.
 func StandIn(pushes []v1alpha1.Push, start, now time.Time) (after []v1alpha1.Push, changed bool) {
 	sequence := fmt.Sprintf("%s%d", standInPrefix, start.Unix())
 	if len(Live(pushes)) > 0 || slices.ContainsFunc(pushes, func(p v1alpha1.Push) bool { return p.Sequence == sequence }) {
@@ -81,15 +80,10 @@ func withoutStandIns(pushes []v1alpha1.Push) []v1alpha1.Push {
 	return slices.DeleteFunc(slices.Clone(pushes), func(p v1alpha1.Push) bool { return IsLive(p) && IsStandIn(p.Sequence) })
 }
 
-// endStandIn ends a stand-in with the interruption of a push whose start was never seen: it is the one that it stands for,
-// unless it ended before the stand-in began.
-func endStandIn(pushes []v1alpha1.Push, event provider.Event, now time.Time) []v1alpha1.Push {
-	after := slices.Clone(pushes)
-	for i, p := range after {
-		if IsLive(p) && IsStandIn(p.Sequence) && !event.Time.Before(beginning(p)) {
-			after[i] = end(p, event)
-			after[i].RecordedTime = new(metav1.NewTime(now))
-		}
-	}
-	return after
+// dropStandIn takes away the stand-in of a push that ended and whose start was never seen, unless it ended before the stand-in
+// began. A push that was refused says nothing of the one that is on air.
+func dropStandIn(pushes []v1alpha1.Push, ended time.Time, reason v1alpha1.PushReason) []v1alpha1.Push {
+	return slices.DeleteFunc(slices.Clone(pushes), func(p v1alpha1.Push) bool {
+		return IsLive(p) && IsStandIn(p.Sequence) && reason != v1alpha1.PushReasonRefused && !ended.Before(beginning(p))
+	})
 }

@@ -86,10 +86,13 @@ func Claim(pushes []v1alpha1.Push, unclaimed []v1alpha1.Push, now time.Time) (af
 		switch {
 		case known >= 0 && (IsLive(p) || !IsLive(after[known])):
 		case known >= 0:
-			after[known], changed = p, true
+			after[known], changed = endedAs(after[known], p), true
 		case !IsLive(p) && now.Sub(recorded(p)) > TombstoneLife, IsLive(p) && len(Live(after)) >= MaxLive:
 		default:
-			if IsLive(p) && !IsStandIn(p.Sequence) {
+			switch {
+			case !IsLive(p):
+				after = dropStandIn(after, p.EndTime.Time, p.Reason)
+			case !IsStandIn(p.Sequence):
 				after = withoutStandIns(after)
 			}
 			after, changed = append(after, p), true
@@ -99,6 +102,17 @@ func Claim(pushes []v1alpha1.Push, unclaimed []v1alpha1.Push, now time.Time) (af
 		return pushes, false
 	}
 	return tidy(after, now), true
+}
+
+// endedAs is a live push that ended as the other record of it says, with what only the first one knows.
+func endedAs(p, ended v1alpha1.Push) v1alpha1.Push {
+	if p.StartTime != nil {
+		ended.StartTime = p.StartTime
+	}
+	ended.ClientIP, ended.Node = cmp.Or(ended.ClientIP, p.ClientIP), cmp.Or(ended.Node, p.Node)
+	ended.Region, ended.Source = cmp.Or(ended.Region, p.Region), cmp.Or(ended.Source, p.Source)
+	ended.Width, ended.Height = cmp.Or(ended.Width, p.Width), cmp.Or(ended.Height, p.Height)
+	return ended
 }
 
 // Claimed says whether a LiveStream with the given pushes knows all that the unclaimed push tells.

@@ -1,0 +1,71 @@
+package plan
+
+import (
+	"testing"
+	"time"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/provider"
+	"github.com/livestream-operator/livestream-operator/internal/workload"
+)
+
+// A drops at 60 s and its window is seen to begin. While the operator is down, B is on air from 70 s to 115 s. At 121 s, 6 s after
+// the last loss, the operator is back, and C comes at 125 s.
+func TestAPushThatCameAndWentBetweenTwoPassesBeginsTheWindowAnew(t *testing.T) {
+	t.Parallel()
+	w := newWorld("record")
+	w.play(t, []happening{starts(0, "A"), drops(60, "A"), unseen(starts(70, "B")), unseen(drops(115, "B")), starts(125, "C"), stops(200, "C")})
+	if h := w.stream.Status.History; len(h) != 1 || len(w.jobs) != 1 {
+		t.Errorf("%d broadcasts with %d Jobs, want one: no gap was longer than 60 s\n%s", len(h), len(w.jobs), w.trace.String())
+	}
+}
+
+func TestAStartThatReplacesItsStandInIsNoInterruption(t *testing.T) {
+	t.Parallel()
+	w := newWorld("record")
+	w.stream.Spec.ReconnectWindowSeconds = new(int32(120))
+	w.play(t, []happening{
+		starts(0, "A"), drops(100, "A"), listed(170, 105),
+		event(180, "push B, which started at +105s, is told at last", func(time.Time) provider.Event { return started("B", at(105)) }), stops(300, "B"),
+	})
+	if h := w.stream.Status.History; len(h) != 1 || h[0].Pushes != 2 || *h[0].Interruptions != 1 {
+		t.Errorf("want one broadcast of 2 pushes and 1 interruption:\n%s", w.trace.String())
+	}
+}
+
+func TestTheStopOfAPushThatWasStoodInForCountsOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld("record")
+	w.stream.Spec.ReconnectWindowSeconds = new(int32(120))
+	w.play(t, []happening{
+		starts(0, "A"), drops(100, "A"), listed(170, 105),
+		event(300, "push B stops after 195 s", func(at time.Time) provider.Event {
+			e := interrupted("B", at, v1alpha1.PushReasonClientStopped)
+			e.Duration = new(int64(195_581))
+			return e
+		}),
+	})
+	if h := w.stream.Status.History; len(h) != 1 || h[0].Pushes != 2 || *h[0].Interruptions != 1 {
+		t.Errorf("want one broadcast of 2 pushes and 1 interruption:\n%s", w.trace.String())
+	}
+}
+
+// The operator dies before it writes the status of the Job that A began; the Job ends by itself, A drops and B comes.
+func TestAJobThatEndedBeforeItsStatusWasWrittenBelongsToTheShow(t *testing.T) {
+	t.Parallel()
+	w := newWorld("record")
+	w.loseStatus = func() bool { return true }
+	w.receive(t, started("A", w.now))
+	w.pass(t)
+	w.loseStatus = func() bool { return false }
+	w.now = w.now.Add(10 * time.Second)
+	jobEnds(10, "record", workload.Failed, "exit code 1").do(t, w)
+	w.receive(t, interrupted("A", w.now, v1alpha1.PushReasonNetworkError))
+	w.receive(t, started("B", w.now.Add(time.Second)))
+	w.advance(t, w.now.Add(time.Minute))
+	w.pass(t)
+	w.advance(t, w.now.Add(time.Hour))
+	if got, want := w.stream.Status.Broadcast.ID, w.jobs[0].run.Broadcast; got != want {
+		t.Errorf("the broadcast is %s and the Job's %s: part 1 of the recording belongs to no broadcast", got, want)
+	}
+}

@@ -1,0 +1,182 @@
+package plan
+
+import (
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+)
+
+var (
+	packagerRef = TargetRef{"apps/v1", "Deployment", "packager"}
+	cacheRef    = TargetRef{"apps/v1", "StatefulSet", "cache"}
+)
+
+// scales is a workload with a share; below 0 is unset.
+func scales(name string, ref TargetRef, live, idle int32) v1alpha1.Workload {
+	s := v1alpha1.WorkloadScale{APIVersion: ref.APIVersion, Kind: ref.Kind, Name: ref.Name}
+	if live >= 0 {
+		s.ReplicasWhileLive = &live
+	}
+	if idle >= 0 {
+		s.ReplicasWhileIdle = &idle
+	}
+	return v1alpha1.Workload{Name: name, Scale: s}
+}
+
+// shares is where a workload stands that scales in the open broadcast.
+func shares(name string, ref TargetRef, replicas int32) v1alpha1.WorkloadStatus {
+	return v1alpha1.WorkloadStatus{Name: name, State: v1alpha1.WorkloadRunning, Scale: v1alpha1.ScaleShare{APIVersion: ref.APIVersion, Kind: ref.Kind, Name: ref.Name, Replicas: &replicas}}
+}
+
+func onAirWith(workloads ...v1alpha1.WorkloadStatus) func(*v1alpha1.LiveStream) {
+	return func(s *v1alpha1.LiveStream) {
+		s.Status.Broadcast.ID, s.Status.Workloads = "b", workloads
+	}
+}
+
+func TestShare(t *testing.T) {
+	t.Parallel()
+	record := v1alpha1.Workload{Name: "record", Job: &batchv1.JobTemplateSpec{}}
+	condition := func(reason string) func(*v1alpha1.LiveStream) {
+		return func(s *v1alpha1.LiveStream) {
+			s.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: reason}}
+		}
+	}
+	type workloads = []v1alpha1.Workload
+	type changes = []func(*v1alpha1.LiveStream)
+	for _, row := range []struct {
+		name     string
+		settings workloads
+		stream   changes
+		want     int32
+	}{
+		{"an idle stream asks for its idle share", workloads{scales("a", packagerRef, 3, 2)}, nil, 2},
+		{"unset it is 0", workloads{scales("a", packagerRef, 3, -1)}, nil, 0},
+		{"a stream on air asks for what its broadcast has", workloads{scales("a", packagerRef, 9, 2)}, changes{onAirWith(shares("a", packagerRef, 3))}, 3},
+		{"of 0 replicas as well", workloads{scales("a", packagerRef, 9, 2)}, changes{onAirWith(shares("a", packagerRef, 0))}, 0},
+		{"two workloads of one target add up", workloads{scales("a", packagerRef, 3, 2), scales("b", packagerRef, 4, 5)}, nil, 7},
+		{"on air too", workloads{scales("a", packagerRef, 3, 2), scales("b", packagerRef, 4, 5)}, changes{onAirWith(shares("a", packagerRef, 3), shares("b", packagerRef, 4))}, 7},
+		{"other targets do not count", workloads{scales("a", cacheRef, 3, 2)}, changes{onAirWith(shares("a", cacheRef, 3))}, 0},
+		{"a target of the same name and another kind is another", workloads{scales("a", TargetRef{"apps/v1", "StatefulSet", "packager"}, 3, 2)}, nil, 0},
+		{"a workload that was added while on air has its idle share until the next broadcast", workloads{scales("a", packagerRef, 3, 2), scales("new", packagerRef, 4, 5)}, changes{onAirWith(shares("a", packagerRef, 3))}, 8},
+		{"one that was taken out keeps its share until the broadcast ends", nil, changes{onAirWith(shares("a", packagerRef, 3))}, 3},
+		{"one that names another target now keeps the first until the broadcast ends", workloads{scales("a", cacheRef, 3, 2)}, changes{onAirWith(shares("a", packagerRef, 3))}, 3},
+		{"one that became a Job keeps its share until the broadcast ends", workloads{{Name: "a", Job: &batchv1.JobTemplateSpec{}}}, changes{onAirWith(shares("a", packagerRef, 3))}, 3},
+		{"what the last broadcast had does not count", workloads{scales("a", packagerRef, 3, 2)}, changes{func(s *v1alpha1.LiveStream) {
+			s.Status.Workloads = []v1alpha1.WorkloadStatus{shares("a", packagerRef, 3)}
+		}}, 2},
+		{"Jobs have none", workloads{record}, changes{onAirWith(v1alpha1.WorkloadStatus{Name: "record"})}, 0},
+		{"a suspended stream has none", workloads{scales("a", packagerRef, 3, 2)}, changes{func(s *v1alpha1.LiveStream) { s.Spec.State = v1alpha1.LiveStreamSuspended }}, 0},
+		{"a suspended stream has none even before its broadcast is ended", workloads{scales("a", packagerRef, 3, 2)}, changes{onAirWith(shares("a", packagerRef, 3)), func(s *v1alpha1.LiveStream) { s.Spec.State = v1alpha1.LiveStreamSuspended }}, 0},
+		{"a deleted stream has none", workloads{scales("a", packagerRef, 3, 2)}, changes{onAirWith(shares("a", packagerRef, 3)), func(s *v1alpha1.LiveStream) { s.DeletionTimestamp = new(metav1.NewTime(showTime)) }}, 0},
+		{"a duplicate has none", workloads{scales("a", packagerRef, 3, 2)}, changes{condition(v1alpha1.ReasonDuplicateStream)}, 0},
+		{"one that is not ready for another reason has its own", workloads{scales("a", packagerRef, 3, 2)}, changes{condition(v1alpha1.ReasonRetrying)}, 2},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			stream := newWorld().stream
+			for _, change := range row.stream {
+				change(stream)
+			}
+			if got := Share(stream, v1alpha1.LiveStreamSettings{Workloads: row.settings}, packagerRef); got != row.want {
+				t.Errorf("Share() = %d, want %d", got, row.want)
+			}
+		})
+	}
+}
+
+func TestTargetsOf(t *testing.T) {
+	t.Parallel()
+	stream := newWorld().stream
+	settings := v1alpha1.LiveStreamSettings{Workloads: []v1alpha1.Workload{
+		scales("b", cacheRef, 1, 0), scales("a", packagerRef, 1, 0), scales("c", cacheRef, 2, 0), {Name: "record", Job: &batchv1.JobTemplateSpec{}},
+	}}
+	if got := TargetsOf(stream, v1alpha1.LiveStreamSettings{}); len(got) != 0 {
+		t.Errorf("a stream without scale workloads has the targets %v", got)
+	}
+	if diff := gocmp.Diff([]TargetRef{packagerRef, cacheRef}, TargetsOf(stream, settings)); diff != "" {
+		t.Errorf("each target once, in order: %s", diff)
+	}
+	// One that the spec names no more has to be given back.
+	gone := TargetRef{"apps/v1", "Deployment", "gone"}
+	onAirWith(shares("a", packagerRef, 3), shares("x", gone, 1), v1alpha1.WorkloadStatus{Name: "record"})(stream)
+	if diff := gocmp.Diff([]TargetRef{gone, packagerRef, cacheRef}, TargetsOf(stream, settings)); diff != "" {
+		t.Errorf("those of the spec and of the broadcast: %s", diff)
+	}
+	keys := map[string]bool{packagerRef.Key(): true, cacheRef.Key(): true, gone.Key(): true, TargetRef{"v1", "Deployment", "packager"}.Key(): true}
+	if len(keys) != 4 || packagerRef.String() != `Deployment "packager"` {
+		t.Errorf("keys %v, name %s", keys, packagerRef)
+	}
+}
+
+func TestPlanScale(t *testing.T) {
+	t.Parallel()
+	const running, pending, failed = v1alpha1.WorkloadRunning, v1alpha1.WorkloadPending, v1alpha1.WorkloadFailed
+	before := shares("a", packagerRef, 3)
+	as := func(state v1alpha1.WorkloadState, message string) v1alpha1.WorkloadStatus {
+		s := shares("a", packagerRef, 3)
+		s.State, s.Message = state, message
+		return s
+	}
+	spec := scales("a", packagerRef, 3, 1)
+	edited := scales("a", cacheRef, 9, 1)
+	unset := scales("a", packagerRef, -1, -1)
+	one := shares("a", packagerRef, 1)
+	one.State = pending
+	fresh := v1alpha1.WorkloadStatus{Name: "a", State: pending}
+	for _, row := range []struct {
+		name     string
+		previous v1alpha1.WorkloadStatus
+		spec     *v1alpha1.Workload
+		target   *Target
+		want     v1alpha1.WorkloadStatus
+	}{
+		{"when the broadcast begins the share is what the spec says", fresh, &spec, nil, as(pending, "")},
+		{"unset it is 1", fresh, &unset, nil, one},
+		{"what the target has before it was asked does not count", fresh, &spec, &Target{Wanted: 9, Asked: 9, Have: 9}, as(pending, "")},
+		{"a target with all replicas runs", as(pending, ""), &spec, &Target{Wanted: 3, Asked: 3, Have: 3}, as(running, "")},
+		{"one with more than were asked for runs", as(pending, ""), &spec, &Target{Wanted: 3, Asked: 3, Have: 5}, as(running, "")},
+		{"one that lacks a replica is pending", before, &spec, &Target{Wanted: 3, Asked: 3, Have: 2}, as(pending, "")},
+		{"one that something else has set runs and says so", before, &spec, &Target{Wanted: 3, Asked: 7, Have: 7}, as(running, `Deployment "packager" is set to 7 replicas by something else; the streams on air ask for 3`)},
+		{"one that cannot be scaled has failed and says why", before, &spec, &Target{Problem: "create it"}, as(failed, "create it")},
+		{"a problem that has passed is forgotten", as(failed, "create it"), &spec, &Target{Wanted: 3, Asked: 3, Have: 3}, as(running, "")},
+		{"a target that was not looked at yet changes nothing", as(failed, "create it"), &spec, nil, as(failed, "create it")},
+		{"an edit of the share counts in the next broadcast", before, &edited, &Target{Wanted: 3, Asked: 3, Have: 3}, before},
+		{"a workload that was taken out keeps its share", before, nil, &Target{Wanted: 3, Asked: 3, Have: 3}, before},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			o := Observed{Targets: map[TargetRef]Target{cacheRef: {Problem: "another's"}}}
+			if row.target != nil {
+				o.Targets[packagerRef] = *row.target
+			}
+			if diff := gocmp.Diff(row.want, planScale(o, row.previous, row.spec)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestATargetThatCannotBeScaledMakesTheStreamNotReadyEvenWhenIdle(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.stream.Spec.Workloads = []v1alpha1.Workload{scales("a", packagerRef, 3, 1)}
+	w.targets[packagerRef] = &simulatedTarget{problem: `Deployment "packager" does not exist: create it`}
+	w.pass(t)
+	ready := find(w.stream.Status.Conditions, v1alpha1.ConditionReady)
+	if ready == nil || ready.Status != metav1.ConditionFalse || ready.Reason != v1alpha1.ReasonTargetUnavailable || ready.Message != `workload "a": Deployment "packager" does not exist: create it` {
+		t.Errorf("Ready = %+v", ready)
+	}
+	if find(w.stream.Status.Conditions, v1alpha1.ConditionStalled) == nil {
+		t.Error("only the user can go on, and Stalled is not there")
+	}
+	w.targets[packagerRef].problem = ""
+	w.pass(t)
+	if ready := find(w.stream.Status.Conditions, v1alpha1.ConditionReady); ready.Status != metav1.ConditionTrue {
+		t.Errorf("Ready = %+v once the target is there", ready)
+	}
+}

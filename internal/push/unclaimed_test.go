@@ -1,0 +1,234 @@
+package push
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/provider"
+)
+
+func unclaimed(stream string, p v1alpha1.Push) v1alpha1.UnclaimedPush {
+	return v1alpha1.UnclaimedPush{AppName: "live", StreamName: stream, Push: p}
+}
+
+func of(stream string, e provider.Event) provider.Event {
+	e.Stream = stream
+	return e
+}
+
+func names(all []v1alpha1.UnclaimedPush) []string {
+	list := make([]string, 0, len(all))
+	for _, p := range all {
+		list = append(list, p.StreamName+"/"+p.Sequence)
+	}
+	return list
+}
+
+func TestApplyUnclaimed(t *testing.T) {
+	t.Parallel()
+	before := recording.Add(-time.Minute)
+	type pushes = []v1alpha1.UnclaimedPush
+	for _, row := range []struct {
+		name    string
+		given   pushes
+		event   provider.Event
+		want    pushes
+		outcome Outcome
+	}{
+		{"a start is kept with its stream", nil, of("b", started("A", 0)), pushes{unclaimed("b", live("A", 0, recording))}, Started},
+		{"streams stand by their names", pushes{unclaimed("c", live("A", 0, before))}, of("b", started("B", 9)), pushes{unclaimed("b", live("B", 9, recording)), unclaimed("c", live("A", 0, before))}, Started},
+		{"a stop ends its push and stays as a tombstone", pushes{unclaimed("b", live("A", 0, before))}, of("b", interrupted("A", 60)), pushes{unclaimed("b", ended(live("A", 0, before), 60, recording))}, Ended},
+		{"a stop of the same sequence on another stream ends nothing of this one", pushes{unclaimed("b", live("A", 0, before))}, of("c", interrupted("A", 60)), pushes{unclaimed("b", live("A", 0, before)), unclaimed("c", tombstone("A", 60, recording))}, EndedUnseen},
+		{"a repeated start changes nothing", pushes{unclaimed("b", live("A", 0, before))}, of("b", started("A", 0)), pushes{unclaimed("b", live("A", 0, before))}, Duplicate},
+		{"the late start of an ended push starts nothing", pushes{unclaimed("b", tombstone("A", 0, before))}, of("b", started("A", 0)), pushes{unclaimed("b", tombstone("A", 0, before))}, Stale},
+		{"tombstones of other streams past their life go", pushes{unclaimed("a", tombstone("A", 0, recording.Add(-2*time.Hour))), unclaimed("b", live("A", 0, before))}, of("c", started("A", 0)), pushes{unclaimed("b", live("A", 0, before)), unclaimed("c", live("A", 0, recording))}, Started},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			given := append(make(pushes, 0, len(row.given)+8), row.given...)
+			untouched := slices.Clone(given[:cap(given)])
+			got, outcome, err := ApplyUnclaimed(given, row.event, recording)
+			if diff := gocmp.Diff(row.want, got); diff != "" || outcome != row.outcome || err != nil {
+				t.Errorf("outcome %s, want %s, error %v %s", outcome, row.outcome, err, diff)
+			}
+			if diff := gocmp.Diff(untouched, given[:cap(given)]); diff != "" {
+				t.Errorf("the argument was changed: %s", diff)
+			}
+		})
+	}
+}
+
+func TestAnUnclaimedStreamTakesNoMorePushesThanAnyOther(t *testing.T) {
+	t.Parallel()
+	var all []v1alpha1.UnclaimedPush
+	for i := range MaxLive {
+		all = append(all, unclaimed("b", live(fmt.Sprint(i), i, recording)))
+	}
+	got, _, err := ApplyUnclaimed(all, of("b", started("more", 0)), recording)
+	if !errors.Is(err, ErrTooManyLive) || len(got) != MaxLive {
+		t.Errorf("%d pushes, error %v, want %v", len(got), err, ErrTooManyLive)
+	}
+	if got, _, err := ApplyUnclaimed(all, of("c", started("more", 0)), recording); err != nil || len(got) != MaxLive+1 {
+		t.Errorf("another stream: %d pushes, error %v", len(got), err)
+	}
+}
+
+func TestBoundDropsWhatIsWorthLeast(t *testing.T) {
+	t.Parallel()
+	var all []v1alpha1.UnclaimedPush
+	for i := range MaxUnclaimed {
+		// The later, the longer ago.
+		all = append(all, unclaimed(fmt.Sprintf("live-%03d", i), live("A", 0, recording.Add(-time.Duration(i)*time.Minute))))
+	}
+	for i := range 10 {
+		all = append(all, unclaimed(fmt.Sprintf("ended-%03d", i), tombstone("A", 0, recording.Add(-time.Duration(i)*time.Second))))
+	}
+	rand.New(rand.NewPCG(1, 1)).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	for _, row := range []struct {
+		name       string
+		live       int
+		has, hasNo []string
+	}{
+		{"ended pushes go before live ones", MaxUnclaimed, []string{"live-000/A", "live-127/A"}, []string{"ended-000/A"}},
+		{"of ended ones those go first that were recorded first", MaxUnclaimed - 3, []string{"live-124/A", "ended-000/A", "ended-002/A"}, []string{"ended-003/A"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			given := slices.DeleteFunc(slices.Clone(all), func(p v1alpha1.UnclaimedPush) bool {
+				return IsLive(p.Push) && p.StreamName >= fmt.Sprintf("live-%03d", row.live)
+			})
+			got := Bound(given, recording)
+			if len(got) != MaxUnclaimed || !slices.IsSorted(names(got)) {
+				t.Errorf("%d pushes, sorted: %t", len(got), slices.IsSorted(names(got)))
+			}
+			for _, name := range row.has {
+				if !slices.Contains(names(got), name) {
+					t.Errorf("%s is gone", name)
+				}
+			}
+			for _, name := range row.hasNo {
+				if slices.Contains(names(got), name) {
+					t.Errorf("%s is kept", name)
+				}
+			}
+		})
+	}
+	t.Run("of live ones those go first that were heard of first", func(t *testing.T) {
+		t.Parallel()
+		got, outcome, err := ApplyUnclaimed(Bound(slices.Clone(all), recording), of("new", started("A", 0)), recording)
+		if err != nil || outcome != Started || len(got) != MaxUnclaimed || slices.Contains(names(got), "live-127/A") || !slices.Contains(names(got), "new/A") {
+			t.Errorf("%d pushes, %s, %v: want the new one for the one that was recorded first", len(got), outcome, err)
+		}
+	})
+}
+
+func TestOfStreamTellsAppsAndStreamsApart(t *testing.T) {
+	t.Parallel()
+	all := []v1alpha1.UnclaimedPush{unclaimed("a", live("1", 0, recording)), unclaimed("b", live("2", 0, recording)), {AppName: "other", StreamName: "a", Push: live("3", 0, recording)}, unclaimed("a", live("4", 1, recording))}
+	if diff := gocmp.Diff([]string{"1", "4"}, sequences(OfStream(all, Stream{"live", "a"}))); diff != "" {
+		t.Error(diff)
+	}
+	if got := OfStream(all, Stream{"live", "A"}); got != nil {
+		t.Errorf("stream names are case-sensitive, but %v", got)
+	}
+}
+
+func TestClaim(t *testing.T) {
+	t.Parallel()
+	before := recording.Add(-time.Minute)
+	old := recording.Add(-TombstoneLife - time.Second)
+	type pushes = []v1alpha1.Push
+	full := make(pushes, 0, MaxLive)
+	for i := range MaxLive {
+		full = append(full, live(fmt.Sprintf("%03d", i), i, before))
+	}
+	for _, row := range []struct {
+		name             string
+		given, unclaimed pushes
+		want             pushes
+		changed          bool
+	}{
+		{"nothing to claim", pushes{live("A", 0, before)}, nil, pushes{live("A", 0, before)}, false},
+		{"a live push", nil, pushes{live("A", 0, before)}, pushes{live("A", 0, before)}, true},
+		{"a live push and a tombstone, in order", nil, pushes{live("B", 60, before), ended(live("A", 0, before), 30, before)}, pushes{ended(live("A", 0, before), 30, before), live("B", 60, before)}, true},
+		{"what is known already", pushes{live("A", 0, before)}, pushes{live("A", 0, old)}, pushes{live("A", 0, before)}, false},
+		{"a live one that has ended since", pushes{tombstone("A", 0, before)}, pushes{live("A", 0, before)}, pushes{tombstone("A", 0, before)}, false},
+		{"one that ended before the LiveStream heard of its start", pushes{live("A", 0, before)}, pushes{ended(live("A", 0, before), 60, before)}, pushes{ended(live("A", 0, before), 60, before)}, true},
+		{"both know the end: the LiveStream's own stays", pushes{tombstone("A", 60, before)}, pushes{tombstone("A", 70, recording)}, pushes{tombstone("A", 60, before)}, false},
+		{"a tombstone past its life", nil, pushes{tombstone("A", 0, old)}, nil, false},
+		{"a live push of long ago", nil, pushes{live("A", 0, recording.Add(-48*time.Hour))}, pushes{live("A", 0, recording.Add(-48*time.Hour))}, true},
+		{"a live push replaces one that stands in", pushes{standIn(0, before)}, pushes{live("A", 0, before)}, pushes{live("A", 0, before)}, true},
+		{"one live push too many", full, pushes{live("more", 0, before)}, full, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			given := append(make(pushes, 0, len(row.given)+8), row.given...)
+			untouched := deepCopies(given[:cap(given)])
+			got, changed := Claim(given, row.unclaimed, recording)
+			if diff := gocmp.Diff(row.want, got, cmpopts.EquateEmpty()); diff != "" || changed != row.changed {
+				t.Errorf("changed: %t, want %t %s", changed, row.changed, diff)
+			}
+			if diff := gocmp.Diff(untouched, given[:cap(given)]); diff != "" {
+				t.Errorf("the argument was changed: %s", diff)
+			}
+			if _, again := Claim(got, row.unclaimed, recording); again {
+				t.Error("claiming again changes something")
+			}
+			for _, p := range row.unclaimed {
+				if !Claimed(got, p, recording) {
+					t.Errorf("%s is not claimed", p.Sequence)
+				}
+			}
+			if len(row.unclaimed) == 1 && Claimed(row.given, row.unclaimed[0], recording) == row.changed {
+				t.Errorf("Claimed() beforehand = %t", !row.changed)
+			}
+		})
+	}
+}
+
+// However the events of a stream are split between the time before its LiveStream, or a receiver that has not seen it yet, and the
+// LiveStream itself, and whenever it claims, the live set is that of all events applied to it.
+func TestEventsReachTheSameLiveSetWhereverTheyAreRecorded(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(267, 32744))
+	ids := map[string]string{"A": "A", "B": "B", "C": "C"}
+	for round := range 20_000 {
+		events := randomEvents(random, 1+random.IntN(9))
+		var direct, own []v1alpha1.Push
+		var aside []v1alpha1.UnclaimedPush
+		told := ""
+		for i, e := range events {
+			now := recording.Add(time.Duration(i) * time.Second)
+			e = of("b", e)
+			var err, err2 error
+			direct, _, err = Apply(direct, e, now)
+			if random.IntN(2) == 0 {
+				told += fmt.Sprintf("%s of %s to the PushDomain, ", e.Kind, e.Sequence)
+				aside, _, err2 = ApplyUnclaimed(aside, e, now)
+			} else {
+				told += fmt.Sprintf("%s of %s to the LiveStream, ", e.Kind, e.Sequence)
+				own, _, err2 = Apply(own, e, now)
+			}
+			if err != nil || err2 != nil {
+				t.Fatal(err, err2)
+			}
+			if random.IntN(4) == 0 {
+				told += "a claim, "
+				own, _ = Claim(own, OfStream(aside, Stream{"live", "b"}), now)
+			}
+		}
+		own, _ = Claim(own, OfStream(aside, Stream{"live", "b"}), recording.Add(time.Minute))
+		want, got := shapeOf(direct, ids), shapeOf(own, ids)
+		if diff := gocmp.Diff(want, got); diff != "" {
+			t.Fatalf("round %d, %s(-direct +claimed):\n%s", round, told, diff)
+		}
+	}
+}

@@ -1,0 +1,166 @@
+package webhook
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/callbackpath"
+	"github.com/livestream-operator/livestream-operator/internal/push"
+)
+
+func (d *desk) domain() *v1alpha1.PushDomain {
+	d.t.Helper()
+	domain := &v1alpha1.PushDomain{}
+	if err := env.Client.Get(d.t.Context(), client.ObjectKey{Namespace: d.namespace, Name: "shows"}, domain); err != nil {
+		d.t.Fatal(err)
+	}
+	return domain
+}
+
+// remembers is what the push domain remembers of a stream.
+func (d *desk) remembers(stream string) string {
+	d.t.Helper()
+	return shape(push.OfStream(d.domain().Status.UnclaimedPushes, push.Stream{App: "live", Name: stream}))
+}
+
+func TestAnUnclaimedPushIsInEtcdWhenItIsAcknowledged(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	unknown := d.push("a")
+	unknown.Stream = "unknown"
+	for _, step := range []struct {
+		what string
+		want string
+		send func() int
+	}{
+		{"a start", "A", func() int { return d.post(unknown.Start(showTime)) }},
+		{"the same start again", "A", func() int { return d.post(unknown.Start(showTime)) }},
+		{"its interruption", "a", func() int { return d.post(unknown.Interruption(showTime, time.Second, 1, "stopped")) }},
+		{"its late start", "a", func() int { return d.post(unknown.Start(showTime)) }},
+	} {
+		if status := step.send(); status != http.StatusOK {
+			t.Errorf("%s is answered %d", step.what, status)
+		}
+		if got := d.remembers("unknown"); got != step.want {
+			t.Errorf("after %s the push domain remembers %q, want %q", step.what, got, step.want)
+		}
+	}
+}
+
+func TestAThousandUnknownStreamsAreFewWrites(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	before := d.domain().ResourceVersion
+	began := time.Now()
+	var all sync.WaitGroup
+	work := make(chan int)
+	for range 50 {
+		all.Go(func() {
+			for i := range work {
+				p := d.push("a")
+				p.Stream = fmt.Sprint("unknown-", i)
+				if status := d.post(p.Start(showTime)); status != http.StatusOK {
+					t.Errorf("unknown-%d is answered %d", i, status)
+				}
+			}
+		})
+	}
+	for i := range 1000 {
+		work <- i
+	}
+	close(work)
+	all.Wait()
+	after := d.domain()
+	if len(after.Status.UnclaimedPushes) != push.MaxUnclaimed {
+		t.Errorf("%d pushes are remembered, want %d", len(after.Status.UnclaimedPushes), push.MaxUnclaimed)
+	}
+	writes := len(d.versionsSince(before))
+	if most := int(time.Since(began)/unclaimedEvery) + 3; writes > most {
+		t.Errorf("%d writes in %s, want at most %d", writes, time.Since(began), most)
+	}
+	t.Logf("1000 unknown streams in %s: %d writes", time.Since(began).Round(time.Millisecond), writes)
+}
+
+// versionsSince are the resourceVersions that the push domain had since the given one, as a watch tells them.
+func (d *desk) versionsSince(version string) []string {
+	d.t.Helper()
+	last := d.domain().ResourceVersion
+	w, err := env.Client.Watch(d.t.Context(), &v1alpha1.PushDomainList{}, client.InNamespace(d.namespace),
+		&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: version}})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer w.Stop()
+	var versions []string
+	for e := range w.ResultChan() {
+		domain, ok := e.Object.(*v1alpha1.PushDomain)
+		if !ok {
+			d.t.Fatalf("the watch ends with %v", e.Object)
+		}
+		versions = append(versions, domain.ResourceVersion)
+		if domain.ResourceVersion == last {
+			break
+		}
+	}
+	return versions
+}
+
+func TestAPushThatEndedOnItsLiveStreamIsNoLongerUnclaimed(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	p := d.push("a")
+	p.Stream = "later"
+	d.post(p.Start(showTime))
+	stream := d.newStream("later")
+	stream.Spec.StreamName = "later"
+	d.create(stream)
+	d.knows("later")
+	d.eventually("the cache has the unclaimed push", func() bool {
+		domain := &v1alpha1.PushDomain{}
+		return d.handler.Cache.Get(t.Context(), client.ObjectKeyFromObject(d.domain()), domain) == nil && len(domain.Status.UnclaimedPushes) == 1
+	})
+	d.post(p.Interruption(showTime, time.Second, 1, "stopped"))
+	if got := d.remembers("later"); got != "a" {
+		t.Errorf("the push domain remembers %q: the next LiveStream of the stream would claim it", got)
+	}
+	if got := shape(d.stream("later").Status.Pushes); got != "a" {
+		t.Errorf("the LiveStream has %q, want the end", got)
+	}
+}
+
+func TestEveryLiveStreamOfAStreamKnowsItsPushes(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.create(d.newStream("younger"))
+	d.knows("younger")
+	d.post(d.push("a").Start(showTime))
+	for _, name := range []string{"show", "younger"} {
+		if got := shape(d.stream(name).Status.Pushes); got != "A" {
+			t.Errorf("%s knows %q, want A: it may have to take over", name, got)
+		}
+	}
+}
+
+func TestASecretPathIsTheOnlyOne(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, func(domain *v1alpha1.PushDomain) {
+		domain.Spec.Callback.PathTokenSecretRef = v1alpha1.SecretKeyReference{Name: "css", Key: "callbackKey"}
+	})
+	domain := d.domain()
+	right := callbackpath.Of(domain, callbackKey)
+	for path, want := range map[string]int{
+		right: http.StatusOK, d.path(): http.StatusNotFound, right + "0": http.StatusNotFound, right[:len(right)-1]: http.StatusNotFound,
+		callbackpath.Of(domain, "another token"): http.StatusNotFound,
+	} {
+		if status := d.postTo(path, d.push("a").Start(showTime)); status != want {
+			t.Errorf("%s is answered %d, want %d", path, status, want)
+		}
+	}
+}
