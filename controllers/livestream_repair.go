@@ -75,6 +75,10 @@ func (v *view) asking() *v1alpha1.PushDomain {
 // endLost returns the pushes without those whose interruption was lost, or heard of anew; nil when nothing changed, and then how
 // soon to ask again.
 func (r *LiveStreamReconciler) endLost(ctx context.Context, v *view, asking *v1alpha1.PushDomain, name push.Stream, pushes []v1alpha1.Push) ([]v1alpha1.Push, time.Duration) {
+	if v.domain == nil {
+		// How long a push may last may be inherited from what is gone. The broadcast ends without it, too.
+		return nil, 0
+	}
 	longest := v.Settings.MaxDuration()
 	overdue, _ := push.Overdue(pushes, longest, v.Now)
 	if asking == nil {

@@ -30,8 +30,8 @@ const (
 	listTimeout = 45 * time.Second
 	// pollTick is how soon a new push domain is noticed.
 	pollTick = time.Second
-	// answerKept is how long what CSS said of one stream is used again.
-	answerKept = 5 * time.Second
+	// answerKept is how long what CSS said of one stream, or that it did not, is used again.
+	answerKept = 15 * time.Second
 	// fewFailures in a row are not worth a condition: the next list may do.
 	fewFailures = 2
 )
@@ -64,6 +64,7 @@ type answerKey struct {
 
 type answer struct {
 	onAir bool
+	err   error
 	at    time.Time
 }
 
@@ -264,23 +265,26 @@ func (p *OnlinePoller) OnAir(ctx context.Context, domain *v1alpha1.PushDomain, s
 	kept, there := p.answers[key]
 	p.mu.Unlock()
 	if there && now.Sub(kept.at) < answerKept {
-		return kept.onAir, nil
+		return kept.onAir, kept.err
 	}
-	api, err := p.client(ctx, domain, p.Secrets.Get)
-	if err != nil {
-		return false, err
-	}
-	state, err := api.StreamState(ctx, domain.Spec.Domain, stream.App, stream.Name)
-	if err != nil {
-		return false, err
-	}
+	// One that failed is kept too: each question may take seconds.
+	onAir, err := p.ask(ctx, domain, stream)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.answers == nil {
 		p.answers = map[answerKey]answer{}
 	}
-	p.answers[key] = answer{state == cssapi.Active, now}
-	return state == cssapi.Active, nil
+	p.answers[key] = answer{onAir, err, p.Clock.Now()}
+	return onAir, err
+}
+
+func (p *OnlinePoller) ask(ctx context.Context, domain *v1alpha1.PushDomain, stream push.Stream) (bool, error) {
+	api, err := p.client(ctx, domain, p.Secrets.Get)
+	if err != nil {
+		return false, err
+	}
+	state, err := api.StreamState(ctx, domain.Spec.Domain, stream.App, stream.Name)
+	return state == cssapi.Active, err
 }
 
 // Unknown lists the streams of the push domain that have been on air for long enough to be no mere race with their callback.

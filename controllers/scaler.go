@@ -134,7 +134,7 @@ func (s *Scaler) sum(ctx context.Context, key TargetKey) (int32, []v1alpha1.Live
 // sharers are the LiveStreams that name the target, or inherit it from the template of their PushDomain.
 func (s *Scaler) sharers(ctx context.Context, key TargetKey) ([]v1alpha1.LiveStream, func(*v1alpha1.LiveStream) v1alpha1.LiveStreamSettings, error) {
 	var named v1alpha1.LiveStreamList
-	if err := s.Client.List(ctx, &named, client.InNamespace(key.Namespace), client.MatchingFields{targetIndex: key.TargetRef.Key()}); err != nil {
+	if err := s.Client.List(ctx, &named, client.InNamespace(key.Namespace), client.MatchingFields{targetIndex: key.Key()}); err != nil {
 		return nil, nil, fmt.Errorf("listing the LiveStreams that scale %s: %w", key.TargetRef, err)
 	}
 	sharers := named.Items
@@ -199,7 +199,7 @@ func (s *Scaler) bring(ctx context.Context, key TargetKey, entry *seenTarget, su
 		if err := s.Client.SubResource("scale").Update(ctx, object, client.WithSubResourceBody(body)); err != nil {
 			return unscalable(key, sum, err)
 		}
-		ctrl.LoggerFrom(ctx).Info("Scaled target", "target", key.TargetRef.String(), "from", asked, "to", sum)
+		ctrl.LoggerFrom(ctx).Info("Scaled target", "target", key.String(), "from", asked, "to", sum)
 		asked = sum
 	}
 	entry.told, entry.uid = sum, body.GetUID()

@@ -344,6 +344,12 @@ type Broadcast struct {
 	// +kubebuilder:validation:Minimum=0
 	Interruptions *int32 `json:"interruptions,omitempty"`
 
+	// reconnectWindowSeconds is the reconnect window as it was known last, inherited or not. It counts while the PushDomain, and its
+	// template with it, is gone.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ReconnectWindowSeconds *int32 `json:"reconnectWindowSeconds,omitempty"`
+
 	// sequences are the pushes counted in pushes that status.pushes still lists.
 	// +optional
 	// +listType=atomic

@@ -56,6 +56,11 @@ func (in *Broadcast) DeepCopyInto(out *Broadcast) {
 		*out = new(int32)
 		**out = **in
 	}
+	if in.ReconnectWindowSeconds != nil {
+		in, out := &in.ReconnectWindowSeconds, &out.ReconnectWindowSeconds
+		*out = new(int32)
+		**out = **in
+	}
 	if in.Sequences != nil {
 		in, out := &in.Sequences, &out.Sequences
 		*out = make([]string, len(*in))

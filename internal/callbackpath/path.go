@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -57,13 +58,8 @@ func (p Path) Fits(token string) bool {
 func Parse(path string) (Path, bool) {
 	rest, ours := strings.CutPrefix(path, prefix)
 	parts := strings.Split(rest, "/")
-	if !ours || len(parts) < 2 || len(parts) > 3 {
+	if !ours || len(parts) < 2 || len(parts) > 3 || slices.Contains(parts, "") {
 		return Path{}, false
-	}
-	for _, part := range parts {
-		if part == "" {
-			return Path{}, false
-		}
 	}
 	p := Path{PushDomain: types.NamespacedName{Namespace: parts[0], Name: parts[1]}}
 	if len(parts) == 3 {

@@ -24,7 +24,10 @@ func afterEndOf(o Observed, broadcast string) []v1alpha1.AfterEndStatus {
 			}
 		}
 	}
-	var statuses []v1alpha1.AfterEndStatus
+	if len(names) == 0 {
+		return nil
+	}
+	statuses := make([]v1alpha1.AfterEndStatus, 0, len(names))
 	for _, name := range names {
 		statuses = append(statuses, v1alpha1.AfterEndStatus{Name: name, State: v1alpha1.WorkloadScheduled})
 	}
@@ -75,6 +78,8 @@ func (p *Plan) planAfterMissing(o Observed, record v1alpha1.BroadcastRecord, sta
 	switch {
 	case status.JobName != "":
 		status.State, status.Message = v1alpha1.WorkloadFailed, "its Job is gone; how it ended was not seen"
+	case o.Domain == "" && spec == nil:
+		status.Message = "it waits for the PushDomain, whose template may say what it is"
 	case spec == nil || !spec.RunsAfterEnd() || spec.Job == nil:
 		status.State, status.Message = v1alpha1.WorkloadFailed, "it was taken out of the spec before it ran"
 	case o.Stream.Spec.Suspended():

@@ -187,7 +187,9 @@ func (c *course) waitForDomain(o Observed) {
 	if status := &o.Stream.Status; status.State == v1alpha1.LiveStreamUnknown && status.Since != nil {
 		since = status.Since.Time
 	}
-	c.windowEnd = since.Add(o.Settings.Window(v1alpha1.PushReasonUnknownError))
+	// What was inherited went with the PushDomain.
+	window := time.Duration(ptrOr(c.broadcast.ReconnectWindowSeconds, 0)) * time.Second
+	c.windowEnd = since.Add(max(window, o.Settings.Window(v1alpha1.PushReasonUnknownError)))
 	if !o.Now.Before(c.windowEnd) {
 		c.close(o, o.Now, v1alpha1.BroadcastEndPushDomainDeleted)
 		c.windowEnd = time.Time{}
@@ -233,7 +235,12 @@ func (c *course) close(o Observed, ended time.Time, reason v1alpha1.BroadcastEnd
 	}
 	c.broadcast = nil
 	c.history = append([]v1alpha1.BroadcastRecord{record}, slices.DeleteFunc(c.history, func(r v1alpha1.BroadcastRecord) bool { return r.ID == b.ID })...)
-	c.history = c.history[:min(len(c.history), max(o.Settings.HistoryEntries(), unsettled(c.history)), maxHistory)]
+	entries := o.Settings.HistoryEntries()
+	if o.Domain == "" {
+		// How many are to be kept may be inherited from what is gone.
+		entries = maxHistory
+	}
+	c.history = c.history[:min(len(c.history), max(entries, unsettled(c.history)), maxHistory)]
 }
 
 // maxHistory is what the API takes.

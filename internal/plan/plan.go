@@ -79,6 +79,9 @@ func Compute(o Observed) Plan {
 	p.Status.Broadcast = v1alpha1.Broadcast{}
 	if c.broadcast != nil {
 		p.Status.Broadcast = *c.broadcast
+		if o.Domain != "" {
+			p.Status.Broadcast.ReconnectWindowSeconds = new(int32(o.Settings.Window(v1alpha1.PushReasonUnknownError) / time.Second))
+		}
 	}
 	p.Status.History = c.history
 	if o.Domain != "" {
@@ -88,8 +91,10 @@ func Compute(o Observed) Plan {
 	planWorkloads(o, c, &p)
 	planAfterEnd(o, &p)
 	planIdle(o, &p)
-	_, due := push.Overdue(p.Status.Pushes, o.Settings.MaxDuration(), o.Now)
-	p.lookAgainAt(o.Now, due)
+	if o.Domain != "" {
+		_, due := push.Overdue(p.Status.Pushes, o.Settings.MaxDuration(), o.Now)
+		p.lookAgainAt(o.Now, due)
+	}
 	return p
 }
 

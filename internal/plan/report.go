@@ -185,23 +185,8 @@ func liveCondition(status v1alpha1.LiveStreamStatus, o Observed) metav1.Conditio
 }
 
 func workloadsCondition(status v1alpha1.LiveStreamStatus, o Observed) metav1.Condition {
+	starting, stopping, failed := sortOut(status)
 	c := metav1.Condition{Type: v1alpha1.ConditionWorkloadsReady, Status: metav1.ConditionTrue}
-	var starting, stopping, failed []string
-	for _, w := range status.Workloads {
-		switch {
-		case status.OnAir() && w.State != v1alpha1.WorkloadRunning && w.State != v1alpha1.WorkloadScheduled &&
-			(w.State == v1alpha1.WorkloadFailed || w.State == v1alpha1.WorkloadWaiting || w.Message != ""):
-			failed = append(failed, fmt.Sprintf("%s: %s", w.Name, w.Message))
-		case status.OnAir() && w.State == v1alpha1.WorkloadPending:
-			starting = append(starting, w.Name)
-		case w.State == v1alpha1.WorkloadStopping:
-			stopping = append(stopping, w.Name)
-		}
-	}
-	if !status.OnAir() {
-		pending, troubled := afterEndMessages(status)
-		stopping, failed = append(stopping, pending...), append(failed, troubled...)
-	}
 	switch {
 	case len(failed) > 0:
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonWorkloadFailed, clip(strings.Join(failed, "; "))
@@ -217,6 +202,26 @@ func workloadsCondition(status v1alpha1.LiveStreamStatus, o Observed) metav1.Con
 		c.Reason, c.Message = v1alpha1.ReasonIdle, "nothing has to run"
 	}
 	return c
+}
+
+// sortOut names the workloads that are not as they should be, and why.
+func sortOut(status v1alpha1.LiveStreamStatus) (starting, stopping, failed []string) {
+	for _, w := range status.Workloads {
+		switch {
+		case w.State == v1alpha1.WorkloadStopping:
+			stopping = append(stopping, w.Name)
+		case !status.OnAir() || w.State == v1alpha1.WorkloadRunning || w.State == v1alpha1.WorkloadScheduled:
+		case w.State == v1alpha1.WorkloadFailed || w.State == v1alpha1.WorkloadWaiting || w.Message != "":
+			failed = append(failed, fmt.Sprintf("%s: %s", w.Name, w.Message))
+		case w.State == v1alpha1.WorkloadPending:
+			starting = append(starting, w.Name)
+		}
+	}
+	if !status.OnAir() {
+		pending, troubled := afterEndMessages(status)
+		stopping, failed = append(stopping, pending...), append(failed, troubled...)
+	}
+	return starting, stopping, failed
 }
 
 // clip keeps a condition's message within what the API server takes, and readable.

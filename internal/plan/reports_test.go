@@ -29,7 +29,7 @@ func repeated(times, apart int, h happening) []happening {
 	return all
 }
 
-// late is an event that arrives so many seconds after it happened.
+// arrivesLate is an event that is told so many seconds after it happened.
 func arrivesLate(seconds int, e happening, make func(at time.Time) provider.Event) happening {
 	return event(e.after+seconds, e.what+fmt.Sprintf(", which is told %d s late", seconds), func(at time.Time) provider.Event {
 		return make(at.Add(-time.Duration(seconds) * time.Second))

@@ -71,13 +71,20 @@ func (p *Plan) planOne(o Observed, c course, name string) v1alpha1.WorkloadStatu
 	previous := previousStatus(o, c.broadcast.ID, name)
 	latest := latestRun(o.Runs, c.broadcast.ID, name)
 	spec := specOf(o, name)
+	fresh := previous.Part == 0 && latest == nil && spec != nil
 	switch {
-	case previous.State == v1alpha1.WorkloadScheduled, previous.Part == 0 && latest == nil && spec != nil && spec.RunsAfterEnd():
+	case previous.State == v1alpha1.WorkloadScheduled, fresh && spec.RunsAfterEnd():
 		return v1alpha1.WorkloadStatus{Name: name, State: v1alpha1.WorkloadScheduled}
-	case previous.Scale.Name != "", previous.Part == 0 && latest == nil && spec != nil && spec.Scales():
+	case previous.Scale.Name != "", fresh && spec.Scales():
 		return planScale(o, previous, spec)
-	case spec != nil && spec.Job == nil:
-		// It was a Job when the broadcast began; what it is now counts in the next one.
+	default:
+		return p.planJob(o, c, previous, latest, spec)
+	}
+}
+
+// planJob is for a workload that was a Job when the broadcast began; what the spec makes of it now counts in the next one.
+func (p *Plan) planJob(o Observed, c course, previous v1alpha1.WorkloadStatus, latest *workload.Run, spec *v1alpha1.Workload) v1alpha1.WorkloadStatus {
+	if spec != nil && spec.Job == nil {
 		spec = nil
 	}
 	// Only a live push starts anything: in the window what runs is left alone, and what does not has nothing to pull.
@@ -85,7 +92,7 @@ func (p *Plan) planOne(o Observed, c course, name string) v1alpha1.WorkloadStatu
 	if latest == nil {
 		return p.planMissing(o, previous, spec, mayStart)
 	}
-	status := v1alpha1.WorkloadStatus{Name: name, State: v1alpha1.WorkloadPending, JobName: latest.JobName, Part: latest.Part}
+	status := v1alpha1.WorkloadStatus{Name: previous.Name, State: v1alpha1.WorkloadPending, JobName: latest.JobName, Part: latest.Part}
 	if !latest.Ready.IsZero() {
 		status.StartTime = new(metav1.NewTime(latest.Ready))
 	}

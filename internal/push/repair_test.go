@@ -60,11 +60,10 @@ func TestAStandInGivesWayToItsOwnCallbacks(t *testing.T) {
 	t.Parallel()
 	before := recording.Add(-time.Minute)
 	stoodIn := standIn(10, before)
-	ends := func(e provider.Event) v1alpha1.Push {
-		p := ended(stoodIn, 60, recording)
-		p.EndTime = new(metav1.NewTime(e.Time))
-		return p
-	}
+	refused := interrupted("A", 60)
+	refused.Reason = v1alpha1.PushReasonRefused
+	refusal := tombstone("A", 60, recording)
+	refusal.Reason = v1alpha1.PushReasonRefused
 	for _, row := range []struct {
 		name    string
 		pushes  []v1alpha1.Push
@@ -73,8 +72,9 @@ func TestAStandInGivesWayToItsOwnCallbacks(t *testing.T) {
 		outcome Outcome
 	}{
 		{"the start that was missing replaces it", []v1alpha1.Push{stoodIn}, started("A", 10), []v1alpha1.Push{live("A", 10, recording)}, Started},
-		{"an interruption of an unknown push ends it", []v1alpha1.Push{stoodIn}, interrupted("A", 60), []v1alpha1.Push{ends(interrupted("A", 60)), tombstone("A", 60, recording)}, EndedUnseen},
-		{"an interruption in the second of its start ends it", []v1alpha1.Push{stoodIn}, interrupted("A", 10), []v1alpha1.Push{tombstone("A", 10, recording), ends(interrupted("A", 10))}, EndedUnseen},
+		{"an interruption of an unknown push replaces it", []v1alpha1.Push{stoodIn}, interrupted("A", 60), []v1alpha1.Push{tombstone("A", 60, recording)}, EndedUnseen},
+		{"an interruption in the second of its start replaces it", []v1alpha1.Push{stoodIn}, interrupted("A", 10), []v1alpha1.Push{tombstone("A", 10, recording)}, EndedUnseen},
+		{"a push that was refused leaves it: another one is on air", []v1alpha1.Push{stoodIn}, refused, []v1alpha1.Push{stoodIn, refusal}, EndedUnseen},
 		{"an interruption from before it leaves it", []v1alpha1.Push{stoodIn}, interrupted("A", 9), []v1alpha1.Push{tombstone("A", 9, recording), stoodIn}, EndedUnseen},
 		{"an interruption of a known push leaves it", []v1alpha1.Push{ended(live("A", 0, before), 9, before), stoodIn}, interrupted("A", 60), []v1alpha1.Push{ended(live("A", 0, before), 9, before), stoodIn}, Duplicate},
 		{"the late start of an ended push leaves it", []v1alpha1.Push{ended(live("A", 0, before), 9, before), stoodIn}, started("A", 0), []v1alpha1.Push{ended(live("A", 0, before), 9, before), stoodIn}, Stale},
