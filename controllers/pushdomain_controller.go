@@ -37,6 +37,7 @@ const (
 	countEvery = time.Minute
 	// keysEvery is how often the keys are looked at when nothing was wrong with them: Secrets are not watched.
 	keysEvery = 30 * time.Second
+	concurrentDomains = 16
 	// conflictRetry is how soon a status is written again that somebody else wrote meanwhile.
 	conflictRetry = 100 * time.Millisecond
 )
@@ -134,7 +135,7 @@ func (r *PushDomainReconciler) setAPIConditions(ctx context.Context, domain *v1a
 	case !domain.Spec.API.Configured():
 		meta.RemoveStatusCondition(conditions, v1alpha1.ConditionAPIAvailable)
 	case health != Health{}:
-		c := metav1.Condition{Type: v1alpha1.ConditionAPIAvailable, Status: metav1.ConditionFalse, Reason: health.Reason, Message: health.Message, ObservedGeneration: domain.Generation}
+		c := metav1.Condition{Type: v1alpha1.ConditionAPIAvailable, Status: metav1.ConditionFalse, Reason: health.Reason, Message: health.Message, ObservedGeneration: domain.Generation, LastTransitionTime: metav1.NewTime(r.Clock.Now().Truncate(time.Second))}
 		if health.Reason == v1alpha1.ReasonListed {
 			c.Status = metav1.ConditionTrue
 		}
@@ -145,7 +146,7 @@ func (r *PushDomainReconciler) setAPIConditions(ctx context.Context, domain *v1a
 		return
 	}
 	if c, looked := r.Setup.Look(ctx, domain); looked {
-		c.ObservedGeneration = domain.Generation
+		c.ObservedGeneration, c.LastTransitionTime = domain.Generation, metav1.NewTime(r.Clock.Now().Truncate(time.Second))
 		meta.SetStatusCondition(conditions, c)
 	}
 }
@@ -248,7 +249,8 @@ func (r *PushDomainReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.PushDomain{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, unclaimedChanged))).
 		WatchesRawSource(source.Channel(r.Again, &handler.EnqueueRequestForObject{})).
 		Watches(&v1alpha1.LiveStream{}, handler.EnqueueRequestsFromMapFunc(domainOfStream), builder.WithPredicates(comesOrGoes)).
-		WithOptions(controller.Options{EnableWarmup: new(true)}).
+		// CSS may take long to answer for one of them.
+		WithOptions(controller.Options{EnableWarmup: new(true), MaxConcurrentReconciles: concurrentDomains}).
 		Complete(r)
 }
 

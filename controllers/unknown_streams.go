@@ -121,6 +121,9 @@ func (r *PushDomainReconciler) tidied(domain *v1alpha1.PushDomain, now time.Time
 func (r *PushDomainReconciler) create(ctx context.Context, domain *v1alpha1.PushDomain, unknown []push.Stream) error {
 	var limit *metav1.Condition
 	defer func() {
+		if limit != nil {
+			limit.LastTransitionTime = metav1.NewTime(r.Clock.Now().Truncate(time.Second))
+		}
 		if limit == nil {
 			meta.RemoveStatusCondition(&domain.Status.Conditions, v1alpha1.ConditionUnknownStreamsLimited)
 		} else {

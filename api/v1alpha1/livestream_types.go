@@ -146,7 +146,7 @@ type Workload struct {
 
 // WorkloadScale is a share in the replicas of something with a scale subresource: a Deployment, a StatefulSet, a custom
 // resource. The shares of all LiveStreams of the namespace that name the same target add up. The operator writes the sum when it
-// changes, and leaves the replicas alone in between, so that it does not fight with other writers.
+// changes or the operator starts, and leaves the replicas alone in between, so that it does not fight with other writers.
 type WorkloadScale struct {
 	// apiVersion of the target, such as apps/v1.
 	// +required

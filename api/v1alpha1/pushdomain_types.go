@@ -174,7 +174,7 @@ const (
 // +kubebuilder:validation:MinProperties=1
 type UnknownStreams struct {
 	// policy is Ignore or Create. Create makes a LiveStream when such a stream is pushed, and deletes it again after it was idle
-	// for deleteAfterIdleSeconds, unless somebody edited it. When unset, Ignore.
+	// for deleteAfterIdleSeconds, unless somebody edited its spec. When unset, Ignore.
 	// +optional
 	Policy UnknownStreamPolicy `json:"policy,omitempty"`
 

@@ -202,7 +202,8 @@ const (
 	maxPages = 200
 )
 
-// OnlineStreams lists all streams of the push domain that are on air. A list that is not complete is an error.
+// OnlineStreams lists all streams of the push domain that are on air. A list that breaks off is an error; one that moved
+// between two pages may lack a stream, so that ask for the stream itself before you believe it is gone.
 // Source: https://cloud.tencent.com/document/product/267/20472.
 func (c *Client) OnlineStreams(ctx context.Context, domain string) ([]OnlineStream, error) {
 	var streams []OnlineStream
@@ -235,7 +236,7 @@ func (c *Client) OnlineStreams(ctx context.Context, domain string) ([]OnlineStre
 				streams = append(streams, stream)
 			}
 		}
-		if page*pageSize >= *answer.TotalNum || answer.TotalPage != nil && page >= *answer.TotalPage {
+		if len(known) >= *answer.TotalNum || page*pageSize >= *answer.TotalNum || answer.TotalPage != nil && page >= *answer.TotalPage {
 			return streams, nil
 		}
 		if len(answer.OnlineInfo) == 0 {

@@ -80,7 +80,7 @@ func Compute(o Observed) Plan {
 	if c.broadcast != nil {
 		p.Status.Broadcast = *c.broadcast
 		if o.Domain != "" {
-			p.Status.Broadcast.ReconnectWindowSeconds = new(int32(o.Settings.Window(v1alpha1.PushReasonUnknownError) / time.Second))
+			p.Status.Broadcast.ReconnectWindowSeconds = new(int32(o.Settings.Window(v1alpha1.PushReasonUnknownError) / time.Second)) //nolint:gosec // at most 1800
 		}
 	}
 	p.Status.History = c.history
