@@ -36,7 +36,7 @@ const (
 	// countEvery is how often status.liveStreams may be written.
 	countEvery = time.Minute
 	// keysEvery is how often the keys are looked at when nothing was wrong with them: Secrets are not watched.
-	keysEvery = 30 * time.Second
+	keysEvery         = 30 * time.Second
 	concurrentDomains = 16
 	// conflictRetry is how soon a status is written again that somebody else wrote meanwhile.
 	conflictRetry = 100 * time.Millisecond
