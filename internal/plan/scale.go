@@ -95,6 +95,8 @@ func planScale(o Observed, previous v1alpha1.WorkloadStatus, spec *v1alpha1.Work
 		// After a restart nothing is known for a moment, and nothing has changed.
 	case target.Problem != "":
 		status.State, status.Message = v1alpha1.WorkloadFailed, target.Problem
+	case target.Wanted < ptrOr(status.Scale.Replicas, 0):
+		// The sum does not have this share yet.
 	case target.Asked != target.Wanted:
 		status.State, status.Message = v1alpha1.WorkloadRunning, fmt.Sprintf("%s is set to %d replicas by something else; the streams on air ask for %d", refOfShare(status.Scale), target.Asked, target.Wanted)
 	case target.Have < target.Wanted:

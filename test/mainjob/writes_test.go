@@ -16,6 +16,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/cssapi"
+	"github.com/livestream-operator/livestream-operator/internal/cssapi/csstest"
 )
 
 var (
@@ -24,7 +26,7 @@ var (
 )
 
 // writes counts the successful writes that only the operator makes: of LiveStreams and PushDomains, and the making and
-// deleting of Jobs. The Job controller's own writes are of other kinds.
+// deleting of Jobs, and scaling. The Job controller's own writes are of other kinds.
 func writes(t *testing.T) map[string]int {
 	t.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", cluster.Kubeconfig())
@@ -45,7 +47,7 @@ func writes(t *testing.T) map[string]int {
 		for _, l := range labelOf.FindAllStringSubmatch(match[1], -1) {
 			labels[l[1]] = l[2]
 		}
-		ours := (labels["resource"] == "livestreams" || labels["resource"] == "pushdomains") && labels["subresource"] == "status" &&
+		ours := (labels["resource"] == "livestreams" || labels["resource"] == "pushdomains" || labels["subresource"] == "scale") &&
 			slices.Contains([]string{"POST", "PUT", "PATCH", "APPLY", "DELETE"}, labels["verb"]) ||
 			labels["resource"] == "jobs" && labels["subresource"] == "" && (labels["verb"] == "POST" || labels["verb"] == "DELETE")
 		// A namespace that goes has all its Jobs deleted at once, which is not the operator's doing.
@@ -99,23 +101,7 @@ func TestAPIWritesPerEvent(t *testing.T) {
 	})
 	settle(t)
 
-	at := writes(t)
-	step := func(what string, most int) {
-		t.Helper()
-		now := writes(t)
-		count, kinds := 0, ""
-		for kind, n := range now {
-			if n > at[kind] {
-				count += n - at[kind]
-				kinds += fmt.Sprintf(" %d %s", n-at[kind], kind)
-			}
-		}
-		t.Logf("%-55s %d writes, at most %d:%s", what, count, most, kinds)
-		if count > most {
-			t.Errorf("%s: %d writes, want at most %d", what, count, most)
-		}
-		at = now
-	}
+	step := counter(t)
 	start := s.start("1001")
 	s.deliver(m, start)
 	eventually(t, "the Job exists", func() error {
@@ -140,6 +126,95 @@ func TestAPIWritesPerEvent(t *testing.T) {
 	step("the late start of the ended push", 0)
 	<-time.After(time.Minute)
 	step("a minute of idleness", 0)
+}
+
+// counter tells the writes since it was asked last, and fails where they are too many.
+func counter(t *testing.T) func(what string, most int) {
+	t.Helper()
+	at := writes(t)
+	return func(what string, most int) {
+		t.Helper()
+		now := writes(t)
+		count, kinds := 0, ""
+		for kind, n := range now {
+			if n > at[kind] {
+				count += n - at[kind]
+				kinds += fmt.Sprintf(" %d %s", n-at[kind], kind)
+			}
+		}
+		t.Logf("%-55s %d writes, at most %d:%s", what, count, most, kinds)
+		if count > most {
+			t.Errorf("%s: %d writes, want at most %d", what, count, most)
+		}
+		at = now
+	}
+}
+
+// Every feature adds the writes that do its own work, and none to those of an event: a scale target one when the sum changes, a
+// second workload one for its own Running, a workload after the broadcast its Job and where that stands.
+func TestAPIWritesWithEveryFeatureOn(t *testing.T) {
+	s := newShow(t)
+	s.deploy("packager")
+	server := csstest.NewServer(t, cssapi.Credentials{SecretID: "id", SecretKey: "key"})
+	server.SetOnline("push.example.com", "live", "other", time.Now())
+	mustKubectl(t, "create", "secret", "generic", "css-api", "-n", s.namespace, "--from-literal=secretId=id", "--from-literal=secretKey=key")
+	mustKubectl(t, "patch", "pd", "shows", "-n", s.namespace, "--type=merge", "-p", `{"spec":{
+		"api":{"credentialsSecretRef":{"name":"css-api"},"endpoint":"`+server.Endpoint()+`","callbackSetup":{"baseURL":"https://hooks.example.com"}},
+		"unknownStreams":{"policy":"Create"},"template":{"spec":{"historyLimit":9,"workloads":[{"name":"unused","job":{"spec":{"template":{"spec":{"containers":[{"name":"x","image":"x"}]}}}}}]}}}}`)
+	stream := s.stream()
+	publish := *stream.Spec.Workloads[0].DeepCopy()
+	publish.Name, publish.Run = "publish", v1alpha1.WorkloadRunAfterEnd
+	publish.Job.Spec.Template.Annotations = map[string]string{"fake.livestream-operator.io/run-seconds": "1", "fake.livestream-operator.io/exit-code": "0"}
+	stream.Spec.Workloads = append(stream.Spec.Workloads, publish,
+		v1alpha1.Workload{Name: "package", Scale: v1alpha1.WorkloadScale{APIVersion: "apps/v1", Kind: "Deployment", Name: "packager"}})
+	if err := api.Update(t.Context(), stream); err != nil {
+		t.Fatal(err)
+	}
+	m := startManager(t)
+	s.isIdle()
+	s.deliver(m, s.of("other", "1").Start(time.Now()))
+	eventually(t, "the push domain has said all that it has to say", func() error {
+		output := mustKubectl(t, "get", "pd", "shows", "-n", s.namespace, "-o", `jsonpath={.status.conditions[?(@.status=="True")].type} {.status.lastCallbackTime} {.status.unclaimedPushes}`)
+		for _, want := range []string{"Ready", "Verified", "APIAvailable", "CallbackSetUp", "20"} {
+			if !strings.Contains(output, want) {
+				return fmt.Errorf("its status is %s", output)
+			}
+		}
+		return nil
+	})
+	// What was unclaimed is taken out of its status within ten seconds.
+	eventually(t, "the push domain is at rest", func() error {
+		if output := mustKubectl(t, "get", "pd", "shows", "-n", s.namespace, "-o", `jsonpath={.status.unclaimedPushes}`); output != "" {
+			return fmt.Errorf("it remembers %s", output)
+		}
+		return nil
+	})
+	settle(t)
+	count := counter(t)
+	s.deliver(m, s.start("1001"))
+	eventually(t, "both workloads run", func() error {
+		if status := s.stream().Status; status.WorkloadSummary != "2/2" {
+			return fmt.Errorf("it is %s with %+v", status.State, status.Workloads)
+		}
+		return nil
+	})
+	settle(t)
+	count("a start, until both workloads run", 4+1+1)
+	s.deliver(m, s.start("1001"))
+	settle(t)
+	count("the same start again", 0)
+	s.deliver(m, s.stop("1001"))
+	eventually(t, "what runs after the broadcast has completed", func() error {
+		history := s.stream().Status.History
+		if len(history) != 1 || len(history[0].AfterEnd) != 1 || history[0].AfterEnd[0].State != v1alpha1.WorkloadCompleted {
+			return fmt.Errorf("history is %+v", history)
+		}
+		return nil
+	})
+	settle(t)
+	count("a stop, until what runs after the broadcast is done", 5+1+5)
+	<-time.After(70 * time.Second)
+	count("more than a minute of idleness, with a list of CSS in it", 0)
 }
 
 // settle waits until no write has come for a second: what is measured is what does not happen.
