@@ -33,7 +33,7 @@ type wireTemplate struct {
 // Source: https://cloud.tencent.com/document/product/267/32632.
 func (c *Client) Templates(ctx context.Context) ([]Template, error) {
 	var answer struct{ Templates []wireTemplate }
-	if err := c.call(ctx, c.setup, "DescribeLiveCallbackTemplates", map[string]any{}, &answer); err != nil {
+	if err := c.call(ctx, c.setup, "DescribeLiveCallbackTemplates", map[string]any{}, &answer, "Templates"); err != nil {
 		return nil, err
 	}
 	templates := make([]Template, 0, len(answer.Templates))
@@ -58,7 +58,7 @@ func (c *Client) CreateTemplate(ctx context.Context, t Template) (int64, error) 
 	var answer struct {
 		TemplateID int64 `json:"TemplateId"`
 	}
-	err := c.call(ctx, c.setup, "CreateLiveCallbackTemplate", t.parameters(), &answer)
+	err := c.call(ctx, c.setup, "CreateLiveCallbackTemplate", t.parameters(), &answer, "TemplateId")
 	return answer.TemplateID, err
 }
 
@@ -77,7 +77,7 @@ func (c *Client) Rules(ctx context.Context) ([]Rule, error) {
 			DomainName, AppName string
 		}
 	}
-	if err := c.call(ctx, c.setup, "DescribeLiveCallbackRules", map[string]any{}, &answer); err != nil {
+	if err := c.call(ctx, c.setup, "DescribeLiveCallbackRules", map[string]any{}, &answer, "Rules"); err != nil {
 		return nil, err
 	}
 	rules := make([]Rule, 0, len(answer.Rules))

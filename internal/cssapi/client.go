@@ -141,7 +141,19 @@ func classify(err error) error {
 	return e
 }
 
-func (c *Client) call(ctx context.Context, limiter *rate.Limiter, action string, parameters map[string]any, answer any) error {
+// send is Send of the SDK, which dereferences nil when the answer is "null" (v1.3.210).
+func (c *Client) send(request tchttp.Request, response tchttp.Response) (err error) {
+	defer func() {
+		// What it panics with may repeat the answer.
+		if recover() != nil {
+			err = errors.New("the SDK cannot read the answer; check that spec.api.endpoint is CSS's API")
+		}
+	}()
+	return c.sdk.Send(request, response)
+}
+
+// call asks for an action; fields are what its answer has in any case.
+func (c *Client) call(ctx context.Context, limiter *rate.Limiter, action string, parameters map[string]any, answer any, fields ...string) error {
 	if err := limiter.Wait(ctx); err != nil {
 		return fmt.Errorf("waiting to ask CSS for %s: %w", action, err)
 	}
@@ -151,8 +163,21 @@ func (c *Client) call(ctx context.Context, limiter *rate.Limiter, action string,
 		return fmt.Errorf("encoding %s: %w", action, err)
 	}
 	response := tchttp.NewCommonResponse()
-	if err := c.sdk.Send(request, response); err != nil {
+	if err := c.send(request, response); err != nil {
 		return fmt.Errorf("asking CSS for %s: %w", action, classify(err))
+	}
+	// JSON of something that is not CSS would be an empty list, or a success.
+	var said struct{ Response map[string]json.RawMessage }
+	if err := json.Unmarshal(response.GetBody(), &said); err != nil {
+		return fmt.Errorf("decoding the answer to %s: %w", action, err)
+	}
+	if len(said.Response) == 0 {
+		return fmt.Errorf("the answer to %s is empty; check that spec.api.endpoint is CSS's API", action)
+	}
+	for _, field := range fields {
+		if _, there := said.Response[field]; !there {
+			return fmt.Errorf("CSS answers %s without %s", action, field)
+		}
 	}
 	envelope := struct{ Response any }{answer}
 	if err := json.Unmarshal(response.GetBody(), &envelope); err != nil {

@@ -409,7 +409,7 @@ func TestNoErrorTellsTheCredentials(t *testing.T) {
 func TestTheServerTellsUpperFromLowerCase(t *testing.T) {
 	t.Parallel()
 	server, client := setUp(t)
-	if _, err := client.CreateTemplate(t.Context(), cssapi.Template{Name: "livestream-1"}); err != nil {
+	if _, err := client.CreateTemplate(t.Context(), cssapi.Template{Name: "livestream-1", StreamBeginNotifyURL: "https://hooks.example.com/begin"}); err != nil {
 		t.Fatal(err)
 	}
 	text, err := json.Marshal(server.Templates())

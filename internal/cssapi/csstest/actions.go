@@ -136,7 +136,16 @@ func wrong(t Template) *apiError {
 	}
 }
 
-// createTemplate is https://cloud.tencent.com/document/product/267/32637.
+// maxTemplates of an account.
+const maxTemplates = 50
+
+func (t Template) withoutURL() bool {
+	return t.StreamBeginNotifyURL+t.StreamEndNotifyURL+t.RecordNotifyURL+t.SnapshotNotifyURL+t.PornCensorshipNotifyURL+
+		t.PushExceptionNotifyURL+t.AudioAuditNotifyURL+t.RecordExceptionNotifyURL+t.StreamMixNotifyURL+t.RecordStatusNotifyURL == ""
+}
+
+// createTemplate is https://cloud.tencent.com/document/product/267/32637; that a template needs a URL, and that 50 is the most, is
+// on https://www.tencentcloud.com/document/product/267/30815, which does not tell the codes.
 func (s *Server) createTemplate(body []byte) (any, *apiError) {
 	var t Template
 	if refusal := decode(body, &t); refusal != nil {
@@ -147,6 +156,12 @@ func (s *Server) createTemplate(body []byte) (any, *apiError) {
 	}
 	if refusal := wrong(t); refusal != nil {
 		return nil, refusal
+	}
+	if t.withoutURL() {
+		return nil, &apiError{"InvalidParameter", "At least one callback URL must be specified."}
+	}
+	if len(s.templates) >= maxTemplates {
+		return nil, &apiError{"FailedOperation", "Up to 50 templates can be created."}
 	}
 	return map[string]int64{"TemplateId": s.add(t)}, nil
 }

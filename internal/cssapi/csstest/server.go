@@ -70,14 +70,19 @@ type limit struct {
 // apiError is an error as the API tells it, within an answer of HTTP 200.
 type apiError struct{ Code, Message string }
 
-// NewServer starts a server that takes the given credentials, until the test ends.
-func NewServer(tb testing.TB, credentials cssapi.Credentials) *Server {
-	tb.Helper()
-	s := &Server{
+// New is a server that takes the given credentials, for the caller to serve; it has no Endpoint of its own.
+func New(credentials cssapi.Credentials) *Server {
+	return &Server{
 		credentials: credentials, clock: clock.RealClock{}, closing: make(chan struct{}),
 		streams: map[streamKey][]time.Time{}, forbidden: map[streamKey]bool{},
 		failures: map[string][]*failing{}, calls: map[string]int{}, limits: map[string]*limit{},
 	}
+}
+
+// NewServer starts a server that takes the given credentials, until the test ends.
+func NewServer(tb testing.TB, credentials cssapi.Credentials) *Server {
+	tb.Helper()
+	s := New(credentials)
 	server := httptest.NewServer(s)
 	s.url = server.URL
 	tb.Cleanup(func() {
