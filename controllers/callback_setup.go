@@ -28,8 +28,8 @@ const (
 	setupRetry = time.Minute
 	// templatePrefix begins the names of the templates that the operator makes. CSS's console takes 30 characters.
 	templatePrefix = "livestream-"
-	// descriptionMark stands before the digest of what the operator wrote into a template, in its description.
-	descriptionMark = "made by livestream-operator, do not edit; "
+	// descriptionMark, of the letters, digits, _ and - that CSS takes (document 267/30815), stands before the digest of what the operator wrote into a template, in its description.
+	descriptionMark = "made-by-livestream-operator-do-not-edit-"
 )
 
 // CallbackSetup makes callback templates and rules at CSS. It writes a template only when it is made, or when it is as the operator
