@@ -36,8 +36,9 @@ build: ## Build bin/manager.
 ##@ Before a commit
 
 .PHONY: generate
-generate: $(TOOLS)/controller-gen ## Generate deep copies.
+generate: $(TOOLS)/controller-gen $(TOOLS)/crd-ref-docs ## Generate deep copies and the tables of fields in docs/spec.
 	@$(TOOLS)/controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/...
+	@hack/fields/write.sh
 
 .PHONY: manifests
 manifests: $(TOOLS)/controller-gen ## Generate CRDs and roles from markers.
@@ -70,7 +71,7 @@ verify-modules:
 	@for module in $(MODULES); do (cd $$module && go mod tidy -diff) || { echo "run go mod tidy in $$module"; exit 1; }; done
 
 .PHONY: verify-generated
-verify-generated: $(TOOLS)/controller-gen
+verify-generated: $(TOOLS)/controller-gen $(TOOLS)/crd-ref-docs
 	@hack/verify-generated.sh
 
 .PHONY: verify-layout
@@ -110,6 +111,9 @@ clean: ## Remove what was built, Kubernetes included.
 # Tools are built from modules of their own, so that theirs never mix with the operator's.
 $(TOOLS)/controller-gen: hack/tools/go.mod
 	@go build -modfile=hack/tools/go.mod -o $@ sigs.k8s.io/controller-tools/cmd/controller-gen
+
+$(TOOLS)/crd-ref-docs: hack/tools/go.mod
+	@go build -modfile=hack/tools/go.mod -o $@ github.com/elastic/crd-ref-docs
 
 $(TOOLS)/setup-envtest: hack/tools/go.mod
 	@go build -modfile=hack/tools/go.mod -o $@ sigs.k8s.io/controller-runtime/tools/setup-envtest

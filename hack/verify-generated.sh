@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-sums() { find api config/crd/bases config/rbac -type f \( -name 'zz_generated*' -o -path '*/bases/*' -o -name role.yaml \) -print0 | sort -z | xargs -0 sha256sum; }
+sums() { find api config/crd/bases config/rbac docs/spec -type f \( -name 'zz_generated*' -o -path '*/bases/*' -o -name role.yaml -o -path 'docs/spec/*' \) -print0 | sort -z | xargs -0 sha256sum; }
 
 before=$(sums)
 make --no-print-directory generate manifests

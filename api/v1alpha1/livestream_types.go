@@ -515,7 +515,8 @@ type BroadcastRecord struct {
 	// +kubebuilder:validation:Minimum=0
 	Interruptions *int32 `json:"interruptions,omitempty"`
 
-	// endReason is why it ended.
+	// endReason is why it ended: the reason of the push that ended last, or Suspended, PushDomainDeleted (it was gone for the
+	// reconnect window) or DuplicateStream (an older LiveStream has the stream).
 	// +optional
 	EndReason BroadcastEndReason `json:"endReason,omitempty"`
 
