@@ -20,7 +20,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
@@ -66,6 +65,8 @@ type PushDomainReconciler struct {
 	mu      sync.Mutex
 	counted map[types.UID]time.Time
 	tidy    map[types.UID]time.Time
+
+	released released
 }
 
 // Reconcile reads the keys, makes LiveStreams where the policy says so, and writes the status.
@@ -242,22 +243,12 @@ func setDomainConditions(domain *v1alpha1.PushDomain, reason string, keyErr erro
 
 // SetupWithManager registers the reconciler.
 func (r *PushDomainReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	// Only their number is of interest.
-	comesOrGoes := predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("pushdomain").
 		For(&v1alpha1.PushDomain{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, unclaimedChanged))).
 		WatchesRawSource(source.Channel(r.Again, &handler.EnqueueRequestForObject{})).
-		Watches(&v1alpha1.LiveStream{}, handler.EnqueueRequestsFromMapFunc(domainOfStream), builder.WithPredicates(comesOrGoes)).
+		Watches(&v1alpha1.LiveStream{}, handler.Funcs{CreateFunc: r.streamCame, DeleteFunc: r.streamWent}).
 		// CSS may take long to answer for one of them.
 		WithOptions(controller.Options{EnableWarmup: new(true), MaxConcurrentReconciles: concurrentDomains}).
 		Complete(r)
-}
-
-func domainOfStream(_ context.Context, object client.Object) []reconcile.Request {
-	stream, ok := object.(*v1alpha1.LiveStream)
-	if !ok {
-		return nil
-	}
-	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: stream.Namespace, Name: stream.Spec.PushDomainRef.Name}}}
 }

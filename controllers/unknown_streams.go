@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -60,8 +61,9 @@ func newLiveStream(domain *v1alpha1.PushDomain, stream push.Stream) *v1alpha1.Li
 func (r *PushDomainReconciler) adopt(ctx context.Context, domain *v1alpha1.PushDomain) (time.Duration, error) {
 	now := r.Clock.Now()
 	var unknown []push.Stream
-	kept := make([]v1alpha1.UnclaimedPush, 0, len(domain.Status.UnclaimedPushes))
-	for _, p := range domain.Status.UnclaimedPushes {
+	all := r.released.with(domain, now)
+	kept := make([]v1alpha1.UnclaimedPush, 0, len(all))
+	for _, p := range all {
 		holders, err := index.Holders(ctx, r, domain.Namespace, domain.Spec.Domain, p.AppName, p.StreamName)
 		if err != nil {
 			return 0, err
@@ -75,7 +77,13 @@ func (r *PushDomainReconciler) adopt(ctx context.Context, domain *v1alpha1.PushD
 		}
 	}
 	wait := time.Duration(0)
-	if kept = push.Bound(kept, now); len(kept) != len(domain.Status.UnclaimedPushes) {
+	kept = push.Bound(kept, now)
+	isNew := func(p v1alpha1.UnclaimedPush) bool {
+		return !slices.ContainsFunc(domain.Status.UnclaimedPushes, func(q v1alpha1.UnclaimedPush) bool { return equality.Semantic.DeepEqual(p, q) })
+	}
+	if slices.ContainsFunc(kept, isNew) {
+		domain.Status.UnclaimedPushes = kept
+	} else if len(kept) != len(domain.Status.UnclaimedPushes) {
 		if due := r.tidied(domain, now); due > 0 {
 			wait = due
 		} else {

@@ -40,6 +40,17 @@ func ApplyUnclaimed(unclaimed []v1alpha1.UnclaimedPush, event provider.Event, no
 	return Bound(replace(unclaimed, stream, pushes), now), outcome, nil
 }
 
+// Release adds the pushes of a LiveStream that was deleted, so that another one of its stream can claim them. Stand-ins are left
+// out: whoever added them sees the stream again.
+func Release(unclaimed []v1alpha1.UnclaimedPush, stream Stream, pushes []v1alpha1.Push, now time.Time) []v1alpha1.UnclaimedPush {
+	pushes = slices.DeleteFunc(slices.Clone(pushes), func(p v1alpha1.Push) bool { return IsStandIn(p.Sequence) })
+	after, changed := Claim(OfStream(unclaimed, stream), pushes, now)
+	if !changed {
+		return unclaimed
+	}
+	return Bound(replace(unclaimed, stream, after), now)
+}
+
 func replace(unclaimed []v1alpha1.UnclaimedPush, stream Stream, pushes []v1alpha1.Push) []v1alpha1.UnclaimedPush {
 	after := slices.DeleteFunc(slices.Clone(unclaimed), func(p v1alpha1.UnclaimedPush) bool { return StreamOf(p) == stream })
 	for _, p := range pushes {

@@ -194,8 +194,25 @@ func TestClaim(t *testing.T) {
 	}
 }
 
+func TestADeletedLiveStreamLeavesItsPushesButNoStandIns(t *testing.T) {
+	t.Parallel()
+	before := recording.Add(-time.Minute)
+	stream := Stream{"live", "b"}
+	other := v1alpha1.UnclaimedPush{AppName: "live", StreamName: "a", Push: live("A", 0, before)}
+	got := Release([]v1alpha1.UnclaimedPush{other}, stream, []v1alpha1.Push{live("A", 0, before), tombstone("B", 0, before), standIn(0, before), tombstone("old", 0, recording.Add(-2*time.Hour))}, recording)
+	want := []v1alpha1.UnclaimedPush{other}
+	for _, p := range []v1alpha1.Push{live("A", 0, before), tombstone("B", 0, before)} {
+		want = append(want, v1alpha1.UnclaimedPush{AppName: "live", StreamName: "b", Push: p})
+	}
+	if diff := gocmp.Diff(want, got, cmpopts.SortSlices(func(a, b v1alpha1.UnclaimedPush) bool {
+		return a.StreamName+a.Sequence < b.StreamName+b.Sequence
+	})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // However the events of a stream are split between the time before its LiveStream, or a receiver that has not seen it yet, and the
-// LiveStream itself, and whenever it claims, the live set is that of all events applied to it.
+// LiveStream itself, however often that is made anew, and whenever it claims, the live set is that of all events applied to it.
 func TestEventsReachTheSameLiveSetWhereverTheyAreRecorded(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(267, 32744))
@@ -223,6 +240,14 @@ func TestEventsReachTheSameLiveSetWhereverTheyAreRecorded(t *testing.T) {
 			if random.IntN(4) == 0 {
 				told += "a claim, "
 				own, _ = Claim(own, OfStream(aside, Stream{"live", "b"}), now)
+			}
+			if random.IntN(4) == 0 {
+				told += "the LiveStream is deleted and made anew, "
+				gone := own
+				aside, own = Release(aside, Stream{"live", "b"}, gone, now), nil
+				if diff := gocmp.Diff(aside, Release(aside, Stream{"live", "b"}, gone, now)); diff != "" {
+					t.Fatalf("round %d, %sreleasing again changes something: %s", round, told, diff)
+				}
 			}
 		}
 		own, _ = Claim(own, OfStream(aside, Stream{"live", "b"}), recording.Add(time.Minute))

@@ -122,6 +122,31 @@ func TestALiveStreamAppliedAfterThePushGoesLiveWithinSeconds(t *testing.T) {
 	s.stateOf("late", v1alpha1.LiveStreamIdle)
 }
 
+func TestALiveStreamDeletedAndMadeAnewIsOnAirAgain(t *testing.T) {
+	s := newShow(t)
+	m := startManager(t)
+	s.isIdle()
+	if err := api.Create(t.Context(), s.newStream("anew", "anew")); err != nil {
+		t.Fatal(err)
+	}
+	s.stateOf("anew", v1alpha1.LiveStreamIdle)
+	s.deliver(m, s.of("anew", "1").Start(time.Now()))
+	s.stateOf("anew", v1alpha1.LiveStreamLive)
+	mustKubectl(t, "delete", "lvs", "anew", "-n", s.namespace)
+	if err := api.Create(t.Context(), s.newStream("anew", "anew")); err != nil {
+		t.Fatal(err)
+	}
+	s.stateOf("anew", v1alpha1.LiveStreamLive)
+	s.deliver(m, s.of("anew", "1").Interruption(time.Now(), time.Minute, 1, "stopped"))
+	s.stateOf("anew", v1alpha1.LiveStreamIdle)
+	mustKubectl(t, "delete", "lvs", "anew", "-n", s.namespace)
+	if err := api.Create(t.Context(), s.newStream("anew", "anew")); err != nil {
+		t.Fatal(err)
+	}
+	s.deliver(m, s.of("anew", "1").Start(time.Now()))
+	s.stateOf("anew", v1alpha1.LiveStreamIdle)
+}
+
 func TestUnknownStreamsGetALiveStreamAndLoseItWhenIdle(t *testing.T) {
 	s := newShow(t)
 	mustKubectl(t, "patch", "pd", "shows", "-n", s.namespace, "--type=merge", "-p",

@@ -1,0 +1,90 @@
+package controllers
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/push"
+)
+
+// releaseLife is how long the pushes of a deleted LiveStream wait to be written to its PushDomain. Followers note them too, for
+// the case that the leader is lost before it writes; what is older, it has written.
+const releaseLife = time.Minute
+
+// released are the pushes of LiveStreams that were deleted: CSS does not repeat the start of a push for a LiveStream that is made
+// anew. What is deleted while no replica runs is not seen.
+type released struct {
+	mu      sync.Mutex
+	streams map[types.NamespacedName][]release
+}
+
+type release struct {
+	stream push.Stream
+	pushes []v1alpha1.Push
+	at     time.Time
+}
+
+// note keeps the pushes for the PushDomain of that name.
+func (r *released) note(domain types.NamespacedName, gone release) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.streams == nil {
+		r.streams = map[types.NamespacedName][]release{}
+	}
+	for name := range r.streams {
+		if r.streams[name] = fresh(r.streams[name], gone.at); len(r.streams[name]) == 0 {
+			delete(r.streams, name)
+		}
+	}
+	r.streams[domain] = append(r.streams[domain], gone)
+}
+
+// with are the unclaimed pushes of the PushDomain and what was released lately. To add it twice changes nothing.
+func (r *released) with(domain *v1alpha1.PushDomain, now time.Time) []v1alpha1.UnclaimedPush {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	unclaimed := domain.Status.UnclaimedPushes
+	for _, gone := range fresh(r.streams[types.NamespacedName{Namespace: domain.Namespace, Name: domain.Name}], now) {
+		unclaimed = push.Release(unclaimed, gone.stream, gone.pushes, now)
+	}
+	return unclaimed
+}
+
+// fresh leaves out what is past its life. They are in the order of time.
+func fresh(releases []release, now time.Time) []release {
+	for len(releases) > 0 && now.Sub(releases[0].at) > releaseLife {
+		releases = releases[1:]
+	}
+	return releases
+}
+
+func (r *PushDomainReconciler) streamCame(_ context.Context, e event.CreateEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+	if stream, ok := e.Object.(*v1alpha1.LiveStream); ok {
+		queue.Add(reconcile.Request{NamespacedName: domainOf(stream)})
+	}
+}
+
+func (r *PushDomainReconciler) streamWent(_ context.Context, e event.DeleteEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+	stream, ok := e.Object.(*v1alpha1.LiveStream)
+	if !ok {
+		return
+	}
+	// A last state that is not known may show a push live that has ended.
+	if len(stream.Status.Pushes) > 0 && !e.DeleteStateUnknown {
+		r.released.note(domainOf(stream), release{
+			stream: push.Stream{App: stream.Spec.AppName, Name: stream.Spec.StreamName}, pushes: stream.Status.Pushes, at: r.Clock.Now(),
+		})
+	}
+	queue.Add(reconcile.Request{NamespacedName: domainOf(stream)})
+}
+
+func domainOf(stream *v1alpha1.LiveStream) types.NamespacedName {
+	return types.NamespacedName{Namespace: stream.Namespace, Name: stream.Spec.PushDomainRef.Name}
+}
