@@ -106,6 +106,14 @@ func (r *LiveStreamReconciler) decide(ctx context.Context, stream *v1alpha1.Live
 		return view{}, plan.Plan{}, 0, err
 	}
 	p := plan.Compute(observed.Observed)
+	if !p.GivenUp.IsZero() {
+		wait, err := r.askBeforeEnd(ctx, &observed, p.GivenUp)
+		if err != nil {
+			return view{}, plan.Plan{}, 0, err
+		}
+		again = sooner(again, wait)
+		p = plan.Compute(observed.Observed)
+	}
 	if len(p.Start)+len(p.Stop) == 0 && !p.Delete {
 		return observed, p, again, nil
 	}

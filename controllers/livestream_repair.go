@@ -14,8 +14,12 @@ import (
 	"github.com/livestream-operator/livestream-operator/internal/push"
 )
 
-// askAgain is how soon CSS is asked again about a stream when it did not answer.
-const askAgain = time.Minute
+const (
+	// askAgain is how soon CSS is asked again about a stream when it did not answer.
+	askAgain = time.Minute
+	// holdOpen is how long past its window a broadcast is kept open while CSS does not answer.
+	holdOpen = time.Minute
+)
 
 // Truth is what CSS itself says is on air.
 type Truth interface {
@@ -52,14 +56,40 @@ func (r *LiveStreamReconciler) repair(ctx context.Context, v *view) (time.Durati
 	if !changed {
 		return again, nil
 	}
-	next := stream.DeepCopy()
+	return again, r.writePushes(ctx, v, pushes)
+}
+
+func (r *LiveStreamReconciler) writePushes(ctx context.Context, v *view, pushes []v1alpha1.Push) error {
+	next := v.Stream.DeepCopy()
 	next.Status.Pushes = pushes
-	if err := r.Status().Patch(ctx, next, client.MergeFromWithOptions(stream, client.MergeFromWithOptimisticLock{})); err != nil {
-		return 0, fmt.Errorf("writing repaired pushes: %w", err)
+	if err := r.Status().Patch(ctx, next, client.MergeFromWithOptions(v.Stream, client.MergeFromWithOptimisticLock{})); err != nil {
+		return fmt.Errorf("writing repaired pushes: %w", err)
 	}
-	ctrl.LoggerFrom(ctx).Info("Repaired pushes", "live", len(push.Live(pushes)), "was", len(push.Live(stream.Status.Pushes)))
+	ctrl.LoggerFrom(ctx).Info("Repaired pushes", "live", len(push.Live(pushes)), "was", len(push.Live(v.Stream.Status.Pushes)))
 	v.Stream = next
-	return again, nil
+	return nil
+}
+
+// askBeforeEnd asks CSS, where it can be asked, about a stream whose window is over: the start of the push that came back may be
+// late, or lost. On air, the broadcast goes on with a push that stands in for it. Without an answer it is held open for a
+// while. It returns how soon to ask again, 0 for never.
+func (r *LiveStreamReconciler) askBeforeEnd(ctx context.Context, v *view, givenUp time.Time) (time.Duration, error) {
+	asking := v.asking()
+	if asking == nil || online.JustEnded(v.Stream.Status.Pushes, v.Now) {
+		return 0, nil
+	}
+	onAir, err := r.Truth.OnAir(ctx, asking, push.Stream{App: v.Stream.Spec.AppName, Name: v.Stream.Spec.StreamName})
+	if err != nil {
+		left := givenUp.Add(holdOpen).Sub(v.Now)
+		ctrl.LoggerFrom(ctx).Info("Could not ask CSS whether the stream came back", "reason", err.Error(), "heldOpen", max(left, 0).String())
+		v.HoldOpen = left > 0
+		return min(max(left, 0), holdOpen/4), nil
+	}
+	if !onAir {
+		return 0, nil
+	}
+	pushes, _ := push.StandIn(v.Stream.Status.Pushes, v.Now.Truncate(time.Second), v.Now)
+	return 0, r.writePushes(ctx, v, pushes)
 }
 
 // asking is the PushDomain through which CSS can be asked, nil when there is none.

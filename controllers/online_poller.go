@@ -32,6 +32,10 @@ const (
 	pollTick = time.Second
 	// answerKept is how long what CSS said of one stream, or that it did not, is used again.
 	answerKept = 15 * time.Second
+	// questions is how many single streams are asked about at once, and questionWait how long one waits for its turn: CSS that
+	// hangs must not hold up the reconciler's workers.
+	questions    = 8
+	questionWait = 500 * time.Millisecond
 	// fewFailures in a row are not worth a condition: the next list may do.
 	fewFailures = 2
 )
@@ -50,7 +54,11 @@ type OnlinePoller struct {
 	listings map[types.UID]*listing
 	clients  map[clientKey]*cssapi.Client
 	answers  map[answerKey]answer
+	turns    chan struct{}
 }
+
+// errBusy is told instead of an answer while too many other streams are asked about.
+var errBusy = errors.New("too many questions are waiting for CSS to answer")
 
 type clientKey struct {
 	endpoint    string
@@ -263,9 +271,23 @@ func (p *OnlinePoller) OnAir(ctx context.Context, domain *v1alpha1.PushDomain, s
 	key, now := answerKey{domain.UID, stream}, p.Clock.Now()
 	p.mu.Lock()
 	kept, there := p.answers[key]
+	if p.turns == nil {
+		p.turns = make(chan struct{}, questions)
+	}
+	turns := p.turns
 	p.mu.Unlock()
 	if there && now.Sub(kept.at) < answerKept {
 		return kept.onAir, kept.err
+	}
+	wait := time.NewTimer(questionWait)
+	defer wait.Stop()
+	select {
+	case turns <- struct{}{}:
+		defer func() { <-turns }()
+	case <-wait.C:
+		return false, errBusy
+	case <-ctx.Done():
+		return false, ctx.Err()
 	}
 	// One that failed is kept too: each question may take seconds.
 	onAir, err := p.ask(ctx, domain, stream)

@@ -31,11 +31,19 @@ func (s *LiveStreamSpec) Suspended() bool { return s.State == LiveStreamSuspende
 
 // Window is how long workloads stay up after the last live push ended for the given reason.
 func (s *LiveStreamSettings) Window(reason PushReason) time.Duration {
-	switch reason {
-	case PushReasonClientStopped, PushReasonIdleTimeout, PushReasonRefused, PushReasonMaxDurationReached:
+	if reason.Clean() {
 		return secondsOr(s.CleanStopWindowSeconds, defaultCleanStopWindow)
+	}
+	return secondsOr(s.ReconnectWindowSeconds, defaultReconnectWindow)
+}
+
+// Clean says whether no quick return is expected of a push that ended so.
+func (r PushReason) Clean() bool {
+	switch r {
+	case PushReasonClientStopped, PushReasonIdleTimeout, PushReasonRefused, PushReasonMaxDurationReached:
+		return true
 	default:
-		return secondsOr(s.ReconnectWindowSeconds, defaultReconnectWindow)
+		return false
 	}
 }
 

@@ -24,6 +24,8 @@ const (
 	Settled = time.Minute
 	// sameStart is how far the list's publish time and the callback's event_time of one push may differ.
 	sameStart = 5 * time.Second
+	// Lag is how soon after its end CSS may still call a stream active.
+	Lag = 20 * time.Second
 	// Fresh is how long a list tells anything: CSS that does not answer for longer leaves us without one.
 	Fresh = 3 * time.Minute
 	// Patience is how long past its maxDurationSeconds a push stays live while CSS cannot be asked.
@@ -79,6 +81,11 @@ func began(p v1alpha1.Push, at time.Time) bool {
 		return !at.After(p.EndTime.Time)
 	}
 	return at.Sub(p.StartTime.Time).Abs() <= sameStart
+}
+
+// JustEnded says whether a push ended so lately that CSS may not know it yet.
+func JustEnded(pushes []v1alpha1.Push, now time.Time) bool {
+	return slices.ContainsFunc(pushes, func(p v1alpha1.Push) bool { return !push.IsLive(p) && now.Sub(ended(p)) < Lag })
 }
 
 // Doubted are the live pushes that the list should have and does not: CSS has to be asked about the stream itself.

@@ -20,6 +20,8 @@ type course struct {
 	history   []v1alpha1.BroadcastRecord
 	// windowEnd is when an Interrupted broadcast ends unless a push comes back.
 	windowEnd time.Time
+	// givenUp is when the window was over in which a lost push did not come back; zero unless the broadcast ends by that.
+	givenUp time.Time
 }
 
 func follow(o Observed) course {
@@ -212,10 +214,18 @@ func (c *course) waitOrClose(o Observed) {
 	}
 	c.windowEnd = since.Add(o.Settings.Window(reason))
 	c.state = v1alpha1.LiveStreamInterrupted
-	if !o.Now.Before(c.windowEnd) {
-		c.close(o, ended, v1alpha1.BroadcastEndReason(reason))
-		c.state, c.windowEnd = v1alpha1.LiveStreamIdle, time.Time{}
+	if o.Now.Before(c.windowEnd) {
+		return
 	}
+	if o.HoldOpen {
+		c.windowEnd = time.Time{}
+		return
+	}
+	if !reason.Clean() {
+		c.givenUp = c.windowEnd
+	}
+	c.close(o, ended, v1alpha1.BroadcastEndReason(reason))
+	c.state, c.windowEnd = v1alpha1.LiveStreamIdle, time.Time{}
 }
 
 func (c *course) close(o Observed, ended time.Time, reason v1alpha1.BroadcastEndReason) {

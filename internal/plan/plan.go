@@ -27,6 +27,8 @@ type Observed struct {
 	Targets map[TargetRef]Target
 	// DeleteAfterIdle is set for a LiveStream that unknownStreams made and nobody edited: it may be deleted after being idle for so long.
 	DeleteAfterIdle time.Duration
+	// HoldOpen keeps a broadcast open past its window, for who cannot tell yet whether the stream is on air.
+	HoldOpen bool
 }
 
 // Plan is what has to happen.
@@ -39,6 +41,9 @@ type Plan struct {
 	Status v1alpha1.LiveStreamStatus
 	// Delete says that the LiveStream has been idle long enough to be deleted.
 	Delete bool
+	// GivenUp is when the window was over in which a lost push did not come back; zero unless the broadcast ends by that. Its
+	// start may be late, or lost: who can ask whether the stream is on air asks before this plan is carried out.
+	GivenUp time.Time
 	// LookAgain is how long until something changes by itself; 0 for never.
 	LookAgain time.Duration
 }
@@ -72,7 +77,7 @@ type Stop struct {
 func Compute(o Observed) Plan {
 	o.Now = o.Now.UTC().Truncate(time.Microsecond)
 	c := follow(o)
-	p := Plan{Status: *o.Stream.Status.DeepCopy()}
+	p := Plan{Status: *o.Stream.Status.DeepCopy(), GivenUp: c.givenUp}
 	p.lookAgainAt(o.Now, c.windowEnd)
 	p.Status.State = c.state
 	p.Status.Since = sinceOf(o, c.state)
