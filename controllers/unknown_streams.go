@@ -56,40 +56,14 @@ func newLiveStream(domain *v1alpha1.PushDomain, stream push.Stream) *v1alpha1.Li
 	return made
 }
 
-// adopt makes LiveStreams for streams on air that have none, where the policy says so, and drops what was claimed from
-// status.unclaimedPushes. It returns how long to wait where something may be dropped later, 0 otherwise.
+// adopt makes LiveStreams for streams on air that have none, where the policy says so, and keeps status.unclaimedPushes. It
+// returns how long to wait where something may be dropped later, 0 otherwise.
 func (r *PushDomainReconciler) adopt(ctx context.Context, domain *v1alpha1.PushDomain) (time.Duration, error) {
-	now := r.Clock.Now()
-	var unknown []push.Stream
-	all := r.released.with(domain, now)
-	kept := make([]v1alpha1.UnclaimedPush, 0, len(all))
-	for _, p := range all {
-		holders, err := index.Holders(ctx, r, domain.Namespace, domain.Spec.Domain, p.AppName, p.StreamName)
-		if err != nil {
-			return 0, err
-		}
-		if len(holders) > 0 && !slices.ContainsFunc(holders, func(s v1alpha1.LiveStream) bool { return !push.Claimed(s.Status.Pushes, p.Push, now) }) {
-			continue
-		}
-		kept = append(kept, p)
-		if stream := push.StreamOf(p); len(holders) == 0 && push.IsLive(p.Push) && !slices.Contains(unknown, stream) {
-			unknown = append(unknown, stream)
-		}
+	kept, unknown, err := r.unclaimed(ctx, domain)
+	if err != nil {
+		return 0, err
 	}
-	wait := time.Duration(0)
-	kept = push.Bound(kept, now)
-	isNew := func(p v1alpha1.UnclaimedPush) bool {
-		return !slices.ContainsFunc(domain.Status.UnclaimedPushes, func(q v1alpha1.UnclaimedPush) bool { return equality.Semantic.DeepEqual(p, q) })
-	}
-	if slices.ContainsFunc(kept, isNew) {
-		domain.Status.UnclaimedPushes = kept
-	} else if len(kept) != len(domain.Status.UnclaimedPushes) {
-		if due := r.tidied(domain, now); due > 0 {
-			wait = due
-		} else {
-			domain.Status.UnclaimedPushes = kept
-		}
-	}
+	wait := r.keep(domain, kept)
 	if !domain.Spec.UnknownStreams.Creates() {
 		meta.RemoveStatusCondition(&domain.Status.Conditions, v1alpha1.ConditionUnknownStreamsLimited)
 		return wait, nil
@@ -104,6 +78,44 @@ func (r *PushDomainReconciler) adopt(ctx context.Context, domain *v1alpha1.PushD
 		}
 	}
 	return wait, r.create(ctx, domain, unknown)
+}
+
+// unclaimed are the pushes that some LiveStream has still to claim, and the streams on air that have no LiveStream.
+func (r *PushDomainReconciler) unclaimed(ctx context.Context, domain *v1alpha1.PushDomain) (kept []v1alpha1.UnclaimedPush, unknown []push.Stream, err error) {
+	now := r.Clock.Now()
+	for _, p := range r.released.with(domain, now) {
+		holders, err := index.Holders(ctx, r, domain.Namespace, domain.Spec.Domain, p.AppName, p.StreamName)
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(holders) > 0 && !slices.ContainsFunc(holders, func(s v1alpha1.LiveStream) bool { return !push.Claimed(s.Status.Pushes, p.Push, now) }) {
+			continue
+		}
+		kept = append(kept, p)
+		if stream := push.StreamOf(p); len(holders) == 0 && push.IsLive(p.Push) && !slices.Contains(unknown, stream) {
+			unknown = append(unknown, stream)
+		}
+	}
+	return push.Bound(kept, now), unknown, nil
+}
+
+// keep sets status.unclaimedPushes: at once where a push comes in addition, once in a while where some only go. It returns how
+// long to wait with that.
+func (r *PushDomainReconciler) keep(domain *v1alpha1.PushDomain, kept []v1alpha1.UnclaimedPush) time.Duration {
+	before := domain.Status.UnclaimedPushes
+	isNew := func(p v1alpha1.UnclaimedPush) bool {
+		return !slices.ContainsFunc(before, func(q v1alpha1.UnclaimedPush) bool { return equality.Semantic.DeepEqual(p, q) })
+	}
+	if !slices.ContainsFunc(kept, isNew) {
+		if len(kept) == len(before) {
+			return 0
+		}
+		if wait := r.tidied(domain, r.Clock.Now()); wait > 0 {
+			return wait
+		}
+	}
+	domain.Status.UnclaimedPushes = kept
+	return 0
 }
 
 // tidied says how long it is until claimed pushes may be dropped again, 0 for now, and notes that they are.
