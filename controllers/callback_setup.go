@@ -28,7 +28,8 @@ const (
 	setupRetry = time.Minute
 	// templatePrefix begins the names of the templates that the operator makes. CSS's console takes 30 characters.
 	templatePrefix = "livestream-"
-	// descriptionMark, of the letters, digits, _ and - that CSS takes (document 267/30815), stands before the digest of what the operator wrote into a template, in its description.
+	// descriptionMark stands in a template's description, before the digest of what the operator wrote into the template. CSS takes letters, digits, _
+	// and - there (document 267/30815).
 	descriptionMark = "made-by-livestream-operator-do-not-edit-"
 )
 

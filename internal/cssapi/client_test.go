@@ -162,7 +162,7 @@ func TestTemplatesAndRulesAreMadeChangedAndListed(t *testing.T) {
 	t.Parallel()
 	server, client := setUp(t)
 	template := cssapi.Template{
-		Name: "livestream-1", Description: "made by a test", CallbackKey: callbackKey,
+		Name: "livestream-1", Description: "made-by-a-test", CallbackKey: callbackKey,
 		StreamBeginNotifyURL: "https://hooks.example.com/begin", StreamEndNotifyURL: "https://hooks.example.com/end",
 	}
 	id, err := client.CreateTemplate(t.Context(), template)
@@ -191,7 +191,7 @@ func TestTemplatesAndRulesAreMadeChangedAndListed(t *testing.T) {
 		t.Errorf("rules mismatch (-want +got):\n%s", diff)
 	}
 	want := []csstest.Template{{
-		TemplateID: id, TemplateName: "livestream-1", Description: "made by a test", CallbackKey: "another",
+		TemplateID: id, TemplateName: "livestream-1", Description: "made-by-a-test", CallbackKey: "another",
 		StreamBeginNotifyURL: "https://hooks.example.com/begin", StreamEndNotifyURL: "https://hooks.example.com/end",
 	}}
 	if diff := gocmp.Diff(want, server.Templates()); diff != "" {

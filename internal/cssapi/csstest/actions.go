@@ -2,6 +2,7 @@ package csstest
 
 import (
 	"cmp"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -125,12 +126,17 @@ func (s *Server) add(t Template) int64 {
 	return t.TemplateID
 }
 
+// plain is what names and descriptions may have: document 267/30815 (Chinese characters, which are allowed too, are left out here).
+var plain = regexp.MustCompile(`^[A-Za-z0-9_-]*$`)
+
 func wrong(t Template) *apiError {
 	switch {
 	case t.TemplateName == "":
 		return missing("TemplateName")
 	case len(t.TemplateName) > 255 || len(t.Description) > 1024:
 		return &apiError{"InvalidParameter", "TemplateName takes 255 bytes, Description 1024."}
+	case !plain.MatchString(t.TemplateName) || !plain.MatchString(t.Description):
+		return &apiError{"InvalidParameter", "TemplateName and Description take letters, digits, _ and -."}
 	default:
 		return nil
 	}
