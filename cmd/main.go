@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
@@ -22,9 +23,13 @@ func main() {
 	flag.StringVar(&options.ProbeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz; 0 serves none.")
 	flag.BoolVar(&options.LeaderElect, "leader-elect", false, "Elect a leader among replicas; only it reconciles, all of them receive.")
 	flag.StringVar(&options.LeaderElectionNamespace, "leader-election-namespace", "", "Namespace of the leader's Lease. When empty, that of the operator's pod, or default outside a cluster.")
+	hosts := flag.String("css-api-hosts", "", "Hosts, with commas between, that spec.api.endpoint of a PushDomain may name besides those of tencentcloudapi.com. Callback keys are sent there.")
 	logging := zap.Options{}
 	logging.BindFlags(flag.CommandLine)
 	flag.Parse()
+	if *hosts != "" {
+		options.APIHosts = strings.Split(*hosts, ",")
+	}
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&logging)))
 	ctrl.Log.Info("Starting livestream-operator", "version", version)
 

@@ -75,6 +75,10 @@ func (s *CallbackSetup) Look(ctx context.Context, domain *v1alpha1.PushDomain) (
 	if err := s.setUp(ctx, domain); err != nil {
 		condition.Status, condition.Reason, condition.Message = metav1.ConditionFalse, setupReason(err), bounded(err.Error())
 	}
+	// The words of an answer differ each time, and each change would be a write.
+	if there && last.generation == domain.Generation && last.condition.Reason == condition.Reason {
+		condition.Message = last.condition.Message
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for uid, l := range s.looked {
@@ -102,6 +106,8 @@ func setupReason(err error) string {
 		return v1alpha1.ReasonDrifted
 	case errors.Is(err, secrets.ErrUnavailable):
 		return v1alpha1.ReasonCredentialsUnavailable
+	case errors.Is(err, errEndpoint):
+		return v1alpha1.ReasonEndpointNotAllowed
 	case errors.Is(err, cssapi.ErrAuth):
 		return v1alpha1.ReasonCredentialsRefused
 	case errors.Is(err, cssapi.ErrRateLimited):

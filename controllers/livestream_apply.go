@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -155,11 +156,11 @@ func (s *started) add(start plan.Start, err error) {
 
 // bounded keeps an API server's answer within the status.
 func bounded(text string) string {
-	const longest = 1000
+	const longest = 800
 	if len(text) <= longest {
 		return text
 	}
-	return text[:longest] + "..."
+	return strings.ToValidUTF8(text[:longest], "") + "..."
 }
 
 // stop deletes Jobs in the foreground: the Pods get SIGTERM and their grace period, and the Job stays until they are gone.

@@ -101,6 +101,9 @@ func (r *LiveStreamReconciler) decide(ctx context.Context, stream *v1alpha1.Live
 	if err := r.holdTargets(ctx, &observed); err != nil {
 		return view{}, plan.Plan{}, 0, err
 	}
+	if err := r.setFree(ctx, &observed); err != nil {
+		return view{}, plan.Plan{}, 0, err
+	}
 	again, err := r.repair(ctx, &observed)
 	if err != nil {
 		return view{}, plan.Plan{}, 0, err
@@ -125,6 +128,9 @@ func (r *LiveStreamReconciler) decide(ctx context.Context, stream *v1alpha1.Live
 		return view{}, plan.Plan{}, 0, nil
 	}
 	observed.Stream = fresh
+	if err := r.findRunning(ctx, &observed, p); err != nil {
+		return view{}, plan.Plan{}, 0, err
+	}
 	return observed, plan.Compute(observed.Observed), again, nil
 }
 

@@ -25,6 +25,8 @@ type view struct {
 	// domain is the PushDomain that the stream refers to, nil when there is none; alike are those of the same host, it among them.
 	domain *v1alpha1.PushDomain
 	alike  []v1alpha1.PushDomain
+	// elder is the older LiveStream of the same stream, nil when there is none.
+	elder *v1alpha1.LiveStream
 }
 
 // observe reads all that a pass rests on, and writes nothing.
@@ -68,9 +70,9 @@ func (r *LiveStreamReconciler) observeDomain(ctx context.Context, v *view) (err 
 		return err
 	}
 	if len(holders) > 0 && holders[0].UID != stream.UID {
-		v.DuplicateOf = holders[0].Name
+		v.DuplicateOf, v.elder = holders[0].Name, &holders[0]
 	}
-	if madeFor(stream, v.domain) {
+	if belongsTo(stream, v.domain) && untouched(stream) {
 		v.DeleteAfterIdle = v.domain.Spec.UnknownStreams.DeleteAfterIdle()
 	}
 	return nil
@@ -101,6 +103,24 @@ func (r *LiveStreamReconciler) findAfterEnd(ctx context.Context, v *view) error 
 			return fmt.Errorf("reading Job %q: %w", name, err)
 		}
 		v.Runs = append(v.Runs, workload.Runs(ownedBy(v.Stream.UID, []batchv1.Job{*job}), nil)...)
+	}
+	return nil
+}
+
+// findRunning asks the API server for the Jobs of broadcasts that something is to run after: one that the cache does not show yet
+// may still be writing what that reads.
+func (r *LiveStreamReconciler) findRunning(ctx context.Context, v *view, p plan.Plan) error {
+	if !slices.ContainsFunc(p.Start, func(s plan.Start) bool { return s.Ended != nil }) {
+		return nil
+	}
+	var jobs batchv1.JobList
+	if err := r.Live.List(ctx, &jobs, client.InNamespace(v.Stream.Namespace), client.MatchingLabels{v1alpha1.LabelLiveStream: v.Stream.Name}); err != nil {
+		return fmt.Errorf("listing the Jobs of the stream at the API server: %w", err)
+	}
+	for _, run := range workload.Runs(ownedBy(v.Stream.UID, jobs.Items), nil) {
+		if !slices.ContainsFunc(v.Runs, func(known workload.Run) bool { return known.UID == run.UID }) {
+			v.Runs = append(v.Runs, run)
+		}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/index"
 	"github.com/livestream-operator/livestream-operator/internal/online"
 	"github.com/livestream-operator/livestream-operator/internal/push"
 )
@@ -17,6 +19,8 @@ import (
 const (
 	// askAgain is how soon CSS is asked again about a stream when it did not answer.
 	askAgain = time.Minute
+	// askWhenBusy is how soon where it was not asked, for others waited already.
+	askWhenBusy = 5 * time.Second
 	// holdOpen is how long past its window a broadcast is kept open while CSS does not answer.
 	holdOpen = time.Minute
 )
@@ -35,7 +39,12 @@ type Truth interface {
 func (r *LiveStreamReconciler) repair(ctx context.Context, v *view) (time.Duration, error) {
 	stream := v.Stream
 	name := push.Stream{App: stream.Spec.AppName, Name: stream.Spec.StreamName}
-	pushes, changed := stream.Status.Pushes, false
+	pushes, changed := r.ofThisHost(v)
+	if v.elder != nil {
+		// It knows the pushes that began before this one was there, should it take over.
+		after, told := push.Claim(pushes, push.WithoutStandIns(v.elder.Status.Pushes), v.Now)
+		pushes, changed = after, changed || told
+	}
 	for i := range v.alike {
 		after, told := push.Claim(pushes, push.OfStream(v.alike[i].Status.UnclaimedPushes, name), v.Now)
 		pushes, changed = after, changed || told
@@ -79,6 +88,10 @@ func (r *LiveStreamReconciler) askBeforeEnd(ctx context.Context, v *view, givenU
 		return 0, nil
 	}
 	onAir, err := r.Truth.OnAir(ctx, asking, push.Stream{App: v.Stream.Spec.AppName, Name: v.Stream.Spec.StreamName})
+	if errors.Is(err, errBusy) {
+		v.HoldOpen = true
+		return askWhenBusy, nil
+	}
 	if err != nil {
 		left := givenUp.Add(holdOpen).Sub(v.Now)
 		ctrl.LoggerFrom(ctx).Info("Could not ask CSS whether the stream came back", "reason", err.Error(), "heldOpen", max(left, 0).String())
@@ -90,6 +103,27 @@ func (r *LiveStreamReconciler) askBeforeEnd(ctx context.Context, v *view, givenU
 	}
 	pushes, _ := push.StandIn(v.Stream.Status.Pushes, v.Now.Truncate(time.Second), v.Now)
 	return 0, r.writePushes(ctx, v, pushes)
+}
+
+// ofThisHost are the pushes, ended where the PushDomain was made anew for another domain: those are of another stream, and no
+// interruption of theirs is accepted any more.
+func (*LiveStreamReconciler) ofThisHost(v *view) ([]v1alpha1.Push, bool) {
+	pushes, before := v.Stream.Status.Pushes, v.Stream.Status.Domain
+	live := push.Live(pushes)
+	if v.Domain == "" || before == "" || len(live) == 0 || index.Host(before) == index.Host(v.Domain) {
+		return pushes, false
+	}
+	sequences := make([]string, 0, len(live))
+	for _, p := range live {
+		// What was recorded since is of the new one.
+		if p.RecordedTime == nil || p.RecordedTime.Before(&v.domain.CreationTimestamp) {
+			sequences = append(sequences, p.Sequence)
+		}
+	}
+	if len(sequences) == 0 {
+		return pushes, false
+	}
+	return push.End(pushes, sequences, v1alpha1.PushReasonNotOnline, fmt.Sprintf("the PushDomain is one of %s now, it was one of %s", v.Domain, before), v.Now), true
 }
 
 // asking is the PushDomain through which CSS can be asked, nil when there is none.
@@ -123,6 +157,8 @@ func (r *LiveStreamReconciler) endLost(ctx context.Context, v *view, asking *v1a
 	}
 	onAir, err := r.Truth.OnAir(ctx, asking, name)
 	switch {
+	case errors.Is(err, errBusy):
+		return nil, askWhenBusy
 	case err != nil:
 		given, _ := push.Overdue(pushes, longest+online.Patience, v.Now)
 		if len(given) == 0 {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,9 +33,9 @@ const (
 	pollTick = time.Second
 	// answerKept is how long what CSS said of one stream, or that it did not, is used again.
 	answerKept = 15 * time.Second
-	// questions is how many single streams are asked about at once, and questionWait how long one waits for its turn: CSS that
-	// hangs must not hold up the reconciler's workers.
-	questions    = 8
+	// questions is how many single streams of a push domain are asked about at once, and questionWait how long one waits for its
+	// turn: an endpoint that hangs must not hold up the reconciler's workers.
+	questions    = 4
 	questionWait = 500 * time.Millisecond
 	// fewFailures in a row are not worth a condition: the next list may do.
 	fewFailures = 2
@@ -47,6 +48,8 @@ type OnlinePoller struct {
 	Cache   client.Reader
 	Secrets *secrets.Reader
 	Clock   clock.PassiveClock
+	// Hosts are those, with or without a port, that spec.api.endpoint may name besides CSS's own.
+	Hosts []string
 	// Streams and Domains get what the answers disagree with.
 	Streams, Domains chan<- event.GenericEvent
 
@@ -54,7 +57,25 @@ type OnlinePoller struct {
 	listings map[types.UID]*listing
 	clients  map[clientKey]*cssapi.Client
 	answers  map[answerKey]answer
-	turns    chan struct{}
+	turns    map[types.UID]chan struct{}
+}
+
+// cssHosts is the domain of all of CSS's own endpoints.
+const cssHosts = "tencentcloudapi.com"
+
+// errEndpoint refuses to send what Secrets hold to whatever host the author of a PushDomain, who may not read them, names.
+var errEndpoint = errors.New("the endpoint is not allowed")
+
+func (p *OnlinePoller) allowed(endpoint string) bool {
+	_, host, found := strings.Cut(endpoint, "://")
+	if !found {
+		host = endpoint
+	}
+	name, _, _ := strings.Cut(host, ":")
+	if name == cssHosts || strings.HasSuffix(name, "."+cssHosts) {
+		return !strings.HasPrefix(endpoint, "http://")
+	}
+	return slices.Contains(p.Hosts, host) || slices.Contains(p.Hosts, name)
 }
 
 // errBusy is told instead of an answer while too many other streams are asked about.
@@ -138,6 +159,11 @@ func (p *OnlinePoller) due(domains []v1alpha1.PushDomain) []v1alpha1.PushDomain 
 		}
 	}
 	p.listings = known
+	for uid := range p.turns {
+		if known[uid] == nil {
+			delete(p.turns, uid)
+		}
+	}
 	for key, a := range p.answers {
 		if now.Sub(a.at) >= answerKept {
 			delete(p.answers, key)
@@ -220,6 +246,8 @@ func healthOf(l listing) Health {
 		return Health{v1alpha1.ReasonListed, "CSS tells which streams are on air"}
 	case errors.Is(l.err, secrets.ErrUnavailable):
 		return Health{v1alpha1.ReasonCredentialsUnavailable, bounded(l.err.Error())}
+	case errors.Is(l.err, errEndpoint):
+		return Health{v1alpha1.ReasonEndpointNotAllowed, bounded(l.err.Error())}
 	case errors.Is(l.err, cssapi.ErrAuth):
 		return Health{v1alpha1.ReasonCredentialsRefused, bounded(l.err.Error())}
 	case l.failures < fewFailures:
@@ -272,9 +300,12 @@ func (p *OnlinePoller) OnAir(ctx context.Context, domain *v1alpha1.PushDomain, s
 	p.mu.Lock()
 	kept, there := p.answers[key]
 	if p.turns == nil {
-		p.turns = make(chan struct{}, questions)
+		p.turns = map[types.UID]chan struct{}{}
 	}
-	turns := p.turns
+	if p.turns[domain.UID] == nil {
+		p.turns[domain.UID] = make(chan struct{}, questions)
+	}
+	turns := p.turns[domain.UID]
 	p.mu.Unlock()
 	if there && now.Sub(kept.at) < answerKept {
 		return kept.onAir, kept.err
@@ -363,6 +394,9 @@ func (p *OnlinePoller) client(ctx context.Context, domain *v1alpha1.PushDomain, 
 	defer p.mu.Unlock()
 	if api := p.clients[key]; api != nil {
 		return api, nil
+	}
+	if !p.allowed(key.endpoint) {
+		return nil, fmt.Errorf("%w: %q is not https and of %s; name it in the operator's flag --css-api-hosts", errEndpoint, key.endpoint, cssHosts)
 	}
 	api, err := cssapi.New(key.endpoint, key.credentials)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -249,6 +250,9 @@ func (r *PushDomainReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		WatchesRawSource(source.Channel(r.Again, &handler.EnqueueRequestForObject{})).
 		Watches(&v1alpha1.LiveStream{}, handler.Funcs{CreateFunc: r.streamCame, DeleteFunc: r.streamWent}).
 		// CSS may take long to answer for one of them.
-		WithOptions(controller.Options{EnableWarmup: new(true), MaxConcurrentReconciles: concurrentDomains}).
+		WithOptions(controller.Options{
+			EnableWarmup: new(true), MaxConcurrentReconciles: concurrentDomains,
+			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[ctrl.Request](firstRetry, longestRetry),
+		}).
 		Complete(r)
 }

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/index"
 	"github.com/livestream-operator/livestream-operator/internal/push"
 )
 
@@ -26,6 +27,8 @@ type released struct {
 }
 
 type release struct {
+	// host is the push domain that they came from: a PushDomain may be made anew for another one.
+	host   string
 	stream push.Stream
 	pushes []v1alpha1.Push
 	at     time.Time
@@ -52,7 +55,9 @@ func (r *released) with(domain *v1alpha1.PushDomain, now time.Time) []v1alpha1.U
 	defer r.mu.Unlock()
 	unclaimed := domain.Status.UnclaimedPushes
 	for _, gone := range fresh(r.streams[types.NamespacedName{Namespace: domain.Namespace, Name: domain.Name}], now) {
-		unclaimed = push.Release(unclaimed, gone.stream, gone.pushes, now)
+		if gone.host == index.Host(domain.Spec.Domain) {
+			unclaimed = push.Release(unclaimed, gone.stream, gone.pushes, now)
+		}
 	}
 	return unclaimed
 }
@@ -79,7 +84,7 @@ func (r *PushDomainReconciler) streamWent(_ context.Context, e event.DeleteEvent
 	// A last state that is not known may show a push live that has ended.
 	if len(stream.Status.Pushes) > 0 && !e.DeleteStateUnknown {
 		r.released.note(domainOf(stream), release{
-			stream: push.Stream{App: stream.Spec.AppName, Name: stream.Spec.StreamName}, pushes: stream.Status.Pushes, at: r.Clock.Now(),
+			host: index.Host(stream.Status.Domain), stream: push.Stream{App: stream.Spec.AppName, Name: stream.Spec.StreamName}, pushes: stream.Status.Pushes, at: r.Clock.Now(),
 		})
 	}
 	queue.Add(reconcile.Request{NamespacedName: domainOf(stream)})

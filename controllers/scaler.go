@@ -183,6 +183,14 @@ func (s *Scaler) bring(ctx context.Context, key TargetKey, entry *seenTarget, su
 	object.SetGroupVersionKind(schema.FromAPIVersionAndKind(key.APIVersion, key.Kind))
 	object.SetNamespace(key.Namespace)
 	object.SetName(key.Name)
+	mapping, err := s.Client.RESTMapper().RESTMapping(object.GroupVersionKind().GroupKind(), object.GroupVersionKind().Version)
+	if err != nil {
+		return unscalable(key, sum, err)
+	}
+	if mapping.Scope.Name() != meta.RESTScopeNameNamespace {
+		// The right to scale it was checked within the namespace.
+		return plan.Target{Wanted: sum, Problem: fmt.Sprintf("%s belongs to no namespace; only what is in the LiveStream's namespace can be scaled", key.Kind)}, nil
+	}
 	body := &unstructured.Unstructured{}
 	body.SetGroupVersionKind(autoscalingv1.SchemeGroupVersion.WithKind("Scale"))
 	if err := s.Client.SubResource("scale").Get(ctx, object, body); err != nil {
@@ -227,10 +235,11 @@ func unscalable(key TargetKey, sum int32, err error) (plan.Target, error) {
 	case apierrors.IsForbidden(err):
 		target.Problem = fmt.Sprintf("the operator may not scale %s; give it get and update on its scale subresource with a ClusterRole labelled livestream-operator.io/aggregate-to-scaler: \"true\"", key.TargetRef)
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsMethodNotSupported(err):
-		target.Problem = fmt.Sprintf("%s cannot be scaled to %d: %s", key.TargetRef, sum, bounded(err.Error()))
+		target.Problem = fmt.Sprintf("%s cannot be scaled to %d: %s", key.TargetRef, sum, err.Error())
 	default:
 		return plan.Target{}, fmt.Errorf("scaling %s: %w", key.TargetRef, err)
 	}
+	target.Problem = bounded(target.Problem)
 	return target, nil
 }
 

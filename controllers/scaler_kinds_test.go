@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -127,5 +128,29 @@ func TestTheScaleReconcilerTellsTheStreamsThatShareATarget(t *testing.T) {
 	}
 	if keys := targetsOfTemplate(t.Context(), b.domain()); len(keys) != 0 {
 		t.Errorf("a template without a target has %v", keys)
+	}
+}
+
+func TestWhatBelongsToNoNamespaceIsNotScaled(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	result := b.scale(plan.TargetRef{APIVersion: "v1", Kind: "Node", Name: "node"})
+	if result.Problem != "" {
+		t.Errorf("nobody asked for it, and its problem is %q", result.Problem)
+	}
+	b.create(newSecret(), newDomain(), scaled("one", plan.TargetRef{APIVersion: "v1", Kind: "Node", Name: "node"}, 1, 0))
+	b.settle("one")
+	if got := b.scale(plan.TargetRef{APIVersion: "v1", Kind: "Node", Name: "node"}).Problem; got != "Node belongs to no namespace; only what is in the LiveStream's namespace can be scaled" {
+		t.Errorf("problem = %q", got)
+	}
+}
+
+// An admission webhook may say more than a status takes.
+func TestALongRefusalFitsIntoTheStatus(t *testing.T) {
+	t.Parallel()
+	long := apierrors.NewBadRequest("denied the request: " + strings.Repeat("too much, ", 300))
+	target, err := unscalable(TargetKey{"studio", packagerRef}, 3, long)
+	if err != nil || len(target.Problem) > 900 || !strings.HasPrefix(target.Problem, `Deployment "packager" cannot be scaled to 3: denied the request: too much`) {
+		t.Errorf("problem of %d bytes: %q, error %v", len(target.Problem), target.Problem, err)
 	}
 }

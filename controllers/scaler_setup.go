@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -16,6 +17,8 @@ import (
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/plan"
 )
+
+const concurrentTargets = 8
 
 // ScaleReconciler settles scale targets whenever a share in them changes.
 type ScaleReconciler struct {
@@ -62,7 +65,10 @@ func (r *ScaleReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager
 		Named("scale").
 		Watches(&v1alpha1.LiveStream{}, handler.TypedEnqueueRequestsFromMapFunc(r.targetsOfStream)).
 		Watches(&v1alpha1.PushDomain{}, handler.TypedEnqueueRequestsFromMapFunc(targetsOfTemplate)).
-		WithOptions(controller.TypedOptions[TargetKey]{EnableWarmup: new(true)}).
+		WithOptions(controller.TypedOptions[TargetKey]{
+			EnableWarmup: new(true), MaxConcurrentReconciles: concurrentTargets,
+			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[TargetKey](firstRetry, longestRetry),
+		}).
 		Complete(reconcile.TypedFunc[TargetKey](r.Reconcile))
 }
 

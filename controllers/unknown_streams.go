@@ -2,6 +2,8 @@ package controllers
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,13 +27,46 @@ import (
 // tidyEvery is how often claimed pushes are taken out of a push domain's status, where nothing else is written.
 const tidyEvery = 10 * time.Second
 
-// madeFor says whether unknownStreams of the push domain made the LiveStream, and nobody edited it since. A copy that a user
-// made has another name, and an edit another generation.
-func madeFor(stream *v1alpha1.LiveStream, domain *v1alpha1.PushDomain) bool {
+// belongsTo says whether unknownStreams of the push domain made the LiveStream. A copy that a user made has another name.
+func belongsTo(stream *v1alpha1.LiveStream, domain *v1alpha1.PushDomain) bool {
 	owner := metav1.GetControllerOf(stream)
-	return owner != nil && owner.UID == domain.UID && stream.Generation == 1 &&
-		stream.Labels[v1alpha1.LabelPushDomain] == domain.Name &&
+	return owner != nil && owner.UID == domain.UID &&
 		stream.Name == workload.StreamName(domain.Name, stream.Spec.AppName, stream.Spec.StreamName)
+}
+
+// untouched says whether nobody edited a LiveStream that unknownStreams made: its spec is of the first generation, its labels and
+// annotations are those that it was made with.
+func untouched(stream *v1alpha1.LiveStream) bool {
+	return stream.Generation == 1 && stream.Annotations[v1alpha1.AnnotationMadeAs] == digestOf(stream)
+}
+
+// digestOf is a digest of labels and annotations, but for the one that keeps it.
+func digestOf(stream *v1alpha1.LiveStream) string {
+	annotations := maps.Clone(stream.Annotations)
+	delete(annotations, v1alpha1.AnnotationMadeAs)
+	sum := sha256.New()
+	for _, all := range []map[string]string{stream.Labels, annotations} {
+		for _, key := range slices.Sorted(maps.Keys(all)) {
+			_, _ = fmt.Fprintf(sum, "%q=%q,", key, all[key])
+		}
+		_, _ = fmt.Fprint(sum, ";")
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:8])
+}
+
+// setFree takes a LiveStream that unknownStreams made, and that somebody edited since, from its PushDomain: it would go with that.
+func (r *LiveStreamReconciler) setFree(ctx context.Context, v *view) error {
+	if v.domain == nil || !belongsTo(v.Stream, v.domain) || untouched(v.Stream) {
+		return nil
+	}
+	next := v.Stream.DeepCopy()
+	next.OwnerReferences = slices.DeleteFunc(next.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == v.domain.UID })
+	delete(next.Annotations, v1alpha1.AnnotationMadeAs)
+	if err := r.Patch(ctx, next, client.MergeFromWithOptions(v.Stream, client.MergeFromWithOptimisticLock{})); err != nil {
+		return wrapped(err, "taking it from its PushDomain")
+	}
+	v.Stream = next
+	return nil
 }
 
 // newLiveStream is what unknownStreams makes. It leaves all settings to the template, so that a change of that reaches it.
@@ -53,6 +88,10 @@ func newLiveStream(domain *v1alpha1.PushDomain, stream push.Stream) *v1alpha1.Li
 	}
 	// Without this, deleting the PushDomain in the foreground would wait for the Jobs' grace periods one by one.
 	made.OwnerReferences[0].BlockOwnerDeletion = nil
+	if made.Annotations == nil {
+		made.Annotations = map[string]string{}
+	}
+	made.Annotations[v1alpha1.AnnotationMadeAs] = digestOf(made)
 	return made
 }
 
@@ -174,6 +213,9 @@ func (r *PushDomainReconciler) create(ctx context.Context, domain *v1alpha1.Push
 			limit = limited(domain, v1alpha1.ReasonNameRefused, fmt.Sprintf("no LiveStream can be made for stream %q of app %q: %s", stream.Name, stream.App, bounded(err.Error())))
 		case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 			return nil
+		case apierrors.IsForbidden(err), apierrors.IsBadRequest(err):
+			// A quota, or a policy of the cluster. The others may pass.
+			limit = limited(domain, v1alpha1.ReasonCreationRefused, fmt.Sprintf("no LiveStream can be made for stream %q of app %q: %s", stream.Name, stream.App, bounded(err.Error())))
 		default:
 			return fmt.Errorf("making a LiveStream for an unknown stream: %w", err)
 		}

@@ -1,8 +1,16 @@
 package controllers
 
 import (
+	"context"
+	"errors"
+	"strings"
 	"testing"
 	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 )
@@ -80,4 +88,45 @@ func TestALimitOnListedStreamsIsNotWrittenAgain(t *testing.T) {
 	if writes != 0 {
 		t.Errorf("%d status writes in 5 passes at rest, want none", writes)
 	}
+}
+
+// A quota or a policy of the cluster may refuse one LiveStream and let others pass.
+func TestAStreamThatTheClusterRefusesHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.unknown()
+	for _, stream := range []string{"one", "two", "three"} {
+		b.recordUnclaimed(of(b.starts("A"), "live", stream))
+	}
+	b.domains.Client = liveReader{interceptor.NewClient(env.Client, interceptor.Funcs{Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+		if s, ok := o.(*v1alpha1.LiveStream); ok && s.Spec.StreamName == "one" {
+			return apierrors.NewForbidden(v1alpha1.GroupVersion.WithResource("livestreams").GroupResource(), o.GetName(), errors.New("denied by a policy"))
+		}
+		return c.Create(ctx, o, opts...)
+	}})}
+	b.reconcileDomain()
+	if made := b.streams(); len(made) != 2 {
+		t.Errorf("made %d LiveStreams, want those of the other two streams", len(made))
+	}
+	c := wantCondition(t, b.domain().Status.Conditions, v1alpha1.ConditionUnknownStreamsLimited, metav1.ConditionTrue, v1alpha1.ReasonCreationRefused)
+	if !strings.Contains(c.Message, `stream "one"`) || !strings.Contains(c.Message, "denied by a policy") {
+		t.Errorf("message = %q", c.Message)
+	}
+}
+
+func TestALiveStreamThatAUserEditedDoesNotGoWithItsPushDomain(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.unknown()
+	edited, untouched := b.pushed("edited", "A"), b.pushed("untouched", "A")
+	edit(b, edited, &v1alpha1.LiveStream{}, func(s *v1alpha1.LiveStream) { s.Spec.HistoryLimit = 7 })
+	b.settle(edited)
+	b.settle(untouched)
+	if owners := b.stream(edited).OwnerReferences; len(owners) != 0 {
+		t.Errorf("the edited one belongs to %+v", owners)
+	}
+	if owners := b.stream(untouched).OwnerReferences; len(owners) != 1 {
+		t.Errorf("the untouched one belongs to %+v, want the PushDomain", owners)
+	}
+	b.wantState(edited, v1alpha1.LiveStreamLive)
 }

@@ -244,14 +244,14 @@ func TestOnlyWhatThePolicyMadeAndNobodyEditedIsDeletedWhenIdle(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.unknown()
-	for _, stream := range []string{"ours", "edited", "copied"} {
+	for _, stream := range []string{"ours", "edited", "copied", "labelled", "annotated"} {
 		name := b.pushed(stream, "A")
 		b.record(name, b.ends("A", 1, v1alpha1.PushReasonClientStopped))
 		b.settle(name)
 	}
 	b.pass(5 * time.Second)
 	var names []string
-	for _, stream := range []string{"ours", "edited", "copied"} {
+	for _, stream := range []string{"ours", "edited", "copied", "labelled", "annotated"} {
 		names = append(names, workload.StreamName("shows", "live", stream))
 		b.settle(names[len(names)-1])
 	}
@@ -262,6 +262,8 @@ func TestOnlyWhatThePolicyMadeAndNobodyEditedIsDeletedWhenIdle(t *testing.T) {
 	mine.Spec.StreamName = "mine"
 	b.create(mine)
 	edit(b, names[1], &v1alpha1.LiveStream{}, func(s *v1alpha1.LiveStream) { s.Spec.HistoryLimit = 7 })
+	edit(b, names[3], &v1alpha1.LiveStream{}, func(s *v1alpha1.LiveStream) { s.Labels["team"] = "sports" })
+	edit(b, names[4], &v1alpha1.LiveStream{}, func(s *v1alpha1.LiveStream) { s.Annotations["kubectl.kubernetes.io/last-applied-configuration"] = "{}" })
 	original := b.streams()["copied"]
 	again := original.DeepCopy()
 	again.ObjectMeta = metav1.ObjectMeta{Name: "copy", Labels: again.Labels, Annotations: again.Annotations, OwnerReferences: again.OwnerReferences}
@@ -275,12 +277,12 @@ func TestOnlyWhatThePolicyMadeAndNobodyEditedIsDeletedWhenIdle(t *testing.T) {
 	for _, name := range names {
 		b.reconcile(name)
 	}
-	b.wantStreams(map[string]bool{"mine": true, "copy": true, names[0]: true, names[1]: true, names[2]: true})
+	b.wantStreams(map[string]bool{"mine": true, "copy": true, names[0]: true, names[1]: true, names[2]: true, names[3]: true, names[4]: true})
 	b.clock.SetTime(showTime.Add(605 * time.Second))
 	for _, name := range names {
 		b.reconcile(name)
 	}
-	b.wantStreams(map[string]bool{"mine": true, "copy": true, names[1]: true})
+	b.wantStreams(map[string]bool{"mine": true, "copy": true, names[1]: true, names[3]: true, names[4]: true})
 }
 
 func (b *bench) wantStreams(want map[string]bool) {

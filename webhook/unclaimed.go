@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,7 +33,7 @@ type gathering struct {
 type unclaimedEvent struct {
 	event   provider.Event
 	outcome push.Outcome
-	// done gets one value: nil when the event is in etcd, or was one too many to be kept.
+	// done gets one value: nil when the event is in etcd, or was a start too many to be kept.
 	done chan error
 }
 
@@ -59,16 +60,33 @@ func (s *Store) gather(domain *v1alpha1.PushDomain, e *unclaimedEvent) {
 		g = &gathering{}
 		s.board.domains[domain.UID] = g
 	}
-	g.waiting = append(g.waiting, e)
-	if len(g.waiting) > push.MaxUnclaimed {
-		// It would be the first to be dropped from the status as well.
-		g.waiting[0].done <- nil
-		g.waiting = g.waiting[1:]
+	switch {
+	case len(g.waiting) < push.MaxUnclaimed:
+		g.waiting = append(g.waiting, e)
+	case domain.Spec.UnknownStreams.Creates():
+		// A LiveStream is made for each: it is to come again.
+		e.done <- errTooManyAtOne
+	default:
+		g.waiting = dropOne(append(g.waiting, e))
 	}
 	if !g.writing {
 		g.writing = true
 		go s.writeUnclaimed(domain, g)
 	}
+}
+
+// dropOne makes room for the events of other push domains, which share what may be in flight: the oldest start would be the first to
+// be dropped from the status as well, and counts as told. An interruption may end a push that is kept there: it is never dropped,
+// and where nothing else waits the last one is to come again.
+func dropOne(waiting []*unclaimedEvent) []*unclaimedEvent {
+	i := slices.IndexFunc(waiting, func(e *unclaimedEvent) bool { return e.event.Kind == provider.Started })
+	if i < 0 {
+		i = len(waiting) - 1
+		waiting[i].done <- errTooManyAtOne
+	} else {
+		waiting[i].done <- nil
+	}
+	return slices.Delete(waiting, i, i+1)
 }
 
 // writeUnclaimed writes what was gathered until nothing is left, at most every unclaimedEvery.
@@ -94,9 +112,20 @@ func (s *Store) writeUnclaimed(domain *v1alpha1.PushDomain, g *gathering) {
 			domain = written
 		}
 		for _, e := range events {
+			if err == nil && domain.Spec.UnknownStreams.Creates() && e.outcome == push.Started && !remembered(domain, e.event) {
+				e.done <- errTooManyAtOne
+				continue
+			}
 			e.done <- err
 		}
 	}
+}
+
+// remembered says whether the push is among those that are kept.
+func remembered(domain *v1alpha1.PushDomain, event provider.Event) bool {
+	return slices.ContainsFunc(domain.Status.UnclaimedPushes, func(p v1alpha1.UnclaimedPush) bool {
+		return p.Sequence == event.Sequence && push.StreamOf(p) == push.Stream{App: event.App, Name: event.Stream}
+	})
 }
 
 // forget drops push domains to which nothing was written for a while; the lock is held.

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/callbackpath"
+	"github.com/livestream-operator/livestream-operator/internal/provider"
 	"github.com/livestream-operator/livestream-operator/internal/push"
 )
 
@@ -162,5 +164,30 @@ func TestASecretPathIsTheOnlyOne(t *testing.T) {
 		if status := d.postTo(path, d.push("a").Start(showTime)); status != want {
 			t.Errorf("%s is answered %d, want %d", path, status, want)
 		}
+	}
+}
+
+func TestOfMoreEventsThanAreKeptNoInterruptionIsLost(t *testing.T) {
+	t.Parallel()
+	event := func(kind provider.EventKind, stream string) *unclaimedEvent {
+		return &unclaimedEvent{event: provider.Event{Kind: kind, Stream: stream}, done: make(chan error, 1)}
+	}
+	told := func(e *unclaimedEvent) error {
+		select {
+		case err := <-e.done:
+			return err
+		default:
+			return errStore
+		}
+	}
+	stop, first, second := event(provider.Interrupted, "a"), event(provider.Started, "b"), event(provider.Started, "c")
+	waiting := dropOne([]*unclaimedEvent{stop, first, second})
+	if len(waiting) != 2 || waiting[0] != stop || waiting[1] != second || told(first) != nil {
+		t.Errorf("waiting = %+v, want the stop and the later start", waiting)
+	}
+	last := event(provider.Interrupted, "d")
+	waiting = dropOne([]*unclaimedEvent{stop, last})
+	if len(waiting) != 1 || waiting[0] != stop || !errors.Is(told(last), errTooManyAtOne) {
+		t.Errorf("waiting = %+v, want the first stop; the other is to come again", waiting)
 	}
 }

@@ -85,6 +85,8 @@ const (
 	ReasonCredentialsRefused = "CredentialsRefused"
 	// ReasonRateLimited (APIAvailable=False): CSS answers that it is asked too often.
 	ReasonRateLimited = "RateLimited"
+	// ReasonEndpointNotAllowed (APIAvailable=False): spec.api.endpoint names a host that the operator may not talk to.
+	ReasonEndpointNotAllowed = "EndpointNotAllowed"
 	// ReasonUnreachable (APIAvailable=False): CSS does not answer, or not in a way that can be understood.
 	ReasonUnreachable = "Unreachable"
 	// ReasonSetUp (CallbackSetUp=True): template and rule at CSS are as they have to be.
@@ -99,6 +101,8 @@ const (
 	ReasonMaxStreamsReached = "MaxStreamsReached"
 	// ReasonNameRefused (UnknownStreamsLimited=True): the API server refused the LiveStream of a stream.
 	ReasonNameRefused = "NameRefused"
+	// ReasonCreationRefused (UnknownStreamsLimited=True): a quota or a policy of the cluster refused the LiveStream of a stream.
+	ReasonCreationRefused = "CreationRefused"
 	// ReasonTargetUnavailable (Ready=False): a scale target does not exist, cannot be scaled, or the operator may not scale it.
 	ReasonTargetUnavailable = "TargetUnavailable"
 

@@ -32,3 +32,7 @@ const (
 
 // FinalizerScale is on LiveStreams with a scale workload: their share has to be given back, which no owner reference does.
 const FinalizerScale = "livestream-operator.io/scale"
+
+// AnnotationMadeAs is on a LiveStream that unknownStreams made: a digest of the labels and annotations that it was made with, by
+// which an edit of them is told.
+const AnnotationMadeAs = "livestream-operator.io/made-as"

@@ -125,8 +125,8 @@ type API struct {
 	CredentialsSecretRef SecretReference `json:"credentialsSecretRef,omitzero"`
 
 	// endpoint is the host of the API: live.tencentcloudapi.com for the China site, live.intl.tencentcloudapi.com for the
-	// international one. A scheme http:// can stand before it, for a proxy within the cluster. When unset,
-	// live.tencentcloudapi.com.
+	// international one. A host outside tencentcloudapi.com, such as a proxy's, has to be allowed by the operator's flag
+	// --css-api-hosts; http:// can stand before it. When unset, live.tencentcloudapi.com.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
@@ -174,7 +174,7 @@ const (
 // +kubebuilder:validation:MinProperties=1
 type UnknownStreams struct {
 	// policy is Ignore or Create. Create makes a LiveStream when such a stream is pushed, and deletes it again after it was idle
-	// for deleteAfterIdleSeconds, unless somebody edited its spec. When unset, Ignore.
+	// for deleteAfterIdleSeconds, unless somebody edited it. When unset, Ignore.
 	// +optional
 	Policy UnknownStreamPolicy `json:"policy,omitempty"`
 
@@ -185,7 +185,8 @@ type UnknownStreams struct {
 	MaxStreams int32 `json:"maxStreams,omitempty"`
 
 	// deleteAfterIdleSeconds is how long a LiveStream that Create made may be idle before it is deleted with its history, in
-	// seconds. What a user created or edited is never deleted. When unset, 86400.
+	// seconds. What a user created is never deleted, nor what a user edited: its spec, its labels or its annotations. When
+	// unset, 86400.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=31536000
@@ -251,7 +252,7 @@ type Callback struct {
 }
 
 // Playback says where streams are pulled from.
-// +kubebuilder:validation:XValidation:rule="self.protocol != 'RTMP' || !has(self.scheme)",message="scheme is for FLV and HLS; remove it, RTMP playback is always rtmp://"
+// +kubebuilder:validation:XValidation:rule="!has(self.protocol) || self.protocol != 'RTMP' || !has(self.scheme)",message="scheme is for FLV and HLS; remove it, RTMP playback is always rtmp://"
 type Playback struct {
 	// domain is the playback domain, with a port if it is not the protocol's own: play.example.com or play.example.com:8080.
 	// +required
@@ -285,7 +286,7 @@ type Playback struct {
 // +kubebuilder:validation:MinProperties=1
 type PushDomainStatus struct {
 	// conditions are Ready, Verified (the last callback's signature), APIAvailable and CallbackSetUp where spec.api asks for
-	// them, UnknownStreamsLimited while it is True, and Reconciling or Stalled while they are True.
+	// them, UnknownStreamsLimited and Stalled while they are True.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -352,6 +353,7 @@ type UnclaimedPush struct {
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=pushdomains,shortName=pd,categories=media
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="metadata.name must have at most 63 characters: it becomes a label of the LiveStreams that unknownStreams makes"
 // +kubebuilder:printcolumn:name="Domain",type=string,JSONPath=`.spec.domain`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Verified",type=string,JSONPath=`.status.conditions[?(@.type=="Verified")].status`

@@ -71,7 +71,7 @@ func New(endpoint string, credentials Credentials) (*Client, error) {
 		credential = common.NewTokenCredential(credentials.SecretID, credentials.SecretKey, credentials.Token)
 	}
 	return &Client{
-		sdk:   common.NewCommonClient(credential, "", p),
+		sdk:   common.NewCommonClient(credential, "", p).WithHttpTransport(newTransport()),
 		state: rate.NewLimiter(stateRate, stateBurst), list: rate.NewLimiter(listRate, listBurst), setup: rate.NewLimiter(setupRate, setupBurst),
 	}, nil
 }

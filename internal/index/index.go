@@ -82,6 +82,8 @@ func PushDomains(ctx context.Context, reader client.Reader, namespace, host stri
 	if err := reader.List(ctx, &domains, client.InNamespace(namespace), client.MatchingFields{ByHost: Host(host)}); err != nil {
 		return nil, fmt.Errorf("listing the PushDomains of %q: %w", host, err)
 	}
+	// Always the same one first, for who asks through one of them.
+	slices.SortFunc(domains.Items, func(a, b v1alpha1.PushDomain) int { return cmp.Compare(a.Name, b.Name) })
 	return domains.Items, nil
 }
 

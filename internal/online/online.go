@@ -22,8 +22,6 @@ const (
 	Late = time.Minute
 	// Settled is how long a push has to be recorded before a list that leaves it out raises doubt: the list lags.
 	Settled = time.Minute
-	// sameStart is how far the list's publish time and the callback's event_time of one push may differ.
-	sameStart = 5 * time.Second
 	// Lag is how soon after its end CSS may still call a stream active.
 	Lag = 20 * time.Second
 	// Fresh is how long a list tells anything: CSS that does not answer for longer leaves us without one.
@@ -52,15 +50,25 @@ func LostStart(pushes []v1alpha1.Push, view View, now time.Time) (time.Time, boo
 	}
 	published := view.Published
 	if len(published) == 0 {
-		published = []time.Time{view.ListedAt.Add(-Late).Truncate(time.Second)}
 		// Without a time it cannot be told from a push that ended while the list was stale.
 		if slices.ContainsFunc(pushes, func(p v1alpha1.Push) bool { return view.ListedAt.Sub(ended(p)) < 2*Late }) {
 			return time.Time{}, false
 		}
+		// It began before that, and so its own start will be older.
+		return view.ListedAt.Truncate(time.Second), true
 	}
 	for _, at := range published {
-		if view.ListedAt.Sub(at) >= Late && !slices.ContainsFunc(pushes, func(p v1alpha1.Push) bool { return began(p, at) }) {
+		if view.ListedAt.Sub(at) < Late {
+			continue
+		}
+		switch isIt := func(p v1alpha1.Push) bool { return began(p, at) }; {
+		case !slices.ContainsFunc(pushes, isIt):
 			return at, true
+		case !slices.ContainsFunc(pushes, func(p v1alpha1.Push) bool {
+			return isIt(p) && !push.GivenUp(p) || view.ListedAt.Sub(ended(p)) < Late
+		}):
+			// Ended is final for the push, not for the stream: that it is listed a minute later proves the operator wrong.
+			return view.ListedAt.Truncate(time.Second), true
 		}
 	}
 	return time.Time{}, false
@@ -80,12 +88,12 @@ func began(p v1alpha1.Push, at time.Time) bool {
 	if p.StartTime == nil {
 		return !at.After(p.EndTime.Time)
 	}
-	return at.Sub(p.StartTime.Time).Abs() <= sameStart
+	return at.Sub(p.StartTime.Time).Abs() <= push.SameStart
 }
 
-// JustEnded says whether a push ended so lately that CSS may not know it yet.
+// JustEnded says whether a push ended so lately that CSS may not know it yet. One that was refused had never been on air.
 func JustEnded(pushes []v1alpha1.Push, now time.Time) bool {
-	return slices.ContainsFunc(pushes, func(p v1alpha1.Push) bool { return !push.IsLive(p) && now.Sub(ended(p)) < Lag })
+	return slices.ContainsFunc(pushes, func(p v1alpha1.Push) bool { return !push.IsLive(p) && p.Reason != v1alpha1.PushReasonRefused && now.Sub(ended(p)) < Lag })
 }
 
 // Doubted are the live pushes that the list should have and does not: CSS has to be asked about the stream itself.

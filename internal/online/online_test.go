@@ -20,6 +20,11 @@ func live(sequence string, started int) v1alpha1.Push {
 	return v1alpha1.Push{Sequence: sequence, StartTime: new(metav1.NewTime(ago(started))), RecordedTime: new(metav1.NewTime(ago(started)))}
 }
 
+func givenUp(p v1alpha1.Push) v1alpha1.Push {
+	p.Reason = v1alpha1.PushReasonMaxDurationReached
+	return p
+}
+
 func over(p v1alpha1.Push, end int) v1alpha1.Push {
 	p.EndTime, p.RecordedTime = new(metav1.NewTime(ago(end))), new(metav1.NewTime(ago(end)))
 	return p
@@ -72,9 +77,11 @@ func TestLostStart(t *testing.T) {
 		{"one that may be on its way does not hide one that is lost", nil, view(true, 10, 200), 200},
 		{"a push whose start is not known may have begun any time before its end", pushes{tombstone("A", 100)}, view(true, 400), -1},
 		{"but not after it", pushes{tombstone("A", 300)}, view(true, 299), 299},
-		{"without a time the push began a minute before the list", nil, view(true), 60},
+		{"without a time the push counts from the list", nil, view(true), 0},
 		{"without a time it is not told from one that has just ended", pushes{over(live("A", 600), 119)}, view(true), -1},
-		{"without a time it is another one two minutes after the end", pushes{over(live("A", 600), 120)}, view(true), 60},
+		{"without a time it is another one two minutes after the end", pushes{over(live("A", 600), 120)}, view(true), 0},
+		{"a push that the operator gave up and that is listed a minute later is on air all the same", pushes{givenUp(over(live("A", 600), 60))}, view(true, 600), 0},
+		{"a list of within a minute may be older than that", pushes{givenUp(over(live("A", 600), 59))}, view(true, 600), -1},
 		{"without a time what counts is when the end was recorded", pushes{recorded(tombstone("A", 600), 30)}, view(true), -1},
 		{"an end that nobody recorded goes by its own time", pushes{unrecorded(over(live("A", 600), 30))}, view(true), -1},
 	} {

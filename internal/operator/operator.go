@@ -49,6 +49,8 @@ type Options struct {
 	CallbackAddress, MetricsAddress, ProbeAddress string
 	LeaderElect                                   bool
 	LeaderElectionNamespace                       string
+	// APIHosts are those that spec.api.endpoint may name besides CSS's own.
+	APIHosts []string
 }
 
 // Run runs the operator until the context ends.
@@ -74,7 +76,7 @@ func Run(ctx context.Context, options Options) error {
 	if err := addReceiver(ctx, mgr, reader, options.CallbackAddress); err != nil {
 		return err
 	}
-	if err := addReconcilers(ctx, mgr, reader); err != nil {
+	if err := addReconcilers(ctx, mgr, reader, options); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)
@@ -168,9 +170,9 @@ func addReceiver(ctx context.Context, mgr ctrl.Manager, reader *secrets.Reader, 
 // waiting is how many objects may wait for a reconciler that no watch brings.
 const waiting = 1024
 
-func addReconcilers(ctx context.Context, mgr ctrl.Manager, reader *secrets.Reader) error {
+func addReconcilers(ctx context.Context, mgr ctrl.Manager, reader *secrets.Reader, options Options) error {
 	streamsAgain, domainsAgain := make(chan event.GenericEvent, waiting), make(chan event.GenericEvent, waiting)
-	poller := &controllers.OnlinePoller{Cache: mgr.GetCache(), Secrets: reader, Clock: clock.RealClock{}, Streams: streamsAgain, Domains: domainsAgain}
+	poller := &controllers.OnlinePoller{Cache: mgr.GetCache(), Secrets: reader, Clock: clock.RealClock{}, Hosts: options.APIHosts, Streams: streamsAgain, Domains: domainsAgain}
 	if err := mgr.Add(poller); err != nil {
 		return fmt.Errorf("adding the poller of CSS: %w", err)
 	}

@@ -78,13 +78,18 @@ func Apply(pushes []v1alpha1.Push, event provider.Event, now time.Time) ([]v1alp
 			return pushes, 0, ErrTooManyLive
 		}
 		// The start that was missing: nothing needs to stand in for it any more.
-		pushes = withoutStandIns(pushes)
+		pushes = replaced(pushes, event.Time)
 		next, outcome = begin(event), Started
 	case known < 0:
 		pushes = dropStandIn(pushes, event.Time, event.Reason)
 		next, outcome = end(v1alpha1.Push{Sequence: event.Sequence}, event), EndedUnseen
 	case started && !IsLive(pushes[known]):
 		return pushes, Stale, nil
+	case !started && GivenUp(pushes[known]) && len(dropStandIn(pushes, event.Time, event.Reason)) < len(pushes):
+		// It was on air all the same, and something stood in for it.
+		pushes = dropStandIn(pushes, event.Time, event.Reason)
+		known = slices.IndexFunc(pushes, func(p v1alpha1.Push) bool { return p.Sequence == event.Sequence })
+		next, outcome = end(pushes[known], event), Ended
 	case started || !IsLive(pushes[known]):
 		return pushes, Duplicate, nil
 	default:
@@ -165,7 +170,8 @@ func dropTombstones(pushes []v1alpha1.Push, now time.Time) []v1alpha1.Push {
 		return kept
 	}
 	slices.SortStableFunc(tombstones, func(a, b v1alpha1.Push) int {
-		return cmp.Or(recorded(a).Compare(recorded(b)), a.EndTime.Compare(b.EndTime.Time), cmp.Compare(a.Sequence, b.Sequence))
+		// Whoever knocks at a stream that is taken must not wash out what is known of it.
+		return cmp.Or(compareBool(b.Reason == v1alpha1.PushReasonRefused, a.Reason == v1alpha1.PushReasonRefused), recorded(a).Compare(recorded(b)), a.EndTime.Compare(b.EndTime.Time), cmp.Compare(a.Sequence, b.Sequence))
 	})
 	dropped := make(map[string]bool, excess)
 	for _, p := range tombstones[:excess] {

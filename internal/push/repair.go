@@ -76,8 +76,20 @@ func heard(p v1alpha1.Push) time.Time {
 	return p.RecordedTime.Time
 }
 
-func withoutStandIns(pushes []v1alpha1.Push) []v1alpha1.Push {
-	return slices.DeleteFunc(slices.Clone(pushes), func(p v1alpha1.Push) bool { return IsLive(p) && IsStandIn(p.Sequence) })
+// GivenUp says whether the operator itself ended the push: no interruption of it was seen.
+func GivenUp(p v1alpha1.Push) bool {
+	return p.Reason == v1alpha1.PushReasonNotOnline || p.Reason == v1alpha1.PushReasonMaxDurationReached
+}
+
+// SameStart is how far the list's publish time and the callback's event_time of one push may differ.
+const SameStart = 5 * time.Second
+
+// replaced leaves out what stood in for a push that started at the given time: it was on air when the stand-in began. One that
+// started later is another push of the stream.
+func replaced(pushes []v1alpha1.Push, started time.Time) []v1alpha1.Push {
+	return slices.DeleteFunc(slices.Clone(pushes), func(p v1alpha1.Push) bool {
+		return IsLive(p) && IsStandIn(p.Sequence) && !started.After(beginning(p).Add(SameStart))
+	})
 }
 
 // dropStandIn takes away the stand-in of a push that ended and whose start was never seen, unless it ended before the stand-in

@@ -43,12 +43,16 @@ func ApplyUnclaimed(unclaimed []v1alpha1.UnclaimedPush, event provider.Event, no
 // Release adds the pushes of a LiveStream that was deleted, so that another one of its stream can claim them. Stand-ins are left
 // out: whoever added them sees the stream again.
 func Release(unclaimed []v1alpha1.UnclaimedPush, stream Stream, pushes []v1alpha1.Push, now time.Time) []v1alpha1.UnclaimedPush {
-	pushes = slices.DeleteFunc(slices.Clone(pushes), func(p v1alpha1.Push) bool { return IsStandIn(p.Sequence) })
-	after, changed := Claim(OfStream(unclaimed, stream), pushes, now)
+	after, changed := Claim(OfStream(unclaimed, stream), WithoutStandIns(pushes), now)
 	if !changed {
 		return unclaimed
 	}
 	return Bound(replace(unclaimed, stream, after), now)
+}
+
+// WithoutStandIns are the pushes that a callback told of.
+func WithoutStandIns(pushes []v1alpha1.Push) []v1alpha1.Push {
+	return slices.DeleteFunc(slices.Clone(pushes), func(p v1alpha1.Push) bool { return IsStandIn(p.Sequence) })
 }
 
 func replace(unclaimed []v1alpha1.UnclaimedPush, stream Stream, pushes []v1alpha1.Push) []v1alpha1.UnclaimedPush {
@@ -104,7 +108,7 @@ func Claim(pushes []v1alpha1.Push, unclaimed []v1alpha1.Push, now time.Time) (af
 			case !IsLive(p):
 				after = dropStandIn(after, p.EndTime.Time, p.Reason)
 			case !IsStandIn(p.Sequence):
-				after = withoutStandIns(after)
+				after = replaced(after, beginning(p))
 			}
 			after, changed = append(after, p), true
 		}

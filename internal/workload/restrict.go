@@ -23,7 +23,7 @@ func restrict(pod *corev1.PodSpec) {
 		all.SeccompProfile = &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}
 	}
 	// Who names a service account wants its token.
-	if pod.AutomountServiceAccountToken == nil && pod.ServiceAccountName == "" {
+	if pod.AutomountServiceAccountToken == nil && pod.ServiceAccountName == "" && pod.DeprecatedServiceAccount == "" {
 		pod.AutomountServiceAccountToken = new(false)
 	}
 	for _, containers := range [][]corev1.Container{pod.InitContainers, pod.Containers} {
@@ -42,10 +42,17 @@ func restrictContainer(container *corev1.Container) {
 		// The API server refuses privileged together with what follows.
 		return
 	}
+	// It is root by the template's own word; what the pod says would keep it from starting.
+	if own.RunAsNonRoot == nil && own.RunAsUser != nil && *own.RunAsUser == 0 {
+		own.RunAsNonRoot = new(false)
+	}
 	if own.AllowPrivilegeEscalation == nil {
 		own.AllowPrivilegeEscalation = new(false)
 	}
 	if own.Capabilities == nil {
-		own.Capabilities = &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}
+		own.Capabilities = &corev1.Capabilities{}
+	}
+	if own.Capabilities.Drop == nil {
+		own.Capabilities.Drop = []corev1.Capability{"ALL"}
 	}
 }

@@ -20,7 +20,7 @@ func TestRestrictFillsWhatTheTemplateLeavesOpen(t *testing.T) {
 		return []corev1.Container{{Name: "main", SecurityContext: s}}
 	}
 	profile := &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeUnconfined}
-	net := &corev1.Capabilities{Add: []corev1.Capability{"NET_BIND_SERVICE"}}
+	net := &corev1.Capabilities{Add: []corev1.Capability{"NET_BIND_SERVICE"}, Drop: []corev1.Capability{"NET_RAW"}}
 	for _, row := range []struct {
 		name        string
 		given, want corev1.PodSpec
@@ -68,6 +68,25 @@ func TestRestrictFillsWhatTheTemplateLeavesOpen(t *testing.T) {
 			"who names a service account and wants no token gets none",
 			corev1.PodSpec{ServiceAccountName: "uploader", AutomountServiceAccountToken: new(false), Containers: containers(nil)},
 			corev1.PodSpec{ServiceAccountName: "uploader", AutomountServiceAccountToken: new(false), SecurityContext: restricted(), Containers: containers(closed())},
+		},
+		{
+			"a capability that is added is the only one",
+			corev1.PodSpec{Containers: containers(&corev1.SecurityContext{Capabilities: &corev1.Capabilities{Add: []corev1.Capability{"NET_BIND_SERVICE"}}})},
+			corev1.PodSpec{SecurityContext: restricted(), AutomountServiceAccountToken: new(false), Containers: containers(&corev1.SecurityContext{
+				AllowPrivilegeEscalation: new(false), Capabilities: &corev1.Capabilities{Add: []corev1.Capability{"NET_BIND_SERVICE"}, Drop: []corev1.Capability{"ALL"}},
+			})},
+		},
+		{
+			"a container that is root by its own word starts",
+			corev1.PodSpec{Containers: containers(&corev1.SecurityContext{RunAsUser: new(int64(0))})},
+			corev1.PodSpec{SecurityContext: restricted(), AutomountServiceAccountToken: new(false), Containers: containers(&corev1.SecurityContext{
+				RunAsUser: new(int64(0)), RunAsNonRoot: new(false), AllowPrivilegeEscalation: new(false), Capabilities: closed().Capabilities,
+			})},
+		},
+		{
+			"the old name of serviceAccountName wants its token as well",
+			corev1.PodSpec{DeprecatedServiceAccount: "uploader", Containers: containers(nil)},
+			corev1.PodSpec{DeprecatedServiceAccount: "uploader", SecurityContext: restricted(), Containers: containers(closed())},
 		},
 		{
 			"Windows knows nothing of it",

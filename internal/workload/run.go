@@ -258,10 +258,13 @@ func waiting(status corev1.ContainerStatus) string {
 	}
 }
 
+// lastLine is what a container said last, without the signature of a playback URL: status and Events have other readers than logs.
 func lastLine(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return strings.TrimSpace(lines[len(lines)-1])
+	return signature.ReplaceAllString(strings.TrimSpace(lines[len(lines)-1]), "${1}...")
 }
+
+var signature = regexp.MustCompile(`(?i)(txSecret=)[0-9a-z]+`)
 
 // sentence keeps a message printable and within the bounds of the status.
 func sentence(text string) string {

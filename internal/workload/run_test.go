@@ -212,6 +212,7 @@ func TestTrouble(t *testing.T) {
 		{"a pod that waits at a scheduling gate has none", pod("a", 1, phase(pending), unschedulable(corev1.ConditionFalse, corev1.PodReasonSchedulingGated)), ""},
 		{"a pod that is scheduled has none", pod("a", 1, phase(pending), unschedulable(corev1.ConditionTrue, "")), ""},
 		{"control characters and colours are taken out", pod("a", 1, phase(failed), containers(exits(1, "", "\x1b[31mno\x00 route\x1b[0m\r"))), "exit code 1: [31mno route [0m"},
+		{"the signature of a playback URL is left out", pod("a", 1, phase(failed), containers(exits(1, "", "http://play.example.com/live/a.flv?txSecret=5bb1e0a7&txTime=65B8: Input/output error"))), "exit code 1: http://play.example.com/live/a.flv?txSecret=...&txTime=65B8: Input/output error"},
 		{"bytes that are no text are marked", pod("a", 1, phase(failed), containers(exits(1, "", "caf\xe9 closed"))), "exit code 1: caf? closed"},
 		{"a long message is cut", pod("a", 1, phase(failed), containers(exits(1, "", strings.Repeat("x", 4096)))), "exit code 1: " + strings.Repeat("x", 512-13)},
 		{"a long message is cut between characters", pod("a", 1, phase(failed), containers(exits(1, "", strings.Repeat("断", 1000)))), "exit code 1: " + strings.Repeat("断", 166)},

@@ -8,9 +8,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -119,7 +117,25 @@ func TestALiveStreamAppliedAfterThePushGoesLiveWithinSeconds(t *testing.T) {
 	if err := api.Create(t.Context(), s.newStream("late", "late")); err != nil {
 		t.Fatal(err)
 	}
+	s.hasEnded("late", "1")
 	s.stateOf("late", v1alpha1.LiveStreamIdle)
+}
+
+// hasEnded waits until the LiveStream knows the push as one that has ended.
+func (s *show) hasEnded(name, sequence string) {
+	s.t.Helper()
+	eventually(s.t, name+" knows that the push has ended", func() error {
+		stream := &v1alpha1.LiveStream{}
+		if err := api.Get(s.t.Context(), client.ObjectKey{Namespace: s.namespace, Name: name}, stream); err != nil {
+			return err
+		}
+		for _, p := range stream.Status.Pushes {
+			if p.Sequence == sequence && p.EndTime != nil {
+				return nil
+			}
+		}
+		return fmt.Errorf("it knows %+v", stream.Status.Pushes)
+	})
 }
 
 func TestALiveStreamDeletedAndMadeAnewIsOnAirAgain(t *testing.T) {
@@ -143,14 +159,16 @@ func TestALiveStreamDeletedAndMadeAnewIsOnAirAgain(t *testing.T) {
 	if err := api.Create(t.Context(), s.newStream("anew", "anew")); err != nil {
 		t.Fatal(err)
 	}
+	s.hasEnded("anew", "1")
 	s.deliver(m, s.of("anew", "1").Start(time.Now()))
+	s.hasEnded("anew", "1")
 	s.stateOf("anew", v1alpha1.LiveStreamIdle)
 }
 
 func TestUnknownStreamsGetALiveStreamAndLoseItWhenIdle(t *testing.T) {
 	s := newShow(t)
 	mustKubectl(t, "patch", "pd", "shows", "-n", s.namespace, "--type=merge", "-p",
-		`{"spec":{"unknownStreams":{"policy":"Create","maxStreams":3,"deleteAfterIdleSeconds":2},"template":{"metadata":{"labels":{"team":"studio"}},"spec":{"cleanStopWindowSeconds":1,
+		`{"spec":{"unknownStreams":{"policy":"Create","maxStreams":3,"deleteAfterIdleSeconds":8},"template":{"metadata":{"labels":{"team":"studio"}},"spec":{"cleanStopWindowSeconds":1,
 		"workloads":[{"name":"record","job":{"spec":{"template":{"spec":{"containers":[{"name":"ffmpeg","image":"ffmpeg"}]}}}}},
 		{"name":"publish","run":"AfterEnd","job":{"metadata":{"annotations":{}},"spec":{"template":{"metadata":{"annotations":{"fake.livestream-operator.io/run-seconds":"1","fake.livestream-operator.io/exit-code":"0"}},"spec":{"containers":[{"name":"publish","image":"publish"}]}}}}}]}}}}`)
 	m := startManager(t)
@@ -188,13 +206,12 @@ func TestUnknownStreamsGetALiveStreamAndLoseItWhenIdle(t *testing.T) {
 	first := made()[0]
 	s.deliver(m, s.of(first.Spec.StreamName, "1").Interruption(time.Now(), time.Minute, 1, "stopped"))
 	eventually(t, "the workload that runs after the broadcast has run", func() error {
-		var jobs batchv1.JobList
-		if err := api.List(t.Context(), &jobs, client.InNamespace(s.namespace), client.MatchingLabels{v1alpha1.LabelLiveStream: first.Name, v1alpha1.LabelRun: "AfterEnd"}); err != nil {
+		stream := &v1alpha1.LiveStream{}
+		if err := api.Get(t.Context(), client.ObjectKeyFromObject(&first), stream); err != nil {
 			return err
 		}
-		gone := apierrors.IsNotFound(api.Get(t.Context(), client.ObjectKeyFromObject(&first), &v1alpha1.LiveStream{}))
-		if len(jobs.Items) == 0 && !gone {
-			return fmt.Errorf("there is no Job")
+		if h := stream.Status.History; len(h) != 1 || len(h[0].AfterEnd) != 1 || h[0].AfterEnd[0].State != v1alpha1.WorkloadCompleted {
+			return fmt.Errorf("history = %+v", h)
 		}
 		return nil
 	})

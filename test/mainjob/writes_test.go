@@ -172,7 +172,7 @@ func TestAPIWritesWithEveryFeatureOn(t *testing.T) {
 	if err := api.Update(t.Context(), stream); err != nil {
 		t.Fatal(err)
 	}
-	m := startManager(t)
+	m := startManager(t, "--css-api-hosts=127.0.0.1")
 	s.isIdle()
 	s.deliver(m, s.of("other", "1").Start(time.Now()))
 	eventually(t, "the push domain has said all that it has to say", func() error {

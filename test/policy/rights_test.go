@@ -204,3 +204,30 @@ func TestLargeJobsStayWithinWhatThePolicyMayCost(t *testing.T) {
 	}
 	u.passes(u.Update(t.Context(), stream))
 }
+
+// What the operator sends to CSS the owner of the account can read there.
+func TestACallbackKeyIsSentOnlyForWhoMayReadIt(t *testing.T) {
+	u := newUser(t)
+	const refused = `spec.api.callbackSetup sends the callback key of Secret "css" to CSS: that needs the right to get that Secret in namespace NAMESPACE`
+	asks := func() *v1alpha1.PushDomain {
+		d := u.domain()
+		d.Spec.Callback = v1alpha1.Callback{KeySecretRefs: []v1alpha1.SecretKeyReference{{Name: "css", Key: "callbackKey"}}}
+		d.Spec.API.CredentialsSecretRef.Name = "css-api"
+		return d
+	}
+	sends := func() *v1alpha1.PushDomain {
+		d := asks()
+		d.Spec.API.CallbackSetup.BaseURL = "https://hooks.example.com"
+		return d
+	}
+	onlyAsks := asks()
+	onlyAsks.Name = "asks"
+	u.passes(u.Create(t.Context(), onlyAsks))
+	u.isRefused(u.Create(t.Context(), sends()), refused)
+	domain := written(t, sends())
+	u.passes(u.Patch(t.Context(), domain, merge(`{"spec":{"callback":{"clockSkewSeconds":90}}}`)))
+	u.isRefused(u.Patch(t.Context(), domain, merge(`{"spec":{"api":{"credentialsSecretRef":{"name":"mine"}}}}`)), refused)
+	u.isRefused(u.Patch(t.Context(), domain, merge(`{"spec":{"callback":{"keySecretRefs":[{"name":"css","key":"another"}]}}}`)), refused)
+	u.grant(u.namespace, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{"css"}, Verbs: []string{"get"}})
+	u.passes(u.Patch(t.Context(), domain, merge(`{"spec":{"api":{"credentialsSecretRef":{"name":"mine"}}}}`)))
+}
