@@ -11,7 +11,7 @@ import (
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 )
 
-// A Job that is quick and whose template says ttlSecondsAfterFinished: 0 is gone before a pass sees it end.
+// A Job that somebody deletes when it has ended may be gone before a pass sees it end.
 func TestAnAfterEndJobThatIsGoneAlreadyIsNotMadeAgain(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

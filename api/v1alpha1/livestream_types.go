@@ -133,7 +133,7 @@ type Workload struct {
 
 	// job is the template of the Job: one Job per workload and broadcast, across reconnects. Its parallelism is always 1 and
 	// its podReplacementPolicy Failed. When its pod template sets no restartPolicy, Never is used; when it sets no
-	// ttlSecondsAfterFinished, a finished Job is kept for a day. Every container gets the LIVESTREAM_* variables, which
+	// ttlSecondsAfterFinished, a finished Job is kept for a day; it is kept for 10 minutes at least, to be seen. Every container gets the LIVESTREAM_* variables, which
 	// $(LIVESTREAM_...) puts into command and args. Pods get the restricted Pod Security profile where the template is silent:
 	// an image that needs root says so with securityContext.runAsNonRoot: false. `kubectl explain job.spec` describes the fields.
 	// +optional

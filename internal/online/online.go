@@ -93,7 +93,9 @@ func began(p v1alpha1.Push, at time.Time) bool {
 
 // JustEnded says whether a push ended so lately that CSS may not know it yet. One that was refused had never been on air.
 func JustEnded(pushes []v1alpha1.Push, now time.Time) bool {
-	return slices.ContainsFunc(pushes, func(p v1alpha1.Push) bool { return !push.IsLive(p) && p.Reason != v1alpha1.PushReasonRefused && now.Sub(ended(p)) < Lag })
+	return slices.ContainsFunc(pushes, func(p v1alpha1.Push) bool {
+		return !push.IsLive(p) && p.Reason != v1alpha1.PushReasonRefused && now.Sub(ended(p)) < Lag
+	})
 }
 
 // Doubted are the live pushes that the list should have and does not: CSS has to be asked about the stream itself.

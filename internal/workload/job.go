@@ -16,6 +16,9 @@ import (
 // keepFinished is how long a finished Job stays, with its Pods and logs, when its template does not say.
 const keepFinished = 24 * time.Hour
 
+// keepAtLeast is the shortest time: a Job that is gone before a new leader saw it would be made again.
+const keepAtLeast = 10 * time.Minute
+
 // Broadcast is what the Jobs of a broadcast have in common.
 type Broadcast struct {
 	// ID and StartTime are those of status.broadcast.
@@ -65,6 +68,7 @@ func Job(stream *v1alpha1.LiveStream, w v1alpha1.Workload, b Broadcast, part int
 	if job.Spec.TTLSecondsAfterFinished == nil {
 		job.Spec.TTLSecondsAfterFinished = new(int32(keepFinished / time.Second))
 	}
+	*job.Spec.TTLSecondsAfterFinished = max(*job.Spec.TTLSecondsAfterFinished, int32(keepAtLeast/time.Second))
 	pod := &job.Spec.Template
 	pod.Labels = merged(pod.Labels, labels)
 	if pod.Spec.RestartPolicy == "" {
