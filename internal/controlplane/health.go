@@ -31,6 +31,9 @@ func (c *Cluster) startAndWait(ctx context.Context, names []string) error {
 	return c.waitHealthy(ctx, names, logBegins)
 }
 
+// errEnded means that a component that was waited for has ended.
+var errEnded = errors.New("it has ended")
+
 // waitHealthy fails early if a component ends meanwhile, quoting its log from where logBegins says.
 func (c *Cluster) waitHealthy(ctx context.Context, names []string, logBegins map[string]int64) error {
 	for _, name := range names {
@@ -46,7 +49,7 @@ func (c *Cluster) waitHealthy(ctx context.Context, names []string, logBegins map
 				missing = 0
 			}
 			if missing > missingLooks {
-				err = errors.New("it has ended")
+				err = errEnded
 			}
 			return false, err
 		})

@@ -113,7 +113,8 @@ func (c *Cluster) bringUp(ctx context.Context, progress io.Writer) error {
 		var more []string
 		more, err = c.startMissing(ctx, progress)
 		started = append(started, more...)
-		if err == nil || !strings.Contains(err.Error(), "address already in use") {
+		lost := errors.Is(err, errLost) && errors.Is(err, errEnded)
+		if err == nil || !lost && !strings.Contains(err.Error(), "address already in use") {
 			break
 		}
 	}
@@ -128,6 +129,9 @@ func (c *Cluster) bringUp(ctx context.Context, progress io.Writer) error {
 	}
 	return nil
 }
+
+// errLost means that a component which was running is not healthy.
+var errLost = errors.New("a component was lost meanwhile")
 
 // undo works even if the context has ended, which may be why Up failed.
 func (c *Cluster) undo(ctx context.Context, started []string) error {
@@ -162,8 +166,12 @@ func (c *Cluster) startMissing(ctx context.Context, progress io.Writer) ([]strin
 			_, _ = fmt.Fprintf(progress, "control plane: %s is ready (%.1fs)\n", name, time.Since(begin).Seconds())
 		}
 	}
-	// Those that were running must be healthy too.
-	return started, c.waitHealthy(ctx, c.state.names(), nil)
+	// Those that were running must be healthy too. One that was killed just before is found running for a moment, and one whose API
+	// server went away ends a while later.
+	if err := c.waitHealthy(ctx, c.state.names(), nil); err != nil {
+		return started, fmt.Errorf("%w: %w", errLost, err)
+	}
+	return started, nil
 }
 
 // stopStale stops the components that run with another command line than they should or should not run at all, and kwok if it
