@@ -98,7 +98,11 @@ func planScale(o Observed, previous v1alpha1.WorkloadStatus, spec *v1alpha1.Work
 	case target.Wanted < ptrOr(status.Scale.Replicas, 0):
 		// The sum does not have this share yet.
 	case target.Asked != target.Wanted:
-		status.State, status.Message = v1alpha1.WorkloadRunning, fmt.Sprintf("%s is set to %d replicas by something else; the streams on air ask for %d", refOfShare(status.Scale), target.Asked, target.Wanted)
+		status.State = v1alpha1.WorkloadRunning
+		if min(target.Asked, target.Have) < target.Wanted {
+			status.State = v1alpha1.WorkloadPending
+		}
+		status.Message = fmt.Sprintf("%s is set to %d replicas by something else; the streams on air ask for %d", refOfShare(status.Scale), target.Asked, target.Wanted)
 	case target.Have < target.Wanted:
 		status.State, status.Message = v1alpha1.WorkloadPending, ""
 	default:

@@ -143,6 +143,7 @@ func TestPlanScale(t *testing.T) {
 		{"one that lacks a replica is pending", before, &spec, &Target{Wanted: 3, Asked: 3, Have: 2}, as(pending, "")},
 		{"one that something else has set runs and says so", before, &spec, &Target{Wanted: 3, Asked: 7, Have: 7}, as(running, `Deployment "packager" is set to 7 replicas by something else; the streams on air ask for 3`)},
 		{"one that cannot be scaled has failed and says why", before, &spec, &Target{Problem: "create it"}, as(failed, "create it")},
+		{"one that something else has set to less does not run, and says why", before, &spec, &Target{Wanted: 3, Asked: 0, Have: 0}, as(pending, `Deployment "packager" is set to 0 replicas by something else; the streams on air ask for 3`)},
 		{"a problem that has passed is forgotten", as(failed, "create it"), &spec, &Target{Wanted: 3, Asked: 3, Have: 3}, as(running, "")},
 		{"a target that was not looked at yet changes nothing", as(failed, "create it"), &spec, nil, as(failed, "create it")},
 		{"an edit of the share counts in the next broadcast", before, &edited, &Target{Wanted: 3, Asked: 3, Have: 3}, before},
