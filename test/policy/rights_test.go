@@ -231,3 +231,19 @@ func TestACallbackKeyIsSentOnlyForWhoMayReadIt(t *testing.T) {
 	u.grant(u.namespace, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{"css"}, Verbs: []string{"get"}})
 	u.passes(u.Patch(t.Context(), domain, merge(`{"spec":{"api":{"credentialsSecretRef":{"name":"mine"}}}}`)))
 }
+
+func TestToOpenAPushDomainNeedsTheRightsOfItsTemplate(t *testing.T) {
+	u := newUser(t)
+	domain := u.domain(job("record"))
+	domain.Spec.Callback = v1alpha1.Callback{KeySecretRefs: []v1alpha1.SecretKeyReference{{Name: "css", Key: "callbackKey"}}}
+	domain = written(t, domain)
+	for name, patch := range map[string]string{
+		"unknown streams":    `{"spec":{"unknownStreams":{"policy":"Create"}}}`,
+		"unsigned callbacks": `{"spec":{"callback":{"authentication":"None","keySecretRefs":null}}}`,
+		"a key of their own": `{"spec":{"callback":{"keySecretRefs":[{"name":"mine","key":"callbackKey"}]}}}`,
+	} {
+		t.Run(name, func(t *testing.T) { u.isRefused(u.Patch(t.Context(), domain.DeepCopy(), merge(patch)), recordRefused) })
+	}
+	u.mayCreateJobs(u.namespace)
+	u.passes(u.Patch(t.Context(), domain, merge(`{"spec":{"unknownStreams":{"policy":"Create"}}}`)))
+}
