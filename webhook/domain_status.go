@@ -125,7 +125,10 @@ func (d *DomainStatus) write(ctx context.Context, name types.NamespacedName, s s
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	err := d.writeOver(ctx, d.Cache, name, s)
-	if apierrors.IsConflict(err) {
+	for range conflictTries {
+		if !apierrors.IsConflict(err) {
+			break
+		}
 		// The reconciler, or another replica, wrote it just now.
 		err = d.writeOver(ctx, d.Live, name, s)
 	}

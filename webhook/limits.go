@@ -31,6 +31,8 @@ const (
 
 	// domainEvery is how often the status of a push domain is written for the sake of its callbacks.
 	domainEvery = time.Minute
+	// conflictTries is how often such a write is tried again when it lost against another.
+	conflictTries = 10
 	// domainQueue bounds the push domains that wait for that; more are left for their next callback.
 	domainQueue = 64
 )
