@@ -30,8 +30,9 @@ test-race: ## Run the tests with the race detector (needs a C compiler).
 	@$(MAKE) --no-print-directory test CGO_ENABLED=1 TESTFLAGS=-race
 
 .PHONY: build
-build: ## Build bin/manager.
+build: ## Build bin/manager and bin/worker.
 	@go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/manager ./cmd
+	@go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/worker ./cmd/worker
 
 ##@ Before a commit
 

@@ -23,6 +23,7 @@ func main() {
 	flag.StringVar(&options.ProbeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz; 0 serves none.")
 	flag.BoolVar(&options.LeaderElect, "leader-elect", false, "Elect a leader among replicas; only it reconciles, all of them receive.")
 	flag.StringVar(&options.LeaderElectionNamespace, "leader-election-namespace", "", "Namespace of the leader's Lease. When empty, that of the operator's pod, or default outside a cluster.")
+	flag.StringVar(&options.WorkerImage, "worker-image", "ghcr.io/livestream-operator/worker:"+version, "Image of the worker that spec.recording runs.")
 	hosts := flag.String("css-api-hosts", "", "Hosts, with commas between, that spec.api.endpoint of a PushDomain may name besides those of tencentcloudapi.com. Callback keys are sent there.")
 	logging := zap.Options{}
 	logging.BindFlags(flag.CommandLine)

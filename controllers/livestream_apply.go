@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/livestream-operator/livestream-operator/internal/plan"
 	"github.com/livestream-operator/livestream-operator/internal/provider/tencent"
 	"github.com/livestream-operator/livestream-operator/internal/push"
+	"github.com/livestream-operator/livestream-operator/internal/recording"
 	"github.com/livestream-operator/livestream-operator/internal/secrets"
 	"github.com/livestream-operator/livestream-operator/internal/workload"
 )
@@ -57,7 +59,11 @@ func (r *LiveStreamReconciler) start(ctx context.Context, o view, p plan.Plan) s
 			s.add(start, err)
 			continue
 		}
-		job := workload.Job(o.Stream, start.Workload, broadcast, start.Part)
+		job, err := r.job(ctx, o, start, broadcast)
+		if err != nil {
+			s.add(start, err)
+			continue
+		}
 		if err := r.create(ctx, o.Stream, job); err != nil {
 			s.add(start, err)
 			continue
@@ -65,6 +71,29 @@ func (r *LiveStreamReconciler) start(ctx context.Context, o view, p plan.Plan) s
 		s.made[start.Key()] = job.Name
 	}
 	return s
+}
+
+// job is what the start asks for.
+func (r *LiveStreamReconciler) job(ctx context.Context, o view, start plan.Start, broadcast workload.Broadcast) (*batchv1.Job, error) {
+	if start.Workload.Name != workload.RecorderName || start.Workload.Job != nil && len(start.Workload.Job.Spec.Template.Spec.Containers) > 0 {
+		return workload.Job(o.Stream, start.Workload, broadcast, start.Part), nil
+	}
+	var jobs batchv1.JobList
+	if err := r.List(ctx, &jobs, client.InNamespace(o.Stream.Namespace), client.MatchingFields{ownerIndex: o.Stream.Name}); err != nil {
+		return nil, fmt.Errorf("listing the Jobs of the recording: %w", err)
+	}
+	var before *batchv1.Job
+	for _, job := range ownedBy(o.Stream.UID, jobs.Items) {
+		ofIt := job.Labels[v1alpha1.LabelWorkload] == workload.RecorderName && job.Labels[v1alpha1.LabelBroadcast] == broadcast.ID
+		if ofIt && (before == nil || before.CreationTimestamp.Before(&job.CreationTimestamp)) {
+			before = &job
+		}
+	}
+	var playback v1alpha1.Playback
+	if o.domain != nil {
+		playback = o.domain.Spec.Playback
+	}
+	return workload.Recorder(o.Stream, o.Settings.Recording, playback, broadcast, start.Part, r.WorkerImage, before)
 }
 
 // broadcast gathers what a Job is told, the signed playback URL among it.
@@ -185,9 +214,42 @@ func (r *LiveStreamReconciler) stopOne(ctx context.Context, stream *v1alpha1.Liv
 	if job.UID != stop.UID || job.DeletionTimestamp != nil {
 		return nil
 	}
+	if stop.Signal {
+		if told, err := r.tell(ctx, stream, job); told || err != nil {
+			return err
+		}
+		// It never had a Pod.
+	}
 	if err := r.Delete(ctx, job, client.Preconditions{UID: &stop.UID}, client.PropagationPolicy(metav1.DeletePropagationForeground)); err != nil {
 		return err
 	}
 	ctrl.LoggerFrom(ctx).Info("Stopped Job", "job", stop.JobName)
 	return nil
+}
+
+// +kubebuilder:rbac:groups="",resources=pods,verbs=patch
+
+// tell tells the Pods of a Job that its broadcast is over, and says whether there is any. The kubelet passes it on as a file.
+func (r *LiveStreamReconciler) tell(ctx context.Context, stream *v1alpha1.LiveStream, job *batchv1.Job) (bool, error) {
+	var pods corev1.PodList
+	if err := r.Live.List(ctx, &pods, client.InNamespace(stream.Namespace), client.MatchingLabels{batchv1.JobNameLabel: job.Name}); err != nil {
+		return false, fmt.Errorf("listing the Pods of Job %q: %w", job.Name, err)
+	}
+	patch := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, recording.StopAnnotation, r.Clock.Now().UTC().Format(time.RFC3339)))
+	told := false
+	for i := range pods.Items {
+		pod := &pods.Items[i]
+		if owner := metav1.GetControllerOf(pod); owner == nil || owner.UID != job.UID {
+			continue
+		}
+		told = true
+		if pod.Annotations[recording.StopAnnotation] != "" {
+			continue
+		}
+		if err := r.Patch(ctx, pod, patch); client.IgnoreNotFound(err) != nil {
+			return true, fmt.Errorf("telling Pod %q to finish: %w", pod.Name, err)
+		}
+		ctrl.LoggerFrom(ctx).Info("Told Pod to finish", "pod", pod.Name)
+	}
+	return told, nil
 }

@@ -43,6 +43,8 @@ type LiveStreamReconciler struct {
 	Clock   clock.PassiveClock
 	// Again brings LiveStreams of which something changed that no watch tells: their scale target, or what CSS says.
 	Again <-chan event.GenericEvent
+	// WorkerImage records.
+	WorkerImage string
 }
 
 // Reconcile observes, repairs, plans, starts, reports and stops, in that order. Jobs are stopped only after the status that ends

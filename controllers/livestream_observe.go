@@ -31,7 +31,7 @@ type view struct {
 
 // observe reads all that a pass rests on, and writes nothing.
 func (r *LiveStreamReconciler) observe(ctx context.Context, stream *v1alpha1.LiveStream) (view, error) {
-	v := view{Observed: plan.Observed{Now: r.Clock.Now(), Stream: stream, Settings: stream.Spec.LiveStreamSettings}}
+	v := view{Observed: plan.Observed{Now: r.Clock.Now(), Stream: stream, Settings: workload.WithPresets(stream.Spec.LiveStreamSettings)}}
 	if err := r.observeDomain(ctx, &v); err != nil {
 		return v, err
 	}
@@ -61,7 +61,7 @@ func (r *LiveStreamReconciler) observeDomain(ctx context.Context, v *view) (err 
 		return err
 	}
 	v.Domain = v.domain.Spec.Domain
-	v.Settings = stream.Spec.Inherit(v.domain.Spec.Template.Spec)
+	v.Settings = workload.WithPresets(stream.Spec.Inherit(v.domain.Spec.Template.Spec))
 	if v.alike, err = index.PushDomains(ctx, r, stream.Namespace, v.Domain); err != nil {
 		return err
 	}

@@ -33,6 +33,12 @@ const (
 	// True: AllRunning while Live; Idle when nothing has to run; Suspended.
 	// False: Starting, Stopping, WorkloadFailed (the message names the workload and why). Set by the reconciler.
 	ConditionWorkloadsReady = "WorkloadsReady"
+
+	// ConditionRecordingReady says whether the recording of the latest broadcast is complete and verified.
+	//
+	// True: Recorded; the message is its URI. False: OnAir, Finishing, NoMedia when nothing came, RecordingFailed when it is not complete
+	// (the message says why, and where what there is is kept). Set by the reconciler; absent where nothing is recorded.
+	ConditionRecordingReady = "RecordingReady"
 )
 
 // Conditions of a PushDomain.
@@ -103,6 +109,16 @@ const (
 	ReasonNameRefused = "NameRefused"
 	// ReasonCreationRefused (UnknownStreamsLimited=True): a quota or a policy of the cluster refused the LiveStream of a stream.
 	ReasonCreationRefused = "CreationRefused"
+	// ReasonRecorded (RecordingReady=True): the recording is complete and verified.
+	ReasonRecorded = "Recorded"
+	// ReasonOnAir (RecordingReady=False): the broadcast is being recorded.
+	ReasonOnAir = "OnAir"
+	// ReasonFinishing (RecordingReady=False): the parts are being stored and joined.
+	ReasonFinishing = "Finishing"
+	// ReasonNoMedia (RecordingReady=False): the broadcast ended, and no media had come.
+	ReasonNoMedia = "NoMedia"
+	// ReasonRecordingFailed (RecordingReady=False): the recording is not complete; the message says why.
+	ReasonRecordingFailed = "RecordingFailed"
 	// ReasonTargetUnavailable (Ready=False): a scale target does not exist, cannot be scaled, or the operator may not scale it.
 	ReasonTargetUnavailable = "TargetUnavailable"
 

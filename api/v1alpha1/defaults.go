@@ -16,6 +16,7 @@ const (
 	defaultEndpoint        = "live.tencentcloudapi.com"
 	defaultApp             = "live"
 	defaultMaxStreams      = 100
+	defaultSegment         = 2
 	defaultDeleteAfterIdle = 24 * time.Hour
 )
 
@@ -69,6 +70,9 @@ func (s LiveStreamSettings) Inherit(template LiveStreamSettings) LiveStreamSetti
 	s.CleanStopWindowSeconds = cmp.Or(s.CleanStopWindowSeconds, template.CleanStopWindowSeconds)
 	s.MaxDurationSeconds = cmp.Or(s.MaxDurationSeconds, template.MaxDurationSeconds)
 	s.HistoryLimit = cmp.Or(s.HistoryLimit, template.HistoryLimit)
+	if !s.Recording.Wanted() {
+		s.Recording = template.Recording
+	}
 	if len(s.Workloads) == 0 {
 		s.Workloads = template.Workloads
 	}
@@ -166,3 +170,14 @@ func (p *Playback) Signed() bool { return p.KeySecretRef.Name != "" }
 
 // OnAir says whether a broadcast is open: a push is live, or workloads wait for one to come back.
 func (s *LiveStreamStatus) OnAir() bool { return s.Broadcast.ID != "" }
+
+// Wanted says whether broadcasts are recorded.
+func (r *Recording) Wanted() bool {
+	return r.Storage.S3.Bucket != "" || r.Storage.PersistentVolumeClaim.ClaimName != ""
+}
+
+// FileFormat is the format of the recording.
+func (r *Recording) FileFormat() RecordingFormat { return cmp.Or(r.Format, RecordingFormatFMP4) }
+
+// Segment is how long a part is at least, in seconds.
+func (r *Recording) Segment() int { return int(cmp.Or(r.SegmentSeconds, defaultSegment)) }

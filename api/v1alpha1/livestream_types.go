@@ -72,6 +72,7 @@ type LiveStreamSpec struct {
 
 // LiveStreamSettings are what a LiveStream can inherit from its PushDomain's template, setting by setting.
 // +kubebuilder:validation:MinProperties=1
+// +kubebuilder:validation:XValidation:rule="!has(self.recording) || !has(self.workloads) || !self.workloads.exists(w, w.name == 'record')",message="the workload that recording makes is named record; give yours another name"
 type LiveStreamSettings struct {
 	// reconnectWindowSeconds is how long workloads stay up after the last push was lost, in seconds. A push that comes back
 	// in this time carries the broadcast on, with the same Jobs. A change counts at once, also in a window. When unset, that of the
@@ -102,6 +103,11 @@ type LiveStreamSettings struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=50
 	HistoryLimit int32 `json:"historyLimit,omitempty"`
+
+	// recording records each broadcast, as a workload named record. A change reaches the next broadcast. When unset, that of the
+	// PushDomain's template; when that has none either, nothing is recorded.
+	// +optional
+	Recording Recording `json:"recording,omitzero"`
 
 	// workloads are what runs while the stream is on air, or after it. A change reaches the next broadcast; what runs is never
 	// restarted by an edit. When unset, those of the PushDomain's template; when that has none either, nothing runs and the
@@ -526,6 +532,13 @@ type BroadcastRecord struct {
 	// +kubebuilder:validation:MaxLength=64
 	Sequence string `json:"sequence,omitempty"`
 
+	// recordings are what was recorded of it.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=4
+	Recordings []RecordingStatus `json:"recordings,omitempty"`
+
 	// afterEnd tells where the workloads stand that run after the broadcast.
 	// +optional
 	// +listType=map
@@ -539,7 +552,7 @@ type BroadcastRecord struct {
 // pushes is written only by events, always with the resourceVersion they were decided on; all else only by the reconciler.
 // +kubebuilder:validation:MinProperties=1
 type LiveStreamStatus struct {
-	// conditions are Ready, Live, WorkloadsReady, and Reconciling or Stalled while they are True.
+	// conditions are Ready, Live, WorkloadsReady, RecordingReady where something is recorded, and Reconciling or Stalled while they are True.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -51,6 +51,8 @@ type Options struct {
 	LeaderElectionNamespace                       string
 	// APIHosts are those that spec.api.endpoint may name besides CSS's own.
 	APIHosts []string
+	// WorkerImage is what records.
+	WorkerImage string
 }
 
 // Run runs the operator until the context ends.
@@ -182,7 +184,7 @@ func addReconcilers(ctx context.Context, mgr ctrl.Manager, reader *secrets.Reade
 	}
 	streams := &controllers.LiveStreamReconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Secrets: reader, Scaler: scaler, Truth: poller,
-		Events: mgr.GetEventRecorder("livestream-operator"), Clock: clock.RealClock{}, Again: streamsAgain,
+		Events: mgr.GetEventRecorder("livestream-operator"), Clock: clock.RealClock{}, Again: streamsAgain, WorkerImage: options.WorkerImage,
 	}
 	if err := streams.SetupWithManager(ctx, mgr); err != nil {
 		return fmt.Errorf("setting up the LiveStream reconciler: %w", err)

@@ -84,6 +84,9 @@ func (p *Plan) planAfterMissing(o Observed, record v1alpha1.BroadcastRecord, sta
 		status.State, status.Message = v1alpha1.WorkloadFailed, "it was taken out of the spec before it ran"
 	case o.Stream.Spec.Suspended():
 		status.Message = "it runs when spec.state is Active again"
+	case slices.ContainsFunc(record.Recordings, func(r v1alpha1.RecordingStatus) bool { return !recorded(r) }):
+		// It is told where the recording is.
+		status.Message = ""
 	case slices.ContainsFunc(o.Runs, func(r workload.Run) bool { return r.Broadcast == record.ID && !r.AfterEnd && !over(r) }):
 		status.Message = ""
 	default:

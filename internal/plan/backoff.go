@@ -11,11 +11,20 @@ const (
 	longestBackoff = 5 * time.Minute
 	// A Job that ran this long is not one that fails at once: its next part starts after the first backoff.
 	healthyRun = 10 * time.Minute
+	// A recorder that recorded this long was no failure of its own: its node went, or somebody deleted its Pod. Each second counts.
+	recordedWell = 5 * time.Second
 )
 
 // backoff is how long after a Job ended, while the stream is on air, its next part starts: 10 s, 20 s, ... 5 min.
 func backoff(run workload.Run) time.Duration {
-	if !run.Ready.IsZero() && run.Finished.Sub(run.Ready) >= healthyRun {
+	ran := time.Duration(0)
+	if !run.Ready.IsZero() {
+		ran = run.Finished.Sub(run.Ready)
+	}
+	if run.Signals && ran >= recordedWell {
+		return 0
+	}
+	if ran >= healthyRun {
 		return firstBackoff
 	}
 	wait := firstBackoff

@@ -235,7 +235,7 @@ func (c *course) close(o Observed, ended time.Time, reason v1alpha1.BroadcastEnd
 	}
 	record := v1alpha1.BroadcastRecord{
 		ID: b.ID, StartTime: b.StartTime, EndTime: new(metav1.NewTime(ended.Truncate(time.Second))),
-		Pushes: b.Pushes, Interruptions: b.Interruptions, EndReason: reason, AfterEnd: afterEndOf(o, b.ID),
+		Pushes: b.Pushes, Interruptions: b.Interruptions, EndReason: reason, AfterEnd: afterEndOf(o, b.ID), Recordings: recordingsOf(o, b.ID),
 	}
 	if last := lastOf(o, b.Sequences); last != nil {
 		record.Sequence = last.Sequence
@@ -260,7 +260,8 @@ const maxHistory = 50
 func unsettled(history []v1alpha1.BroadcastRecord) int {
 	needed := 0
 	for i, record := range history {
-		if slices.ContainsFunc(record.AfterEnd, func(w v1alpha1.AfterEndStatus) bool { return !settled(w.State) }) {
+		if slices.ContainsFunc(record.AfterEnd, func(w v1alpha1.AfterEndStatus) bool { return !settled(w.State) }) ||
+			slices.ContainsFunc(record.Recordings, func(r v1alpha1.RecordingStatus) bool { return !recorded(r) }) {
 			needed = i + 1
 		}
 	}

@@ -26,7 +26,8 @@ func Notices(before, after v1alpha1.LiveStreamStatus) []Notice {
 			notices = append(notices, n)
 		}
 	}
-	return append(notices, afterEndNotices(before, after)...)
+	notices = append(notices, afterEndNotices(before, after)...)
+	return append(notices, recordingNotices(before, after)...)
 }
 
 func afterEndNotices(before, after v1alpha1.LiveStreamStatus) []Notice {

@@ -54,6 +54,8 @@ type Start struct {
 	Part     int32
 	// Ended is the broadcast that the Job runs after; nil for one that runs in the open broadcast.
 	Ended *v1alpha1.BroadcastRecord
+	// Finish says that the Job is a recorder's, and only finishes the recording of Ended.
+	Finish bool
 }
 
 // Key tells the Starts of a plan from each other.
@@ -71,6 +73,8 @@ type Stop struct {
 	Workload string
 	JobName  string
 	UID      types.UID
+	// Signal says that the Job is told to finish, and left.
+	Signal bool
 }
 
 // Compute decides. The same Observed always gives the same Plan.
@@ -94,6 +98,7 @@ func Compute(o Observed) Plan {
 	}
 	describeLive(&p.Status)
 	planWorkloads(o, c, &p)
+	planRecordings(o, &p)
 	planAfterEnd(o, &p)
 	planIdle(o, &p)
 	if o.Domain != "" {

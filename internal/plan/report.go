@@ -54,6 +54,11 @@ func Report(o Observed, p Plan, made map[string]string, failures []Failure) v1al
 	set(ready)
 	set(liveCondition(status, o))
 	set(workloadsCondition(status, o))
+	if c := recordingCondition(o, status); c.Type != "" {
+		set(c)
+	} else {
+		status.Conditions = slices.DeleteFunc(status.Conditions, func(c metav1.Condition) bool { return c.Type == v1alpha1.ConditionRecordingReady })
+	}
 	status.Conditions = slices.DeleteFunc(status.Conditions, func(c metav1.Condition) bool {
 		return c.Type == v1alpha1.ConditionReconciling || c.Type == v1alpha1.ConditionStalled
 	})

@@ -22,7 +22,11 @@ func planWorkloads(o Observed, c course, p *Plan) {
 		current = c.broadcast.ID
 	}
 	for _, run := range o.Runs {
-		if run.Broadcast != current && run.Active() && !run.AfterEnd {
+		switch {
+		case run.Broadcast == current || !run.Active() || run.AfterEnd || run.Finish:
+		case run.Signals:
+			p.stopSignalled(o, run)
+		default:
 			p.Stop = append(p.Stop, Stop{Workload: run.Workload, JobName: run.JobName, UID: run.UID})
 		}
 	}

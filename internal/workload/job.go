@@ -3,7 +3,6 @@ package workload
 import (
 	"fmt"
 	"maps"
-	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -123,14 +122,19 @@ func environment(stream *v1alpha1.LiveStream, b Broadcast) []corev1.EnvVar {
 	}
 	for i := range variables {
 		// Kubernetes expands $(NAME) in values too; a stream's name must not reach other variables.
-		variables[i].Value = strings.ReplaceAll(variables[i].Value, "$", "$$")
+		variables[i].Value = escaped(variables[i].Value)
 	}
 	return variables
 }
 
 // afterwards is what a Job that runs after the broadcast is told besides.
 func afterwards(ended v1alpha1.BroadcastRecord) []corev1.EnvVar {
-	endedAt, duration := "", ""
+	endedAt, duration, uri := "", "", ""
+	for _, r := range ended.Recordings {
+		if r.ReadyTime != nil {
+			uri = r.URI
+		}
+	}
 	if ended.EndTime != nil {
 		endedAt = ended.EndTime.UTC().Format(time.RFC3339)
 	}
@@ -141,6 +145,7 @@ func afterwards(ended v1alpha1.BroadcastRecord) []corev1.EnvVar {
 		{Name: "LIVESTREAM_ENDED_AT", Value: endedAt},
 		{Name: "LIVESTREAM_END_REASON", Value: string(ended.EndReason)},
 		{Name: "LIVESTREAM_DURATION_SECONDS", Value: duration},
+		{Name: "LIVESTREAM_RECORDING_URI", Value: uri},
 	}
 }
 

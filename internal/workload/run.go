@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/recording"
 )
 
 // Phase is where a Job stands.
@@ -51,6 +52,13 @@ type Run struct {
 	Created, Ready, Finished time.Time
 	// PodsGone says of a Terminating Job that no Pod of it runs any more.
 	PodsGone bool
+	// Signals says that the Job is told when its broadcast is over, instead of deleted; Told is when it was, zero where it was not.
+	Signals bool
+	Told    time.Time
+	// Finish says that the Job does nothing but finish a recording.
+	Finish bool
+	// Result is what a recorder said when it ended, nil where it has not.
+	Result *recording.Result
 	// Trouble says why no Pod is ready, or how the Job ended; "" where there is nothing to say.
 	Trouble string
 }
@@ -91,6 +99,7 @@ func read(job *batchv1.Job, pods []corev1.Pod, part int32) Run {
 		Workload: job.Labels[v1alpha1.LabelWorkload], Broadcast: job.Labels[v1alpha1.LabelBroadcast],
 		Sequence: job.Annotations[v1alpha1.AnnotationSequence], Created: job.CreationTimestamp.Time,
 	}
+	r.Signals, r.Finish = job.Labels[v1alpha1.LabelStop] == v1alpha1.StopBySignal, job.Labels[v1alpha1.LabelRun] == v1alpha1.RunFinish
 	if start, err := time.Parse(time.RFC3339, job.Annotations[v1alpha1.AnnotationBroadcastStart]); err == nil {
 		r.BroadcastStart = start
 	}
@@ -103,17 +112,43 @@ func read(job *batchv1.Job, pods []corev1.Pod, part int32) Run {
 	latest := pods[len(pods)-1]
 	if ready := readySince(latest); !ready.IsZero() {
 		r.Ready = ready
-		if r.Phase == Pending {
+		if r.Phase == Pending && !finished(latest) {
 			r.Phase = Running
 		}
 	}
 	if r.Phase != Running {
 		r.Trouble = trouble(latest)
 	}
+	if r.Signals {
+		r.Told, r.Result = toldAt(latest), resultOf(latest)
+		if r.Result != nil {
+			r.Trouble = sentence(r.Result.Message)
+		}
+	}
 	if said := verdict(job); said != "" && (r.Trouble == "" || pastDeadline(job)) {
 		r.Trouble = said
 	}
 	return r
+}
+
+// toldAt is when the Pod was told to finish.
+func toldAt(pod corev1.Pod) time.Time {
+	at, err := time.Parse(time.RFC3339, pod.Annotations[recording.StopAnnotation])
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}
+
+func resultOf(pod corev1.Pod) *recording.Result {
+	for _, status := range pod.Status.ContainerStatuses {
+		if ended := status.State.Terminated; ended != nil {
+			if result, said := recording.ParseResult(ended.Message); said {
+				return &result
+			}
+		}
+	}
+	return nil
 }
 
 // verdict is what the Job itself says of its failure, where that tells more than its Pods.
@@ -158,7 +193,16 @@ func finished(pod corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
+// readySince is when the Pod became ready. One that has ended is not ready any more: it counts as ready since its container ran.
 func readySince(pod corev1.Pod) time.Time {
+	if finished(pod) {
+		for _, status := range pod.Status.ContainerStatuses {
+			if ended := status.State.Terminated; ended != nil && !ended.StartedAt.IsZero() {
+				return ended.StartedAt.Time
+			}
+		}
+		return time.Time{}
+	}
 	if pod.DeletionTimestamp != nil {
 		return time.Time{}
 	}

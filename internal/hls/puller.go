@@ -1,0 +1,280 @@
+// Package hls pulls the media segments of a live HLS playlist, each once and as it is. A playlist reaches back some segments, so
+// that a puller that was gone for that long misses nothing.
+//
+// Source: RFC 8216, 6.3.4 (reloading) and 4.3 (tags).
+package hls
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/Eyevinn/hls-m3u8/m3u8"
+
+	"github.com/livestream-operator/livestream-operator/internal/recording"
+)
+
+const (
+	longestPlaylist = 4 << 20
+	longestSegment  = 256 << 20
+	// soonest and latest are the bounds of how often a playlist is loaded.
+	soonest, latest = 250 * time.Millisecond, 2 * time.Second
+	// requestTimeout bounds one request with its answer.
+	requestTimeout = 20 * time.Second
+	// remembered is how many segments are known by name: far more than a playlist has.
+	remembered = 4096
+)
+
+// ErrNotLive means that there is no playlist now: the stream is not on air, or not yet.
+var ErrNotLive = errors.New("there is no playlist")
+
+// ErrFormat means that the playlist is of a kind that cannot be recorded.
+var ErrFormat = errors.New("the playlist cannot be recorded")
+
+// Found is a segment that is new.
+type Found struct {
+	Segment recording.Segment
+	// Continues says that it follows the one before it without a gap.
+	Continues bool
+	// FromEnd is how far its end is from the playlist's: it was live so long ago.
+	FromEnd  time.Duration
+	Duration time.Duration
+	Content  []byte
+}
+
+// Puller follows one playlist. It is for one goroutine.
+type Puller struct {
+	Client *http.Client
+	// Address is asked before each request, so that a signed URL does not grow old.
+	Address func() (string, error)
+
+	known map[recording.Segment]bool
+	order []recording.Segment
+	// last is the media sequence number of the last segment, of a playlist that was not begun anew since.
+	last    uint64
+	begun   bool
+	resumed bool
+	broken  bool
+	target  time.Duration
+}
+
+// Resume tells which segments are recorded already, in their order. Without any the puller begins with the latest broadcast that
+// the playlist shows: what is before its last discontinuity belongs to another one.
+func (p *Puller) Resume(segments []recording.Segment) {
+	for _, s := range segments {
+		p.remember(s)
+		p.last, p.begun = s.Sequence, true
+	}
+	p.resumed = len(segments) > 0
+}
+
+func (p *Puller) remember(s recording.Segment) {
+	if p.known == nil {
+		p.known = map[recording.Segment]bool{}
+	}
+	if p.known[s] {
+		return
+	}
+	p.known[s] = true
+	if p.order = append(p.order, s); len(p.order) > remembered {
+		delete(p.known, p.order[0])
+		p.order = p.order[1:]
+	}
+}
+
+// Interval is how long to wait before the next Poll.
+func (p *Puller) Interval() time.Duration { return min(max(p.target/2, soonest), latest) }
+
+// Poll loads the playlist, and calls found with each new segment in order. What it returns is why there is none for now; a
+// segment that could not be loaded is tried again with the next Poll, as long as the playlist has it.
+func (p *Puller) Poll(ctx context.Context, found func(Found) error) error {
+	playlist, base, err := p.load(ctx)
+	if err != nil {
+		return err
+	}
+	segments, err := p.fresh(playlist)
+	if err != nil {
+		return err
+	}
+	for _, s := range segments {
+		at, err := base.Parse(s.uri)
+		if err != nil {
+			return fmt.Errorf("%w: a segment has no usable address", ErrFormat)
+		}
+		content, err := p.get(ctx, at.String(), longestSegment)
+		if err != nil {
+			return fmt.Errorf("loading segment %d: %w", s.Segment.Sequence, err)
+		}
+		s.Content, s.Continues = content, s.Continues && !p.broken
+		if err := found(s.Found); err != nil {
+			return err
+		}
+		p.broken = false
+		p.remember(s.Segment)
+		p.last, p.begun = s.Segment.Sequence, true
+	}
+	return nil
+}
+
+func (p *Puller) load(ctx context.Context) (*m3u8.MediaPlaylist, *url.URL, error) {
+	address, err := p.Address()
+	if err != nil {
+		return nil, nil, err
+	}
+	// A list of renditions may lead to the playlist.
+	for range 2 {
+		base, err := url.Parse(address)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%w: the address is no URL", ErrFormat)
+		}
+		text, err := p.get(ctx, address, longestPlaylist)
+		if err != nil {
+			return nil, nil, err
+		}
+		decoded, _, err := m3u8.DecodeFrom(bytes.NewReader(text), false)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%w: %w", ErrFormat, err)
+		}
+		switch playlist := decoded.(type) {
+		case *m3u8.MediaPlaylist:
+			p.target = time.Duration(min(playlist.TargetDuration, 3600)) * time.Second
+			return playlist, base, nil
+		case *m3u8.MasterPlaylist:
+			best := bestOf(playlist)
+			if best == nil {
+				return nil, nil, fmt.Errorf("%w: it lists no rendition", ErrFormat)
+			}
+			at, err := base.Parse(best.URI)
+			if err != nil {
+				return nil, nil, fmt.Errorf("%w: a rendition has no usable address", ErrFormat)
+			}
+			address = at.String()
+		}
+	}
+	return nil, nil, fmt.Errorf("%w: it leads to another list of renditions", ErrFormat)
+}
+
+func bestOf(playlist *m3u8.MasterPlaylist) *m3u8.Variant {
+	var best *m3u8.Variant
+	for _, v := range playlist.Variants {
+		if v != nil && !v.Iframe && (best == nil || v.Bandwidth > best.Bandwidth) {
+			best = v
+		}
+	}
+	return best
+}
+
+type listed struct {
+	Found
+	uri string
+}
+
+// fresh are the segments that are not known, in order.
+func (p *Puller) fresh(playlist *m3u8.MediaPlaylist) ([]listed, error) {
+	all, begin, err := list(playlist)
+	if err != nil {
+		return nil, err
+	}
+	if !p.begun {
+		// The first look of a broadcast.
+		for _, s := range all[:begin] {
+			p.remember(s.Segment)
+		}
+		all = all[begin:]
+	}
+	if len(all) > 0 && p.begun && all[len(all)-1].Segment.Sequence < p.last {
+		// It was begun anew: the numbers start again.
+		p.begun, p.broken = false, true
+	}
+	var fresh []listed
+	previous, known := p.last, p.begun
+	for _, s := range all {
+		if !p.known[s.Segment] {
+			s.Continues = s.Continues && known && s.Segment.Sequence == previous+1
+			fresh = append(fresh, s)
+		}
+		previous, known = s.Segment.Sequence, true
+	}
+	return fresh, nil
+}
+
+// list are all segments of the playlist, and which of them is the first after the last discontinuity.
+func list(playlist *m3u8.MediaPlaylist) (all []listed, begin int, err error) {
+	for i, s := range playlist.Segments {
+		if s == nil {
+			break
+		}
+		if s.Map != nil || playlist.Map != nil {
+			return nil, 0, fmt.Errorf("%w: its segments are fragmented MP4; set spec.playback.protocol of the PushDomain to FLV or RTMP", ErrFormat)
+		}
+		if len(s.Keys) > 0 || len(playlist.Keys) > 0 {
+			return nil, 0, fmt.Errorf("%w: its segments are encrypted; set spec.playback.protocol of the PushDomain to FLV or RTMP", ErrFormat)
+		}
+		if s.Discontinuity {
+			begin = i
+		}
+		all = append(all, listed{uri: s.URI, Found: Found{
+			Segment:   recording.Segment{Sequence: playlist.SeqNo + uint64(i), Digest: digest(s.URI)},
+			Continues: !s.Discontinuity && !s.Gap, Duration: time.Duration(s.Duration * float64(time.Second)),
+		}})
+	}
+	fromEnd := time.Duration(0)
+	for i := len(all) - 1; i >= 0; i-- {
+		all[i].FromEnd = fromEnd
+		fromEnd += all[i].Duration
+	}
+	return all, begin, nil
+}
+
+// digest of a segment's address without its query, which a signature may change.
+func digest(uri string) string {
+	if u, err := url.Parse(uri); err == nil {
+		u.RawQuery, u.Fragment = "", ""
+		uri = u.String()
+	}
+	sum := sha256.Sum256([]byte(uri))
+	return hex.EncodeToString(sum[:4])
+}
+
+func (p *Puller) get(ctx context.Context, address string, longest int64) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the address is no URL", ErrFormat)
+	}
+	response, err := p.Client.Do(request)
+	if err != nil {
+		// Its text repeats the address, which may be signed.
+		return nil, withoutAddress(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	switch {
+	case response.StatusCode == http.StatusNotFound:
+		return nil, ErrNotLive
+	case response.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("the answer is %s", response.Status)
+	}
+	content, err := io.ReadAll(io.LimitReader(response.Body, longest+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the answer: %w", err)
+	}
+	if int64(len(content)) > longest {
+		return nil, fmt.Errorf("%w: an answer is longer than %d bytes", ErrFormat, longest)
+	}
+	return content, nil
+}
+
+func withoutAddress(err error) error {
+	if wrapped, is := errors.AsType[*url.Error](err); is {
+		return fmt.Errorf("asking for it: %w", wrapped.Err)
+	}
+	return err
+}

@@ -1,0 +1,187 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/workload"
+)
+
+const (
+	// finishTries is how many Jobs may try to finish a recording when the one that made it could not.
+	finishTries = 3
+	// stopPatience is added to the time that a recorder has for storing what it has, before it is ended.
+	stopPatience = 30 * time.Minute
+)
+
+// recordingsOf is what a broadcast that ends now has of recordings to come.
+func recordingsOf(o Observed, broadcast string) []v1alpha1.RecordingStatus {
+	if !slices.Contains(namesOf(o, broadcast), workload.RecorderName) || !records(o, broadcast) {
+		return nil
+	}
+	return []v1alpha1.RecordingStatus{{Name: workload.RecorderName}}
+}
+
+// records says whether the workload of that name is the one that spec.recording makes, in this broadcast.
+func records(o Observed, broadcast string) bool {
+	if run := latestRun(o.Runs, broadcast, workload.RecorderName); run != nil {
+		return run.Signals
+	}
+	return workload.IsPreset(o.Settings, workload.RecorderName)
+}
+
+// recorded says whether there is nothing more to tell of the recording.
+func recorded(r v1alpha1.RecordingStatus) bool { return r.ReadyTime != nil || r.Message != "" }
+
+// planRecordings follows the recordings of ended broadcasts until each is ready, or has failed for good.
+func planRecordings(o Observed, p *Plan) {
+	for i := range p.Status.History {
+		record := &p.Status.History[i]
+		persisted := slices.ContainsFunc(o.Stream.Status.History, func(r v1alpha1.BroadcastRecord) bool { return r.ID == record.ID })
+		if !persisted || !slices.ContainsFunc(record.Recordings, func(r v1alpha1.RecordingStatus) bool { return !recorded(r) }) {
+			continue
+		}
+		told := *record
+		record.Recordings = slices.Clone(record.Recordings)
+		for j := range record.Recordings {
+			if !recorded(record.Recordings[j]) {
+				record.Recordings[j] = p.planRecording(o, told, record.Recordings[j])
+			}
+		}
+	}
+}
+
+func (p *Plan) planRecording(o Observed, record v1alpha1.BroadcastRecord, status v1alpha1.RecordingStatus) v1alpha1.RecordingStatus {
+	run := latestRun(o.Runs, record.ID, status.Name)
+	if run == nil {
+		if !workload.IsPreset(o.Settings, status.Name) {
+			status.Message = "its Jobs and its settings are gone"
+			return status
+		}
+		p.finish(record, status.Name, 1)
+		return status
+	}
+	switch {
+	case run.Result != nil && run.Result.Ready:
+		return ready(status, *run, o.Now)
+	case run.Result != nil && run.Result.Nothing:
+		status.Message, status.DurationSeconds = "no media came", new(int64)
+		return status
+	case run.Active() || run.Phase == workload.Terminating && !run.PodsGone:
+		return status
+	case run.Result != nil && (!run.Told.IsZero() || run.Finish):
+		// It had all the time there is.
+		status.URI, status.Message = run.Result.URI, cmp.Or(run.Result.Message, "the recorder gave up")
+		return status
+	}
+	return p.finishAgain(o, record, status, *run)
+}
+
+// finishAgain is for a recording whose last Job ended without finishing it.
+func (p *Plan) finishAgain(o Observed, record v1alpha1.BroadcastRecord, status v1alpha1.RecordingStatus, last workload.Run) v1alpha1.RecordingStatus {
+	tries := 0
+	for _, r := range o.Runs {
+		if r.Broadcast == record.ID && r.Workload == status.Name && r.Finish {
+			tries++
+		}
+	}
+	if tries >= finishTries {
+		status.Message = fmt.Sprintf("%d Jobs could not finish it (%s); its parts are in the storage", tries, cmp.Or(last.Trouble, "the last one said nothing"))
+		return status
+	}
+	if next := last.Finished.Add(time.Duration(tries) * firstBackoff); o.Now.Before(next) {
+		p.lookAgainAt(o.Now, next)
+		return status
+	}
+	p.finish(record, status.Name, last.Part+1)
+	return status
+}
+
+// finish starts a Job that stores and joins what is there.
+func (p *Plan) finish(record v1alpha1.BroadcastRecord, name string, part int32) {
+	p.Start = append(p.Start, Start{Workload: v1alpha1.Workload{Name: name}, Part: part, Ended: &record, Finish: true})
+}
+
+func ready(status v1alpha1.RecordingStatus, run workload.Run, now time.Time) v1alpha1.RecordingStatus {
+	result, at := *run.Result, run.Finished
+	if at.IsZero() {
+		at = now
+	}
+	status.URI, status.SHA256, status.ReadyTime = result.URI, result.SHA256, new(metav1.NewTime(at.UTC().Truncate(time.Second)))
+	status.DurationSeconds, status.SizeBytes = new(result.DurationMilliseconds/1000), new(result.SizeBytes)
+	status.Gaps, status.GapSeconds = new(int32(result.Gaps)), new(result.GapMilliseconds/1000) //nolint:gosec // far below 2^31
+	return status
+}
+
+// stopSignalled tells a recorder that its broadcast is over, and ends one that does not end by itself.
+func (p *Plan) stopSignalled(o Observed, run workload.Run) {
+	stop := Stop{Workload: run.Workload, JobName: run.JobName, UID: run.UID, Signal: true}
+	if run.Told.IsZero() {
+		p.Stop = append(p.Stop, stop)
+		return
+	}
+	patience := stopPatience + time.Duration(cmp.Or(o.Settings.Recording.UploadTimeoutSeconds, 3600))*time.Second
+	if due := run.Told.Add(patience); o.Now.Before(due) {
+		p.lookAgainAt(o.Now, due)
+		return
+	}
+	stop.Signal = false
+	p.Stop = append(p.Stop, stop)
+}
+
+// recordingCondition is that of the broadcast on air, or of the latest one; its type is empty where nothing is recorded.
+func recordingCondition(o Observed, status v1alpha1.LiveStreamStatus) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionRecordingReady, Status: metav1.ConditionFalse}
+	if status.OnAir() {
+		if !records(o, status.Broadcast.ID) || !slices.ContainsFunc(status.Workloads, func(w v1alpha1.WorkloadStatus) bool { return w.Name == workload.RecorderName }) {
+			return metav1.Condition{}
+		}
+		c.Reason, c.Message = v1alpha1.ReasonOnAir, "the broadcast is being recorded"
+		return c
+	}
+	if len(status.History) == 0 || len(status.History[0].Recordings) == 0 {
+		return metav1.Condition{}
+	}
+	switch r := status.History[0].Recordings[0]; {
+	case r.ReadyTime != nil:
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonRecorded, r.URI
+	case r.Message == "":
+		c.Reason, c.Message = v1alpha1.ReasonFinishing, "the parts are being stored and joined"
+	case r.DurationSeconds != nil && *r.DurationSeconds == 0:
+		c.Reason, c.Message = v1alpha1.ReasonNoMedia, r.Message
+	default:
+		c.Reason, c.Message = v1alpha1.ReasonRecordingFailed, r.Message
+		if r.URI != "" {
+			c.Message += "; what there is is kept in " + r.URI
+		}
+	}
+	return c
+}
+
+func recordingNotices(before, after v1alpha1.LiveStreamStatus) []Notice {
+	known := map[string]bool{}
+	for _, record := range before.History {
+		for _, r := range record.Recordings {
+			known[record.ID] = recorded(r)
+		}
+	}
+	var notices []Notice
+	for _, record := range after.History {
+		for _, r := range record.Recordings {
+			was, there := known[record.ID]
+			switch {
+			case !there || was || !recorded(r):
+			case r.ReadyTime != nil:
+				notices = append(notices, Notice{Reason: "RecordingReady", Action: "Record", Note: fmt.Sprintf("the recording of %d s is at %s", ptrOr(r.DurationSeconds, 0), r.URI)})
+			default:
+				notices = append(notices, Notice{Warning: true, Reason: "RecordingFailed", Action: "Record", Note: "the recording is not complete: " + r.Message})
+			}
+		}
+	}
+	return notices
+}

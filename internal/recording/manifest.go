@@ -1,0 +1,95 @@
+package recording
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+)
+
+// Folder is where everything of a broadcast goes, before the storage's own prefix; escape makes a name safe for a key.
+func Folder(c Config, escape func(string) string) string {
+	folder := fmt.Sprintf("%s/%s/%s-%s", escape(c.App), escape(c.Stream), c.Started.UTC().Format("20060102T150405Z"), c.Broadcast)
+	if prefix := strings.Trim(c.Storage.Prefix, "/"); prefix != "" {
+		return prefix + "/" + folder
+	}
+	return folder
+}
+
+// Keys within the folder.
+const (
+	PartsFolder  = "parts/"
+	ManifestName = "manifest.json"
+)
+
+// FileName of the recording itself.
+func FileName(f Format) string { return "recording" + f.Extension() }
+
+// Manifest lists what a recording is made of.
+type Manifest struct {
+	App       string    `json:"app"`
+	Stream    string    `json:"stream"`
+	Broadcast string    `json:"broadcast"`
+	Started   time.Time `json:"started"`
+	Recording string    `json:"recording"`
+	SHA256    string    `json:"sha256,omitempty"`
+	SizeBytes int64     `json:"sizeBytes"`
+	Seconds   float64   `json:"durationSeconds"`
+	// Complete says that the broadcast is over.
+	Complete bool           `json:"complete"`
+	Parts    []ManifestPart `json:"parts"`
+	Gaps     []ManifestGap  `json:"gaps"`
+}
+
+// ManifestPart is a part in a manifest.
+type ManifestPart struct {
+	Name    string    `json:"name"`
+	Start   time.Time `json:"start"`
+	Seconds float64   `json:"durationSeconds"`
+	Size    int64     `json:"sizeBytes"`
+}
+
+// ManifestGap is a gap in a manifest.
+type ManifestGap struct {
+	At      float64 `json:"atSeconds"`
+	Seconds float64 `json:"lengthSeconds"`
+}
+
+// NewManifest describes sorted parts.
+func NewManifest(c Config, parts []Part) Manifest {
+	m := Manifest{
+		App: c.App, Stream: c.Stream, Broadcast: c.Broadcast, Started: c.Started.UTC(), Recording: FileName(c.Format),
+		Seconds: seconds(Duration(parts)), Parts: []ManifestPart{}, Gaps: []ManifestGap{},
+	}
+	for _, p := range parts {
+		m.Parts = append(m.Parts, ManifestPart{Name: p.Name(), Start: p.Start, Seconds: seconds(p.Duration), Size: p.Size})
+	}
+	for _, g := range Gaps(parts) {
+		m.Gaps = append(m.Gaps, ManifestGap{At: seconds(g.At), Seconds: seconds(g.Length)})
+	}
+	return m
+}
+
+func seconds(d time.Duration) float64 { return float64(d.Milliseconds()) / 1000 }
+
+// Playlist is the recording in HLS: its parts as they are, with a discontinuity where a run ends.
+// Source: RFC 8216, 4.3.
+func Playlist(parts []Part) string {
+	longest := time.Second
+	for _, p := range parts {
+		longest = max(longest, p.Duration)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-TARGETDURATION:%d\n#EXT-X-MEDIA-SEQUENCE:0\n", int(math.Ceil(longest.Seconds())))
+	for i, p := range parts {
+		if i > 0 && !sameRun(parts[i-1], p) {
+			b.WriteString("#EXT-X-DISCONTINUITY\n")
+		}
+		if i == 0 || !sameRun(parts[i-1], p) {
+			fmt.Fprintf(&b, "#EXT-X-PROGRAM-DATE-TIME:%s\n", p.Start.UTC().Format("2006-01-02T15:04:05.000Z"))
+		}
+		fmt.Fprintf(&b, "#EXTINF:%.3f,\n%s\n", seconds(p.Duration), PartsFolder+p.Name())
+	}
+	b.WriteString("#EXT-X-ENDLIST\n")
+	return b.String()
+}

@@ -1,0 +1,388 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/livestream-operator/livestream-operator/internal/ffmpeg"
+	"github.com/livestream-operator/livestream-operator/internal/mpegts"
+	"github.com/livestream-operator/livestream-operator/internal/recording"
+	"github.com/livestream-operator/livestream-operator/internal/store"
+)
+
+// finish stores what is left, joins all parts of the broadcast and verifies that. Parts are dropped only when the recording is
+// complete; a Pod that has to go before the broadcast ends leaves a recording of what there is, and its parts for the next one.
+func (w *Worker) finish(ctx context.Context, u *uploader, over bool) recording.Result {
+	w.Health.Finishing()
+	result, err := w.conclude(ctx, u, over)
+	if err == nil {
+		return result
+	}
+	w.Log.Error("The recording is not complete in the store", "error", err)
+	return w.keep(err)
+}
+
+func (w *Worker) conclude(ctx context.Context, u *uploader, over bool) (recording.Result, error) {
+	if err := retry(ctx, func() error { return u.all(ctx) }); err != nil {
+		return recording.Result{}, fmt.Errorf("storing the last parts: %w", err)
+	}
+	var result recording.Result
+	err := retry(ctx, func() (err error) {
+		result, err = w.publish(ctx, over)
+		return err
+	})
+	return result, err
+}
+
+// retry repeats what failed until the context ends.
+func retry(ctx context.Context, do func() error) error {
+	for pause := firstUpload; ; pause = min(2*pause, longestUpload) {
+		err := do()
+		if err == nil || errors.Is(err, errJoin) {
+			return err
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return err
+		case <-timer.C:
+		}
+	}
+}
+
+// publish makes the recording of the parts in the store.
+func (w *Worker) publish(ctx context.Context, over bool) (recording.Result, error) {
+	parts, err := w.stored(ctx)
+	if err != nil {
+		return recording.Result{}, err
+	}
+	if done, result, err := w.published(ctx, parts); err != nil || done {
+		return result, err
+	}
+	parts = recording.Sort(parts)
+	if len(parts) == 0 {
+		return recording.Result{Nothing: true, Message: "no media came"}, nil
+	}
+	manifest := recording.NewManifest(w.Config, parts)
+	key := w.folder() + manifest.Recording
+	object, err := w.put(ctx, key, parts)
+	if err != nil {
+		return recording.Result{}, err
+	}
+	manifest.SHA256, manifest.SizeBytes, manifest.Complete = object.SHA256, object.Size, over
+	text, err := json.MarshalIndent(manifest, "", "  ")
+	if err != nil {
+		return recording.Result{}, fmt.Errorf("encoding the manifest: %w", err)
+	}
+	if _, err := w.Store.PutStream(ctx, w.folder()+recording.ManifestName, strings.NewReader(string(text))); err != nil {
+		return recording.Result{}, fmt.Errorf("storing the manifest: %w", err)
+	}
+	if !over {
+		return recording.Result{Message: "ended before the broadcast; what was recorded is stored, and the next part goes on"}, nil
+	}
+	if w.Config.Format != recording.HLS {
+		// What is left of them costs room and nothing else.
+		if err := w.dropParts(ctx, parts); err != nil {
+			w.Log.Warn("Could not drop the parts of the recording", "error", err)
+		}
+	}
+	_ = w.Spool.Drop()
+	return w.resultOf(manifest), nil
+}
+
+// published says whether an earlier try did all but say so. Once parts are dropped the recording must not be made of what is left.
+func (w *Worker) published(ctx context.Context, parts []recording.Part) (bool, recording.Result, error) {
+	text, err := w.read(ctx, w.folder()+recording.ManifestName)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, recording.Result{}, nil
+	}
+	if err != nil {
+		return false, recording.Result{}, err
+	}
+	var manifest recording.Manifest
+	if err := json.Unmarshal(text, &manifest); err != nil || !manifest.Complete {
+		return false, recording.Result{}, nil //nolint:nilerr // a manifest that cannot be read is made anew
+	}
+	if len(recording.Sort(parts)) > len(manifest.Parts) {
+		return false, recording.Result{}, nil
+	}
+	object, err := w.Store.Stat(ctx, w.folder()+manifest.Recording)
+	if err != nil || object.Size != manifest.SizeBytes {
+		return false, recording.Result{}, nil //nolint:nilerr // it is made anew
+	}
+	if w.Config.Format != recording.HLS {
+		if err := w.dropParts(ctx, parts); err != nil {
+			return false, recording.Result{}, err
+		}
+	}
+	_ = w.Spool.Drop()
+	return true, w.resultOf(manifest), nil
+}
+
+func (w *Worker) read(ctx context.Context, key string) ([]byte, error) {
+	in, err := w.Store.Open(ctx, key)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", key, err)
+	}
+	defer func() { _ = in.Close() }()
+	text, err := io.ReadAll(io.LimitReader(in, 64<<20))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", key, err)
+	}
+	return text, nil
+}
+
+func (w *Worker) dropParts(ctx context.Context, parts []recording.Part) error {
+	for _, p := range parts {
+		if err := w.Store.Delete(ctx, w.folder()+recording.PartsFolder+p.Name()); err != nil {
+			return fmt.Errorf("dropping part %s: %w", p.Name(), err)
+		}
+	}
+	return nil
+}
+
+func (w *Worker) resultOf(m recording.Manifest) recording.Result {
+	result := recording.Result{
+		Ready: true, URI: w.Store.URI(w.folder() + m.Recording), SHA256: m.SHA256, SizeBytes: m.SizeBytes,
+		DurationMilliseconds: int64(m.Seconds * 1000), Parts: len(m.Parts), Gaps: len(m.Gaps),
+	}
+	for _, g := range m.Gaps {
+		result.GapMilliseconds += int64(g.Seconds * 1000)
+	}
+	if w.Config.Format == recording.HLS {
+		// The playlist is a list of them.
+		for _, p := range m.Parts {
+			result.SizeBytes += p.Size
+		}
+	}
+	return result
+}
+
+// put stores the recording itself: a playlist of the parts, or one file that they are copied into while it is stored.
+func (w *Worker) put(ctx context.Context, key string, parts []recording.Part) (store.Object, error) {
+	if w.Config.Format == recording.HLS {
+		object, err := w.Store.PutStream(ctx, key, strings.NewReader(recording.Playlist(parts)))
+		if err != nil {
+			return object, fmt.Errorf("storing the playlist: %w", err)
+		}
+		return object, nil
+	}
+	if _, convert := container(w.Config.Format); convert {
+		return w.putConverted(ctx, key, parts)
+	}
+	joined, out := io.Pipe()
+	joining := make(chan error, 1)
+	go func() {
+		err := w.join(ctx, parts, out)
+		_ = out.CloseWithError(err)
+		joining <- err
+	}()
+	object, err := w.Store.PutStream(ctx, key, joined)
+	_ = joined.CloseWithError(errors.New("the store takes no more"))
+	if err := <-joining; errors.Is(err, errJoin) {
+		// The store's error repeats it.
+		return object, err
+	}
+	if err != nil {
+		return object, fmt.Errorf("storing the recording: %w", err)
+	}
+	return object, nil
+}
+
+// putConverted makes the file in the spool, which needs the room for it: its beginning is written last.
+func (w *Worker) putConverted(ctx context.Context, key string, parts []recording.Part) (store.Object, error) {
+	file := filepath.Join(w.Spool.dir, recording.FileName(w.Config.Format))
+	defer func() { _ = os.Remove(file) }()
+	if err := w.convert(ctx, parts, file); err != nil {
+		return store.Object{}, err
+	}
+	object, err := w.Store.Put(ctx, key, file)
+	if err != nil {
+		return object, fmt.Errorf("storing the recording: %w", err)
+	}
+	return object, nil
+}
+
+// convert joins the parts into a file of a format that fragmented MP4 has to be converted into.
+func (w *Worker) convert(ctx context.Context, parts []recording.Part, file string) error {
+	into, _ := container(w.Config.Format)
+	arguments, err := ffmpeg.Convert(into, file)
+	if err != nil {
+		return err
+	}
+	joined, in := io.Pipe()
+	joining := make(chan error, 1)
+	go func() {
+		err := w.join(ctx, parts, in)
+		_ = in.CloseWithError(err)
+		joining <- err
+	}()
+	err = w.ffmpeg(ctx, arguments, joined, nil)
+	_ = joined.CloseWithError(errors.New("ffmpeg has ended"))
+	if first := <-joining; first != nil {
+		return first
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errJoin, err)
+	}
+	return nil
+}
+
+// errJoin means that the parts cannot be joined, however often it is tried.
+var errJoin = errors.New("joining the parts")
+
+// join writes the parts as one fragmented MP4 file: as one transport stream with one clock to ffmpeg.
+func (w *Worker) join(ctx context.Context, parts []recording.Part, out io.Writer) error {
+	first, err := w.open(ctx, parts[0])
+	if err != nil {
+		return err
+	}
+	info, err := mpegts.Scan(first)
+	_ = first.Close()
+	if err != nil {
+		return fmt.Errorf("%w: the first one: %w", errJoin, err)
+	}
+	stream, in := io.Pipe()
+	written := make(chan error, 1)
+	go func() {
+		err := w.oneClock(ctx, parts, in)
+		_ = in.CloseWithError(err)
+		written <- err
+	}()
+	err = w.ffmpeg(ctx, ffmpeg.Join(info.AAC), stream, out)
+	_ = stream.CloseWithError(errors.New("ffmpeg has ended"))
+	if reading := <-written; reading != nil && ctx.Err() == nil && err == nil {
+		return reading
+	}
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("%w: %w", errJoin, err)
+	}
+	return err
+}
+
+func (w *Worker) ffmpeg(ctx context.Context, arguments []string, in io.Reader, out io.Writer) error {
+	process, err := ffmpeg.Start(ctx, arguments, ffmpeg.Options{Binary: w.FFmpeg, Input: in, Output: out})
+	if err != nil {
+		return err
+	}
+	return process.Wait()
+}
+
+// container is what fragmented MP4 has to be converted into; false where it is what is wanted.
+func container(f recording.Format) (ffmpeg.Container, bool) {
+	switch f {
+	case recording.MKV:
+		return ffmpeg.Matroska, true
+	case recording.FLV:
+		return ffmpeg.FlashVideo, true
+	default:
+		return ffmpeg.FragmentedMP4, false
+	}
+}
+
+// jump is how far a timestamp within a run may be from where it should be before it is taken for a new clock.
+const jump = mpegts.Ticks(10 * 90000)
+
+// oneClock writes all parts so that each run begins where the one before it ended.
+func (w *Worker) oneClock(ctx context.Context, parts []recording.Part, out io.Writer) error {
+	var by, end mpegts.Ticks
+	for i, p := range parts {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		info, err := w.scan(ctx, p)
+		if errors.Is(err, mpegts.ErrNoStream) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		newClock := i == 0 || p.Job != parts[i-1].Job || p.Run != parts[i-1].Run
+		if at := info.First + by; newClock || at < end-jump || at > end+jump {
+			by = end - info.First
+		}
+		if err := w.copyPart(ctx, p, out, by); err != nil {
+			return err
+		}
+		end = max(end, info.End+by)
+	}
+	return nil
+}
+
+func (w *Worker) scan(ctx context.Context, p recording.Part) (mpegts.Info, error) {
+	in, err := w.open(ctx, p)
+	if err != nil {
+		return mpegts.Info{}, err
+	}
+	defer func() { _ = in.Close() }()
+	return mpegts.Scan(in)
+}
+
+func (w *Worker) copyPart(ctx context.Context, p recording.Part, out io.Writer, by mpegts.Ticks) error {
+	in, err := w.open(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }()
+	return mpegts.Move(out, in, by)
+}
+
+// open reads a part from the spool, or from the store.
+func (w *Worker) open(ctx context.Context, p recording.Part) (io.ReadCloser, error) {
+	local, err := w.Spool.Open(p)
+	if err == nil {
+		return local, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading part %s: %w", p.Name(), err)
+	}
+	in, err := w.Store.Open(ctx, w.folder()+recording.PartsFolder+p.Name())
+	if err != nil {
+		return nil, fmt.Errorf("reading part %s: %w", p.Name(), err)
+	}
+	return in, nil
+}
+
+// keep makes a recording on the volume of what is there, when the store does not take it.
+func (w *Worker) keep(cause error) recording.Result {
+	result := recording.Result{URI: "file://" + w.Spool.dir, Message: bounded(cause.Error())}
+	parts, err := w.Spool.Parts()
+	if err != nil || len(parts) == 0 {
+		return result
+	}
+	parts = recording.Sort(parts)
+	result.Parts, result.DurationMilliseconds = len(parts), recording.Duration(parts).Milliseconds()
+	ctx, cancel := context.WithTimeout(context.Background(), leaveWithin)
+	defer cancel()
+	path := filepath.Join(w.Spool.dir, recording.FileName(recording.FMP4))
+	file, err := os.Create(path) //nolint:gosec // in the spool
+	if err != nil {
+		return result
+	}
+	if err := errors.Join(w.join(ctx, parts, file), file.Close()); err != nil {
+		w.Log.Error("Could not join the parts on the volume; they are there one by one", "error", err)
+		return result
+	}
+	if stat, err := os.Stat(path); err == nil {
+		result.URI, result.SizeBytes = "file://"+path, stat.Size()
+	}
+	return result
+}
+
+// bounded keeps the Result within what a Pod's status takes.
+func bounded(text string) string {
+	const longest = 1000
+	if len(text) > longest {
+		return strings.ToValidUTF8(text[:longest], "") + "..."
+	}
+	return text
+}

@@ -1,0 +1,130 @@
+package worker
+
+import (
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// flowsWithin is how young the last media must be for the worker to be ready.
+const flowsWithin = 15 * time.Second
+
+// Health says how the recording goes.
+type Health struct {
+	now      func() time.Time
+	registry *prometheus.Registry
+
+	media, bytes, stored, parts prometheus.Counter
+	storing                     prometheus.Gauge
+
+	mu sync.Mutex
+	// began is when the worker began, last when media came last; zero where none did.
+	began, last time.Time
+	failed      error
+	finishing   bool
+}
+
+// NewHealth registers the metrics.
+func NewHealth(now func() time.Time) *Health {
+	h := &Health{now: now, registry: prometheus.NewRegistry()}
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "livestream_worker_" + name, Help: help})
+		h.registry.MustRegister(c)
+		return c
+	}
+	h.media = counter("media_seconds_total", "Seconds of media in parts.")
+	h.bytes = counter("media_bytes_total", "Bytes of media in parts.")
+	h.parts = counter("parts_total", "Parts that were closed.")
+	h.stored = counter("stored_bytes_total", "Bytes that the store has, verified.")
+	h.storing = prometheus.NewGauge(prometheus.GaugeOpts{Name: "livestream_worker_store_failing", Help: "1 while the store takes no part."})
+	age := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "livestream_worker_seconds_since_media", Help: "Seconds since media came; since the start where none did."}, h.age)
+	h.began = now()
+	h.registry.MustRegister(h.storing, age)
+	return h
+}
+
+func (h *Health) age() float64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.last.IsZero() {
+		return h.now().Sub(h.began).Seconds()
+	}
+	return h.now().Sub(h.last).Seconds()
+}
+
+// Media notes a part that came whole.
+func (h *Health) Media(at time.Time, length time.Duration, size int64) {
+	h.Bytes(at)
+	h.bytes.Add(float64(size))
+	h.Parts(length)
+}
+
+// Bytes notes that media comes.
+func (h *Health) Bytes(at time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.last, h.failed = at, nil
+}
+
+// Parts notes a part.
+func (h *Health) Parts(length time.Duration) {
+	h.parts.Inc()
+	h.media.Add(length.Seconds())
+}
+
+// Stored notes bytes that the store has.
+func (h *Health) Stored(size int64) { h.stored.Add(float64(size)) }
+
+// Store notes whether the store takes parts.
+func (h *Health) Store(err error) {
+	if err != nil {
+		h.storing.Set(1)
+	} else {
+		h.storing.Set(0)
+	}
+}
+
+// Failed notes what cannot be mended by trying again.
+func (h *Health) Failed(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.failed = err
+}
+
+// Finishing notes that the recording is being finished: no media has to flow.
+func (h *Health) Finishing() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.finishing = true
+}
+
+// Handler serves /readyz, which is 200 while media flows, /healthz and /metrics.
+func (h *Health) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/healthz", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if why := h.notReady(); why != "" {
+			http.Error(w, why, http.StatusServiceUnavailable)
+		}
+	})
+	mux.Handle("/metrics", promhttp.HandlerFor(h.registry, promhttp.HandlerOpts{}))
+	return mux
+}
+
+func (h *Health) notReady() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.failed != nil:
+		return h.failed.Error()
+	case h.finishing:
+		return ""
+	case h.now().Sub(h.last) > flowsWithin:
+		return "no media comes"
+	default:
+		return ""
+	}
+}

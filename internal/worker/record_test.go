@@ -1,0 +1,323 @@
+package worker
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/livestream-operator/livestream-operator/internal/recording"
+	"github.com/livestream-operator/livestream-operator/internal/testmedia"
+)
+
+// binary is the worker's, built once.
+var binary = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "worker-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "worker")
+	build := exec.Command("go", "build", "-o", path, "../../cmd/worker")
+	build.Stderr = os.Stderr
+	return path, build.Run()
+})
+
+// recorder is a running worker, as its Pod runs it.
+type recorder struct {
+	t       *testing.T
+	dir     string
+	command *exec.Cmd
+	log     *bytes.Buffer
+	done    chan error
+}
+
+// start runs the worker for a Job of a broadcast. Jobs of one folder share the storage, not the spool.
+func start(t *testing.T, dir, host, protocol string, format recording.Format, job int) *recorder {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := recording.Config{
+		Playback: recording.Playback{Domain: host, Protocol: protocol, Scheme: "http"}, App: "live", Stream: "show", Broadcast: "b1",
+		Started: time.Date(2026, 1, 2, 20, 0, 0, 0, time.UTC), Job: job, Format: format, SegmentSeconds: 1, UploadTimeoutSeconds: 20,
+		Storage: recording.Storage{ClaimName: "claim"},
+	}
+	text, err := json.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &recorder{t: t, dir: filepath.Join(dir, "job", string(rune('0'+job))), log: &bytes.Buffer{}, done: make(chan error, 1)}
+	volume := filepath.Join(dir, "volume")
+	for _, d := range []string{volume, filepath.Join(r.dir, "spool"), filepath.Join(r.dir, "credentials")} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.command = exec.Command(path, "--spool-dir", filepath.Join(r.dir, "spool"), "--volume-dir", volume, "--control-file", filepath.Join(r.dir, "control"),
+		"--termination-log", filepath.Join(r.dir, "result"), "--health-bind-address", "127.0.0.1:0", "--credentials-dir", filepath.Join(r.dir, "credentials"),
+		"--playback-key-file", filepath.Join(r.dir, "credentials", "none"))
+	r.command.Env = append(os.Environ(), recording.ConfigVariable+"="+string(text))
+	r.command.Stderr = r.log
+	if err := r.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { r.done <- r.command.Wait() }()
+	t.Cleanup(func() {
+		_ = r.command.Process.Kill()
+		if t.Failed() {
+			t.Logf("the worker's log:\n%s", r.log)
+		}
+	})
+	return r
+}
+
+// stop tells it that the broadcast is over, and waits for what it says.
+func (r *recorder) stop() recording.Result {
+	r.t.Helper()
+	if err := os.WriteFile(filepath.Join(r.dir, "control"), []byte(recording.StopAnnotation+`="now"`+"\n"), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+	return r.result()
+}
+
+func (r *recorder) result() recording.Result {
+	r.t.Helper()
+	select {
+	case err := <-r.done:
+		r.t.Logf("the worker ended: %v", err)
+	case <-time.After(time.Minute):
+		r.t.Fatal("the worker does not end")
+	}
+	text, err := os.ReadFile(filepath.Join(r.dir, "result"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	result, said := recording.ParseResult(string(text))
+	if !said {
+		r.t.Fatalf("result = %s", text)
+	}
+	return result
+}
+
+// children are the processes that a process started, and theirs.
+func children(pid int) []int {
+	text, _ := exec.Command("pgrep", "-P", itoa(pid)).Output()
+	var all []int
+	for line := range strings.Lines(string(text)) {
+		child := atoi(strings.TrimSpace(line))
+		all = append(append(all, child), children(child)...)
+	}
+	return all
+}
+
+func (r *recorder) parts() int {
+	files, _ := filepath.Glob(filepath.Join(filepath.Dir(filepath.Dir(r.dir)), "volume", "live", "show", "*", "parts", "*.ts"))
+	return len(files)
+}
+
+// check plays the recording, and says how many seconds of what was pushed it lacks.
+func check(t *testing.T, dir string, result recording.Result, pushed time.Duration) (lost float64) {
+	t.Helper()
+	if !result.Ready || !strings.HasPrefix(result.URI, "pvc://claim/live/show/20260102T200000Z-b1/recording.") {
+		t.Fatalf("result = %+v", result)
+	}
+	played := testmedia.Play(t, filepath.Join(dir, "volume", strings.TrimPrefix(result.URI, "pvc://claim/")))
+	if played.Problems != "" {
+		t.Errorf("it plays with problems: %s", played.Problems)
+	}
+	lost = pushed.Seconds() - float64(played.Frames)/testmedia.FramesPerSecond
+	t.Logf("%d frames in %.1f s; lost %.2f s; %d gaps of %d ms", played.Frames, played.Seconds, lost, result.Gaps, result.GapMilliseconds)
+	if lost < -0.5 {
+		t.Errorf("the recording has %.1f s more than was pushed", -lost)
+	}
+	if difference := float64(result.DurationMilliseconds)/1000 - played.Seconds; difference > 1 || difference < -1 {
+		t.Errorf("the result says %d ms, and it plays for %.1f s", result.DurationMilliseconds, played.Seconds)
+	}
+	return lost
+}
+
+func TestAShowWithADropIsOneRecording(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []string{"HLS", "RTMP"} {
+		for _, format := range []recording.Format{recording.FMP4, recording.MKV, recording.FLV, recording.HLS} {
+			if protocol == "RTMP" && format != recording.FMP4 {
+				continue
+			}
+			t.Run(protocol+" to "+string(format), func(t *testing.T) {
+				t.Parallel()
+				ingest, dir := testmedia.Start(t), t.TempDir()
+				r := start(t, dir, ingest.Host(protocol), protocol, format, 1)
+				ingest.Push(t.Context(), t, "show", 6*time.Second)
+				ingest.Push(t.Context(), t, "show", 6*time.Second)
+				result := r.stop()
+				if lost := check(t, dir, result, 12*time.Second); lost > 2 {
+					t.Errorf("%.1f s are lost in one drop", lost)
+				}
+				if left := r.parts(); (left > 0) != (format == recording.HLS) {
+					t.Errorf("%d parts are left", left)
+				}
+			})
+		}
+	}
+}
+
+// A kill of each process in the middle of a show, and of the whole Pod with its spool.
+func TestWhateverIsKilledAtMostASecondIsLost(t *testing.T) {
+	t.Parallel()
+	kill := map[string]func(r *recorder){
+		"ffmpeg": func(r *recorder) {
+			for _, pid := range children(r.command.Process.Pid) {
+				if name, _ := os.ReadFile("/proc/" + itoa(pid) + "/comm"); strings.TrimSpace(string(name)) == "ffmpeg" {
+					_ = syscall.Kill(pid, syscall.SIGKILL)
+				}
+			}
+		},
+		"the recorder": func(r *recorder) {
+			for _, pid := range children(r.command.Process.Pid) {
+				if name, _ := os.ReadFile("/proc/" + itoa(pid) + "/comm"); strings.TrimSpace(string(name)) == "worker" {
+					_ = syscall.Kill(pid, syscall.SIGKILL)
+				}
+			}
+		},
+	}
+	for _, protocol := range []string{"HLS", "RTMP"} {
+		for victim, end := range kill {
+			if protocol == "HLS" && victim == "ffmpeg" {
+				continue
+			}
+			t.Run(protocol+", "+victim, func(t *testing.T) {
+				t.Parallel()
+				ingest, dir := testmedia.Start(t), t.TempDir()
+				r := start(t, dir, ingest.Host(protocol), protocol, recording.FMP4, 1)
+				pushed := make(chan struct{})
+				go func() {
+					defer close(pushed)
+					ingest.Push(t.Context(), t, "show", 10*time.Second)
+				}()
+				testmedia.Eventually(t, "four parts are stored", func() bool { return r.parts() >= 4 })
+				end(r)
+				<-pushed
+				if lost := check(t, dir, r.stop(), 10*time.Second); lost > 1 {
+					t.Errorf("%.2f s are lost", lost)
+				}
+			})
+		}
+	}
+}
+
+func TestAPodThatIsGoneIsFollowedByOneThatGoesOn(t *testing.T) {
+	t.Parallel()
+	for name, signal := range map[string]syscall.Signal{"killed, with its spool": syscall.SIGKILL, "drained": syscall.SIGTERM} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ingest, dir := testmedia.Start(t), t.TempDir()
+			first := start(t, dir, ingest.Host("HLS"), "HLS", recording.FMP4, 1)
+			pushed := make(chan struct{})
+			go func() {
+				defer close(pushed)
+				ingest.Push(t.Context(), t, "show", 12*time.Second)
+			}()
+			testmedia.Eventually(t, "four parts are stored", func() bool { return first.parts() >= 4 })
+			_ = first.command.Process.Signal(signal)
+			if err := <-first.done; err == nil {
+				t.Error("it ended as if the broadcast was over")
+			}
+			if err := os.RemoveAll(filepath.Join(first.dir, "spool")); err != nil {
+				t.Fatal(err)
+			}
+			// A node and an image later.
+			wait(t.Context(), 3*time.Second)
+			second := start(t, dir, ingest.Host("HLS"), "HLS", recording.FMP4, 2)
+			<-pushed
+			result := second.stop()
+			if lost := check(t, dir, result, 12*time.Second); lost > 1 {
+				t.Errorf("%.2f s are lost", lost)
+			}
+			if result.Gaps != 0 {
+				t.Errorf("%d gaps, want none: the playlist reaches back", result.Gaps)
+			}
+		})
+	}
+}
+
+// wait plays the time that a cluster needs.
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+func TestAStorageThatIsAwayLosesNothing(t *testing.T) {
+	t.Parallel()
+	ingest, dir := testmedia.Start(t), t.TempDir()
+	r := start(t, dir, ingest.Host("HLS"), "HLS", recording.FMP4, 1)
+	pushed := make(chan struct{})
+	go func() {
+		defer close(pushed)
+		ingest.Push(t.Context(), t, "show", 8*time.Second)
+	}()
+	testmedia.Eventually(t, "two parts are stored", func() bool { return r.parts() >= 2 })
+	volume := filepath.Join(dir, "volume", "live")
+	if err := os.Rename(volume, volume+".away"); err != nil {
+		t.Fatal(err)
+	}
+	// A file where the folder has to be.
+	if err := os.WriteFile(volume, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	<-pushed
+	go func() {
+		wait(t.Context(), 5*time.Second)
+		_ = os.Remove(volume)
+		_ = os.Rename(volume+".away", volume)
+	}()
+	if lost := check(t, dir, r.stop(), 8*time.Second); lost > 0.5 {
+		t.Errorf("%.2f s are lost", lost)
+	}
+}
+
+func TestAStorageThatStaysAwayLeavesTheRecordingInTheSpool(t *testing.T) {
+	t.Parallel()
+	ingest, dir := testmedia.Start(t), t.TempDir()
+	r := start(t, dir, ingest.Host("HLS"), "HLS", recording.FMP4, 1)
+	if err := os.WriteFile(filepath.Join(dir, "volume", "live"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ingest.Push(t.Context(), t, "show", 5*time.Second)
+	result := r.stop()
+	if result.Ready || !strings.HasSuffix(result.URI, "/spool/recording.mp4") || !strings.Contains(result.Message, "storing the last parts") {
+		t.Fatalf("result = %+v", result)
+	}
+	if played := testmedia.Play(t, strings.TrimPrefix(result.URI, "file://")); played.Frames < 4*testmedia.FramesPerSecond {
+		t.Errorf("the recording in the spool has %d frames", played.Frames)
+	}
+}
+
+func TestABroadcastWithoutMediaSaysSo(t *testing.T) {
+	t.Parallel()
+	ingest, dir := testmedia.Start(t), t.TempDir()
+	r := start(t, dir, ingest.Host("HLS"), "HLS", recording.FMP4, 1)
+	testmedia.Eventually(t, "the worker has begun", func() bool { _, err := os.Stat(filepath.Join(r.dir, "spool", "open")); return err == nil })
+	if result := r.stop(); !result.Nothing || result.Ready {
+		t.Errorf("result = %+v", result)
+	}
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+func atoi(text string) int {
+	n, _ := strconv.Atoi(text)
+	return n
+}

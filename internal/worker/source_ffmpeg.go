@@ -1,0 +1,180 @@
+package worker
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/livestream-operator/livestream-operator/internal/ffmpeg"
+)
+
+// ffmpegSource pulls RTMP or HTTP-FLV with ffmpeg, which cuts it into parts.
+type ffmpegSource struct {
+	*Worker
+}
+
+const (
+	// stallAfter is how long nothing may come before it is connected anew. CSS keeps a push that stalls for up to 70 s, and says
+	// nothing: connecting again does no harm meanwhile.
+	stallAfter = 3 * time.Second
+	// openWithin is how long a connect may wait for its first byte: nginx-rtmp lets a player wait for a stream that is not on air.
+	openWithin = 10 * time.Second
+	// lookEvery is how often the growth of the files is looked at.
+	lookEvery = 250 * time.Millisecond
+	// firstRetry and longestRetry bound the pause between connects.
+	firstRetry, longestRetry = 100 * time.Millisecond, 2 * time.Second
+	// closeWithin is how long ffmpeg has to close its file.
+	closeWithin = 3 * time.Second
+)
+
+func (s *ffmpegSource) run(ctx context.Context) error {
+	pause := firstRetry
+	for ctx.Err() == nil {
+		got, err := s.connect(ctx)
+		if ctx.Err() != nil {
+			return err
+		}
+		if err != nil {
+			s.Log.Warn("The pull ended; connecting again", "error", err)
+		}
+		if got {
+			pause = firstRetry
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, longestRetry)
+	}
+	return nil
+}
+
+// connect pulls until the connect is of no use any more, and says whether media came.
+func (s *ffmpegSource) connect(ctx context.Context) (bool, error) {
+	run, err := s.Spool.Begin()
+	if err != nil {
+		return false, err
+	}
+	defer func() {
+		if err := run.closeAll(); err != nil {
+			s.Log.Error("Could not close the parts of a connect", "error", err)
+		}
+	}()
+	from, err := s.Address()
+	if err != nil {
+		return false, err
+	}
+	arguments, err := ffmpeg.PullParts(from, filepath.Join(run.dir, "%07d.ts"), time.Duration(s.Config.SegmentSeconds)*time.Second)
+	if err != nil {
+		return false, err
+	}
+	closed, output := io.Pipe()
+	broken := make(chan struct{}, 1)
+	// It is ended below, so that it can close its file.
+	process, err := ffmpeg.Start(context.WithoutCancel(ctx), arguments, ffmpeg.Options{Binary: s.FFmpeg, Output: output, Said: func(line string) {
+		if jumped(line) {
+			select {
+			case broken <- struct{}{}:
+			default:
+			}
+		}
+	}})
+	if err != nil {
+		return false, err
+	}
+	parts := make(chan struct{})
+	go func() {
+		defer close(parts)
+		s.take(run, closed)
+	}()
+	got := s.watch(ctx, run, process, broken)
+	process.Finish(closeWithin)
+	err = process.Wait()
+	_ = output.Close()
+	<-parts
+	if ctx.Err() != nil || got {
+		err = nil
+	}
+	return got, err
+}
+
+// jumped says whether ffmpeg complains of timestamps that go back: another push began within the connect. It would drop all frames
+// until the clock is where it was.
+func jumped(line string) bool {
+	return strings.Contains(line, "Non-monotonous DTS") || strings.Contains(line, "non monotonically increasing dts")
+}
+
+// take makes parts of the files that ffmpeg says it has closed.
+func (s *ffmpegSource) take(run *openRun, closed io.Reader) {
+	lines := bufio.NewScanner(closed)
+	for lines.Scan() {
+		name := filepath.Base(strings.TrimSpace(lines.Text()))
+		if name == "." {
+			continue
+		}
+		part, is, err := run.close(name)
+		if err != nil {
+			s.Log.Error("Could not take a part", "error", err)
+			continue
+		}
+		if is {
+			s.Health.Parts(part.Duration)
+		}
+	}
+	_, _ = io.Copy(io.Discard, closed)
+}
+
+// watch returns when the connect has ended, stalls, or is not wanted any more.
+func (s *ffmpegSource) watch(ctx context.Context, run *openRun, process *ffmpeg.Process, broken <-chan struct{}) (got bool) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	began := s.Clock.Now()
+	last, before := began, newestSize(run.dir)
+	for {
+		select {
+		case <-ctx.Done():
+			return got
+		case <-process.Done():
+			return got
+		case <-broken:
+			s.Log.Info("The stream began anew within the connect; connecting again")
+			return true
+		case <-tick.C:
+		}
+		now := s.Clock.Now()
+		if size := newestSize(run.dir); size != before {
+			s.Health.Bytes(now)
+			before, last, got = size, now, true
+		}
+		switch {
+		case got && now.Sub(last) > stallAfter:
+			s.Log.Info("The stream stalls; connecting again", "seconds", now.Sub(last).Seconds())
+			return true
+		case !got && now.Sub(began) > openWithin:
+			return false
+		}
+	}
+}
+
+// newest tells a file from the one before it, and its growth.
+type newest struct {
+	name string
+	size int64
+}
+
+func newestSize(dir string) newest {
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) == 0 {
+		return newest{}
+	}
+	all := names(files)
+	n := newest{name: all[len(all)-1]}
+	if info, err := os.Stat(filepath.Join(dir, n.name)); err == nil {
+		n.size = info.Size()
+	}
+	return n
+}

@@ -1,0 +1,99 @@
+package worker
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/livestream-operator/livestream-operator/internal/hls"
+	"github.com/livestream-operator/livestream-operator/internal/mpegts"
+	"github.com/livestream-operator/livestream-operator/internal/recording"
+)
+
+// playlistSource takes the segments of an HLS playlist as parts.
+type playlistSource struct {
+	*Worker
+	known []recording.Part
+	run_  int
+}
+
+// lastLook is how long the playlist is still looked at when the broadcast is over: its last segment may just be closing.
+const lastLook = 3 * time.Second
+
+func (s *playlistSource) run(ctx context.Context) error {
+	puller := &hls.Puller{Client: s.HTTP, Address: s.Address}
+	recorded := make([]recording.Segment, 0, len(s.known))
+	for _, p := range s.known {
+		recorded = append(recorded, p.Source)
+		if p.Job == s.Config.Job {
+			s.run_ = max(s.run_, p.Run)
+		}
+	}
+	puller.Resume(recorded)
+	s.run_++
+	var failing string
+	for {
+		err := puller.Poll(ctx, s.add)
+		switch {
+		case ctx.Err() != nil:
+			// What the broadcast's last seconds are in may have been closed since.
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
+			defer cancel()
+			return errors.Join(puller.Poll(last, s.add), nil)
+		case errors.Is(err, hls.ErrFormat):
+			return err
+		case err == nil || errors.Is(err, hls.ErrNotLive):
+			failing = ""
+		case err.Error() != failing:
+			failing = err.Error()
+			s.Log.Warn("Could not load the playlist; trying again", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(puller.Interval()):
+		}
+	}
+}
+
+func (s *playlistSource) add(found hls.Found) error {
+	info, err := mpegts.Scan(bytes.NewReader(found.Content))
+	if errors.Is(err, mpegts.ErrNoStream) {
+		s.Log.Warn("A segment holds no media; left out", "sequence", found.Segment.Sequence)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !found.Continues {
+		s.run_++
+	}
+	now := s.Clock.Now()
+	file := filepath.Join(s.Spool.dir, "segment.new")
+	if err := writeSynced(file, found.Content); err != nil {
+		return err
+	}
+	part, err := s.Spool.Add(recording.Part{
+		Run: s.run_, Start: now.Add(-found.FromEnd - info.Duration()), Duration: info.Duration(), Source: found.Segment,
+	}, file)
+	if err != nil {
+		return err
+	}
+	s.Health.Media(now, part.Duration, part.Size)
+	return nil
+}
+
+func writeSynced(file string, content []byte) error {
+	f, err := os.Create(file) //nolint:gosec // in the spool
+	if err != nil {
+		return fmt.Errorf("writing a segment to the spool: %w", err)
+	}
+	_, err = f.Write(content)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("writing a segment to the spool: %w", err)
+	}
+	return nil
+}

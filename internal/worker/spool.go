@@ -1,0 +1,280 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/livestream-operator/livestream-operator/internal/mpegts"
+	"github.com/livestream-operator/livestream-operator/internal/recording"
+)
+
+// Spool is the folder that keeps parts until the store has them, and beyond that as long as there is room: what is there need
+// not be loaded again to join it. It outlives the process.
+type Spool struct {
+	dir string
+	job int
+	// limit in bytes of what is kept of parts that are stored.
+	limit int64
+
+	mu     sync.Mutex
+	number int
+	added  chan struct{}
+}
+
+const (
+	openDir   = "open"
+	readyDir  = "ready"
+	storedDir = "stored"
+	// numberFile holds the number of the last part.
+	numberFile = "number"
+)
+
+// OpenSpool makes or opens a spool for the given Job of a broadcast. What a process that was killed left open becomes parts.
+func OpenSpool(dir string, job int, limit int64) (*Spool, error) {
+	s := &Spool{dir: dir, job: job, limit: limit, added: make(chan struct{}, 1)}
+	for _, name := range []string{openDir, readyDir, storedDir} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o750); err != nil {
+			return nil, fmt.Errorf("making the spool: %w", err)
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(dir, numberFile)) //nolint:gosec // in the spool
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading the number of the last part: %w", err)
+	}
+	s.number, _ = strconv.Atoi(strings.TrimSpace(string(text)))
+	parts, err := s.Parts()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range parts {
+		if p.Job == job {
+			s.number = max(s.number, p.Number)
+		}
+	}
+	return s, s.recover()
+}
+
+// recover makes parts of the files that a killed process left open, in their order.
+func (s *Spool) recover() error {
+	runs, err := os.ReadDir(filepath.Join(s.dir, openDir))
+	if err != nil {
+		return fmt.Errorf("reading the spool: %w", err)
+	}
+	for _, run := range runs {
+		number, err := strconv.Atoi(run.Name())
+		if err != nil {
+			continue
+		}
+		o := &openRun{spool: s, run: number, dir: filepath.Join(s.dir, openDir, run.Name())}
+		if err := o.closeAll(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openRun is a folder in which one connect leaves its files.
+type openRun struct {
+	spool *Spool
+	run   int
+	dir   string
+	// first is the first timestamp of the run, and began when it was, by the worker's clock.
+	first mpegts.Ticks
+	began time.Time
+}
+
+// Begin opens a run. Its number follows those of all runs before it, in this process or an earlier one.
+func (s *Spool) Begin() (*openRun, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for run := s.number + 1; ; run++ {
+		dir := filepath.Join(s.dir, openDir, fmt.Sprintf("%05d", run))
+		err := os.Mkdir(dir, 0o750)
+		if err == nil {
+			return &openRun{spool: s, run: run, dir: dir}, nil
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return nil, fmt.Errorf("beginning a run in the spool: %w", err)
+		}
+	}
+}
+
+// close makes a part of a file of the run. A file without any media is dropped.
+func (o *openRun) close(name string) (recording.Part, bool, error) {
+	path := filepath.Join(o.dir, filepath.Base(name))
+	info, err := scanFile(path)
+	if errors.Is(err, mpegts.ErrNoStream) {
+		return recording.Part{}, false, removeFile(path)
+	}
+	if err != nil {
+		return recording.Part{}, false, err
+	}
+	if o.began.IsZero() {
+		stat, err := os.Stat(path)
+		if err != nil {
+			return recording.Part{}, false, fmt.Errorf("looking at a part: %w", err)
+		}
+		// Its last byte is as old as the file says.
+		o.first, o.began = info.First, stat.ModTime().Add(-info.Duration())
+	}
+	part := recording.Part{Run: o.run, Start: o.began.Add((info.First - o.first).Duration()), Duration: info.Duration()}
+	part, err = o.spool.Add(part, path)
+	return part, err == nil, err
+}
+
+// closeAll makes parts of all files of the run, and drops its folder.
+func (o *openRun) closeAll() error {
+	files, err := os.ReadDir(o.dir)
+	if err != nil {
+		return fmt.Errorf("reading a run of the spool: %w", err)
+	}
+	for _, f := range files {
+		if _, _, err := o.close(f.Name()); err != nil {
+			return err
+		}
+	}
+	if err := os.RemoveAll(o.dir); err != nil {
+		return fmt.Errorf("dropping a run of the spool: %w", err)
+	}
+	return nil
+}
+
+// Add takes a file as the next part. It is in the spool for good when this returns.
+func (s *Spool) Add(part recording.Part, file string) (recording.Part, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if stat, err := os.Stat(file); err != nil {
+		return part, fmt.Errorf("looking at a part: %w", err)
+	} else {
+		part.Size = stat.Size()
+	}
+	part.Job, part.Number = s.job, s.number+1
+	if err := writeNumber(filepath.Join(s.dir, numberFile), part.Number); err != nil {
+		return part, err
+	}
+	if err := os.Rename(file, filepath.Join(s.dir, readyDir, part.Name())); err != nil {
+		return part, fmt.Errorf("adding a part to the spool: %w", err)
+	}
+	s.number = part.Number
+	select {
+	case s.added <- struct{}{}:
+	default:
+	}
+	return part, nil
+}
+
+func writeNumber(file string, number int) error {
+	if err := os.WriteFile(file+".new", []byte(strconv.Itoa(number)), 0o600); err != nil {
+		return fmt.Errorf("writing the number of the last part: %w", err)
+	}
+	if err := os.Rename(file+".new", file); err != nil {
+		return fmt.Errorf("writing the number of the last part: %w", err)
+	}
+	return nil
+}
+
+// Added tells that there is a part which may not be stored yet.
+func (s *Spool) Added() <-chan struct{} { return s.added }
+
+// Ready are the parts that are not stored yet, in order.
+func (s *Spool) Ready() ([]recording.Part, error) { return s.list(readyDir) }
+
+// Parts are all that are there.
+func (s *Spool) Parts() ([]recording.Part, error) {
+	ready, err := s.list(readyDir)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := s.list(storedDir)
+	return append(stored, ready...), err
+}
+
+func (s *Spool) list(dir string) ([]recording.Part, error) {
+	files, err := os.ReadDir(filepath.Join(s.dir, dir))
+	if err != nil {
+		return nil, fmt.Errorf("reading the spool: %w", err)
+	}
+	var parts []recording.Part
+	for _, f := range files {
+		p, is := recording.ParsePart(f.Name())
+		if !is {
+			continue
+		}
+		if info, err := f.Info(); err == nil {
+			p.Size = info.Size()
+			parts = append(parts, p)
+		}
+	}
+	return parts, nil
+}
+
+// File is where the part is that is not stored yet.
+func (s *Spool) File(p recording.Part) string { return filepath.Join(s.dir, readyDir, p.Name()) }
+
+// Stored notes that the store has the part, verified. It is kept as long as there is room.
+func (s *Spool) Stored(p recording.Part) error {
+	if err := os.Rename(s.File(p), filepath.Join(s.dir, storedDir, p.Name())); err != nil {
+		return fmt.Errorf("noting that a part is stored: %w", err)
+	}
+	kept, err := s.list(storedDir)
+	if err != nil {
+		return err
+	}
+	sum := int64(0)
+	for _, p := range slices.Backward(kept) {
+		if sum += p.Size; sum > s.limit {
+			if err := removeFile(filepath.Join(s.dir, storedDir, p.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Open reads a part, stored or not; fs.ErrNotExist when it is not here.
+func (s *Spool) Open(p recording.Part) (*os.File, error) {
+	f, err := os.Open(s.File(p))
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = os.Open(filepath.Join(s.dir, storedDir, p.Name()))
+	}
+	return f, err
+}
+
+// Drop forgets all parts: the recording is made of them.
+func (s *Spool) Drop() error {
+	return errors.Join(os.RemoveAll(filepath.Join(s.dir, readyDir)), os.RemoveAll(filepath.Join(s.dir, storedDir)), os.RemoveAll(filepath.Join(s.dir, openDir)))
+}
+
+func scanFile(path string) (mpegts.Info, error) {
+	f, err := os.Open(path) //nolint:gosec // in the spool
+	if err != nil {
+		return mpegts.Info{}, fmt.Errorf("opening a part: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	return mpegts.Scan(f)
+}
+
+func removeFile(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("dropping a part: %w", err)
+	}
+	return nil
+}
+
+// names of files, sorted as ffmpeg counts them.
+func names(files []os.DirEntry) []string {
+	all := make([]string, 0, len(files))
+	for _, f := range files {
+		all = append(all, f.Name())
+	}
+	slices.Sort(all)
+	return all
+}
