@@ -4,9 +4,10 @@ SHELL := bash
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 IMAGE ?= ghcr.io/livestream-operator/livestream-operator:$(VERSION)
+WORKER_IMAGE ?= ghcr.io/livestream-operator/worker:$(VERSION)
 TOOLS := bin/tools
 CRDS := $(addprefix config/crd/bases/livestream-operator.io_,livestreams.yaml pushdomains.yaml)
-MODULES := . hack/controlplane/components hack/tools hack/tools/golangci hack/tools/kubeapilinter
+MODULES := . hack/controlplane/components hack/tools hack/tools/minio hack/tools/golangci hack/tools/kubeapilinter
 export CGO_ENABLED ?= $(shell go env CGO_ENABLED)
 
 ##@ Everyday
@@ -86,8 +87,9 @@ controlplane: ## Build etcd, kube-apiserver and the rest into out/ (about 10 min
 	@go run ./hack/controlplane build
 
 .PHONY: image
-image: ## Build the image with docker.
-	docker build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
+image: ## Build the images of the operator and the worker with docker.
+	docker build --build-arg VERSION=$(VERSION) --target manager -t $(IMAGE) .
+	docker build --build-arg VERSION=$(VERSION) --target worker -t $(WORKER_IMAGE) .
 
 .PHONY: install
 install: ## Install the CRDs into the current cluster.
@@ -115,6 +117,10 @@ $(TOOLS)/controller-gen: hack/tools/go.mod
 
 $(TOOLS)/crd-ref-docs: hack/tools/go.mod
 	@go build -modfile=hack/tools/go.mod -o $@ github.com/elastic/crd-ref-docs
+
+$(TOOLS)/minio: hack/tools/minio/go.mod
+	@echo "building MinIO, about 4 minutes on two cores, once ..."
+	@go build -modfile=hack/tools/minio/go.mod -o $@ github.com/minio/minio
 
 $(TOOLS)/setup-envtest: hack/tools/go.mod
 	@go build -modfile=hack/tools/go.mod -o $@ sigs.k8s.io/controller-runtime/tools/setup-envtest

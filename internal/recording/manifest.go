@@ -81,14 +81,14 @@ func Playlist(parts []Part) string {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-TARGETDURATION:%d\n#EXT-X-MEDIA-SEQUENCE:0\n", int(math.Ceil(longest.Seconds())))
-	for i, p := range parts {
-		if i > 0 && !sameRun(parts[i-1], p) {
+	for i, run := range Runs(parts) {
+		if i > 0 {
 			b.WriteString("#EXT-X-DISCONTINUITY\n")
 		}
-		if i == 0 || !sameRun(parts[i-1], p) {
-			fmt.Fprintf(&b, "#EXT-X-PROGRAM-DATE-TIME:%s\n", p.Start.UTC().Format("2006-01-02T15:04:05.000Z"))
+		fmt.Fprintf(&b, "#EXT-X-PROGRAM-DATE-TIME:%s\n", run[0].Start.UTC().Format("2006-01-02T15:04:05.000Z"))
+		for _, p := range run {
+			fmt.Fprintf(&b, "#EXTINF:%.3f,\n%s\n", seconds(p.Duration), PartsFolder+p.Name())
 		}
-		fmt.Fprintf(&b, "#EXTINF:%.3f,\n%s\n", seconds(p.Duration), PartsFolder+p.Name())
 	}
 	b.WriteString("#EXT-X-ENDLIST\n")
 	return b.String()

@@ -3,7 +3,10 @@ package worker
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +18,7 @@ import (
 	"time"
 
 	"github.com/livestream-operator/livestream-operator/internal/recording"
+	"github.com/livestream-operator/livestream-operator/internal/store"
 	"github.com/livestream-operator/livestream-operator/internal/testmedia"
 )
 
@@ -42,6 +46,11 @@ type recorder struct {
 // start runs the worker for a Job of a broadcast. Jobs of one folder share the storage, not the spool.
 func start(t *testing.T, dir, host, protocol string, format recording.Format, job int) *recorder {
 	t.Helper()
+	return startInto(t, dir, host, protocol, format, job, recording.Storage{ClaimName: "claim"}, nil)
+}
+
+func startInto(t *testing.T, dir, host, protocol string, format recording.Format, job int, into recording.Storage, credentials map[string]string) *recorder {
+	t.Helper()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +58,7 @@ func start(t *testing.T, dir, host, protocol string, format recording.Format, jo
 	config := recording.Config{
 		Playback: recording.Playback{Domain: host, Protocol: protocol, Scheme: "http"}, App: "live", Stream: "show", Broadcast: "b1",
 		Started: time.Date(2026, 1, 2, 20, 0, 0, 0, time.UTC), Job: job, Format: format, SegmentSeconds: 1, UploadTimeoutSeconds: 20,
-		Storage: recording.Storage{ClaimName: "claim"},
+		Storage: into,
 	}
 	text, err := json.Marshal(config)
 	if err != nil {
@@ -59,6 +68,11 @@ func start(t *testing.T, dir, host, protocol string, format recording.Format, jo
 	volume := filepath.Join(dir, "volume")
 	for _, d := range []string{volume, filepath.Join(r.dir, "spool"), filepath.Join(r.dir, "credentials")} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, value := range credentials {
+		if err := os.WriteFile(filepath.Join(r.dir, "credentials", name), []byte(value+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -302,6 +316,60 @@ func TestAStorageThatStaysAwayLeavesTheRecordingInTheSpool(t *testing.T) {
 	}
 	if played := testmedia.Play(t, strings.TrimPrefix(result.URI, "file://")); played.Frames < 4*testmedia.FramesPerSecond {
 		t.Errorf("the recording in the spool has %d frames", played.Frames)
+	}
+}
+
+func TestABucketThatIsAwayLosesNothing(t *testing.T) {
+	t.Parallel()
+	server := testmedia.StartMinIO(t)
+	if server == nil {
+		t.Skip("MinIO is not built; make bin/tools/minio")
+	}
+	ingest, dir := testmedia.Start(t), t.TempDir()
+	credentials := map[string]string{"accessKeyID": server.AccessKeyID, "secretAccessKey": server.SecretAccessKey}
+	r := startInto(t, dir, ingest.Host("HLS"), "HLS", recording.FMP4, 1, recording.Storage{Endpoint: server.Endpoint, Bucket: server.Bucket, Prefix: "studio"}, credentials)
+	pushed := make(chan struct{})
+	go func() {
+		defer close(pushed)
+		ingest.Push(t.Context(), t, "show", 8*time.Second)
+	}()
+	bucket, err := store.NewS3(store.S3Options{Endpoint: server.Endpoint, Bucket: server.Bucket, AccessKeyID: server.AccessKeyID, SecretAccessKey: server.SecretAccessKey})
+	if err != nil {
+		t.Fatal(err)
+	}
+	testmedia.Eventually(t, "two parts are stored", func() bool {
+		objects, _ := bucket.List(t.Context(), "studio/")
+		return len(objects) >= 2
+	})
+	server.Down()
+	<-pushed
+	go func() {
+		wait(t.Context(), 5*time.Second)
+		server.Up(t)
+	}()
+	result := r.stop()
+	const key = "studio/live/show/20260102T200000Z-b1/recording.mp4"
+	if !result.Ready || result.URI != "s3://recordings/"+key {
+		t.Fatalf("result = %+v", result)
+	}
+	in, err := bucket.Open(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = in.Close() }()
+	content, err := io.ReadAll(in)
+	if err != nil || int64(len(content)) != result.SizeBytes || fmt.Sprintf("%x", sha256.Sum256(content)) != result.SHA256 {
+		t.Errorf("%d bytes, %v; the result says %+v", len(content), err, result)
+	}
+	file := filepath.Join(dir, "recording.mp4")
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if played := testmedia.Play(t, file); played.Problems != "" || played.Frames < 8*testmedia.FramesPerSecond-15 {
+		t.Errorf("played = %+v", played)
+	}
+	if strings.Contains(r.log.String(), server.SecretAccessKey) {
+		t.Error("the log has the secret")
 	}
 }
 

@@ -1,0 +1,202 @@
+package hls
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/livestream-operator/livestream-operator/internal/recording"
+)
+
+// live is a server of one playlist. A segment is named by what it holds; "|" stands for a discontinuity.
+type live struct {
+	sequence int
+	segments []string
+	missing  map[string]int
+	status   int
+}
+
+func (l *live) playlist() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:%d\n", l.sequence)
+	for _, s := range l.segments {
+		if s == "|" {
+			b.WriteString("#EXT-X-DISCONTINUITY\n")
+			continue
+		}
+		fmt.Fprintf(&b, "#EXTINF:2.000,\n%s.ts?sign=%d\n", s, len(l.segments))
+	}
+	return b.String()
+}
+
+func (l *live) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name := strings.TrimPrefix(r.URL.Path, "/live/")
+	switch {
+	case l.status != 0:
+		w.WriteHeader(l.status)
+	case name == "show.m3u8":
+		_, _ = w.Write([]byte(l.playlist()))
+	case l.missing[name] > 0:
+		l.missing[name]--
+		w.WriteHeader(http.StatusBadGateway)
+	default:
+		_, _ = w.Write([]byte(strings.TrimSuffix(name, ".ts")))
+	}
+}
+
+func serve(t *testing.T, l *live) *Puller {
+	t.Helper()
+	server := httptest.NewServer(l)
+	t.Cleanup(server.Close)
+	return &Puller{Client: server.Client(), Address: func() (string, error) { return server.URL + "/live/show.m3u8", nil }}
+}
+
+// poll returns what is new: "+a" for a segment that continues the one before it, "a" for one that does not.
+func poll(t *testing.T, p *Puller) ([]string, error) {
+	t.Helper()
+	var got []string
+	err := p.Poll(t.Context(), func(f Found) error {
+		name := string(f.Content)
+		if f.Continues {
+			name = "+" + name
+		}
+		got = append(got, name)
+		return nil
+	})
+	return got, err
+}
+
+func wants(t *testing.T, when string, p *Puller, want ...string) {
+	t.Helper()
+	got, err := poll(t, p)
+	if diff := gocmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%s: %v (-want +got):\n%s", when, err, diff)
+	}
+}
+
+func TestEachSegmentIsFoundOnce(t *testing.T) {
+	t.Parallel()
+	l := &live{sequence: 5, segments: []string{"a", "b"}}
+	p := serve(t, l)
+	wants(t, "at first", p, "a", "+b")
+	wants(t, "again", p)
+	l.segments = []string{"a", "b", "c"}
+	wants(t, "with another", p, "+c")
+	l.sequence, l.segments = 7, []string{"c", "d", "|", "e"}
+	wants(t, "when it has moved on", p, "+d", "e")
+	l.sequence, l.segments = 12, []string{"h", "i"}
+	wants(t, "when some were missed", p, "h", "+i")
+}
+
+func TestABroadcastBeginsAfterTheLastDiscontinuity(t *testing.T) {
+	t.Parallel()
+	l := &live{segments: []string{"yesterday", "|", "noon", "|", "a", "b"}}
+	p := serve(t, l)
+	wants(t, "at first", p, "a", "+b")
+	wants(t, "again", p)
+}
+
+func TestARecorderThatGoesOnTakesAllThatThePlaylistStillHas(t *testing.T) {
+	t.Parallel()
+	l := &live{segments: []string{"a", "b"}}
+	first := serve(t, l)
+	var recorded []recording.Segment
+	if err := first.Poll(t.Context(), func(f Found) error { recorded = append(recorded, f.Segment); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	l.segments = []string{"a", "b", "c", "|", "d"}
+	second := serve(t, l)
+	second.Resume(recorded)
+	wants(t, "after the restart", second, "+c", "d")
+}
+
+func TestAPlaylistThatBeginsAnewIsFollowed(t *testing.T) {
+	t.Parallel()
+	l := &live{sequence: 90, segments: []string{"a", "b"}}
+	p := serve(t, l)
+	wants(t, "at first", p, "a", "+b")
+	l.sequence, l.segments = 0, []string{"c"}
+	wants(t, "when the numbers start again", p, "c")
+	l.segments = []string{"c", "d"}
+	wants(t, "and on", p, "+d")
+}
+
+func TestASegmentThatCannotBeLoadedIsTriedAgainInItsPlace(t *testing.T) {
+	t.Parallel()
+	l := &live{segments: []string{"a", "b", "c"}, missing: map[string]int{"b.ts": 1}}
+	p := serve(t, l)
+	got, err := poll(t, p)
+	if diff := gocmp.Diff([]string{"a"}, got); diff != "" || err == nil || strings.Contains(err.Error(), "sign=") {
+		t.Errorf("error %v, %s", err, diff)
+	}
+	wants(t, "again", p, "+b", "+c")
+}
+
+func TestASegmentThatCannotBeKeptIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	p := serve(t, &live{segments: []string{"a"}})
+	full := errors.New("the disk is full")
+	if err := p.Poll(t.Context(), func(Found) error { return full }); !errors.Is(err, full) {
+		t.Errorf("error = %v", err)
+	}
+	wants(t, "when there is room", p, "a")
+}
+
+func TestThePositionInTimeIsFromThePlaylistsEnd(t *testing.T) {
+	t.Parallel()
+	p := serve(t, &live{segments: []string{"a", "b", "c"}})
+	var got []time.Duration
+	if err := p.Poll(t.Context(), func(f Found) error { got = append(got, f.FromEnd); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(got, []time.Duration{4 * time.Second, 2 * time.Second, 0}) {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestWhatCannotBeRecordedSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		text, want string
+		err        error
+	}{
+		"fragmented MP4": {"#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-MAP:URI=\"init.mp4\"\n#EXTINF:2,\na.m4s\n", "to FLV or RTMP", ErrFormat},
+		"encrypted":      {"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-KEY:METHOD=AES-128,URI=\"k\"\n#EXTINF:2,\na.ts\n", "to FLV or RTMP", ErrFormat},
+		"no playlist":    {"<html>", "", ErrFormat},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(row.text)) }))
+			t.Cleanup(server.Close)
+			p := &Puller{Client: server.Client(), Address: func() (string, error) { return server.URL + "/a.m3u8", nil }}
+			if _, err := poll(t, p); !errors.Is(err, row.err) || !strings.Contains(err.Error(), row.want) {
+				t.Errorf("error = %v, want %v with %q", err, row.err, row.want)
+			}
+		})
+	}
+	l := &live{status: http.StatusNotFound}
+	if _, err := poll(t, serve(t, l)); !errors.Is(err, ErrNotLive) {
+		t.Errorf("error = %v, want that nothing is live", err)
+	}
+}
+
+func TestTheBestRenditionIsTaken(t *testing.T) {
+	t.Parallel()
+	l := &live{segments: []string{"a"}}
+	mux := http.NewServeMux()
+	mux.Handle("/live/", l)
+	mux.HandleFunc("/master.m3u8", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=100\nnone.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=900\nlive/show.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=200\nnone.m3u8\n"))
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	p := &Puller{Client: server.Client(), Address: func() (string, error) { return server.URL + "/master.m3u8", nil }}
+	wants(t, "from a list of renditions", p, "a")
+}
