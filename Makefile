@@ -7,7 +7,7 @@ IMAGE ?= ghcr.io/livestream-operator/livestream-operator:$(VERSION)
 WORKER_IMAGE ?= ghcr.io/livestream-operator/worker:$(VERSION)
 TOOLS := bin/tools
 CRDS := $(addprefix config/crd/bases/livestream-operator.io_,livestreams.yaml pushdomains.yaml)
-MODULES := . hack/controlplane/components hack/tools hack/tools/minio hack/tools/golangci hack/tools/kubeapilinter
+MODULES := . hack/controlplane/components hack/node/components hack/tools hack/tools/minio hack/tools/golangci hack/tools/kubeapilinter
 export CGO_ENABLED ?= $(shell go env CGO_ENABLED)
 
 ##@ Everyday
@@ -29,6 +29,17 @@ test: build ## Run all tests but the end-to-end ones. The first run gets or buil
 .PHONY: test-race
 test-race: ## Run the tests with the race detector (needs a C compiler).
 	@$(MAKE) --no-print-directory test CGO_ENABLED=1 TESTFLAGS=-race
+
+.PHONY: test-e2e
+test-e2e: build $(TOOLS)/minio out/node/bin/kubelet ## Real RTMP in, real Pods on a real node, real files out: as root on Debian, about 8 minutes once built.
+	@hack/media-packages.sh node
+	@go run ./hack/controlplane build
+	@go test -tags e2e -timeout 20m -count 1 -v ./test/e2e
+
+out/node/bin/kubelet: hack/node/components/go.mod hack/node/components/main.go hack/node/pause/main.go
+	@echo "building the kubelet, about a minute after the control plane, once ..."
+	@go build -trimpath -ldflags "-s -w" -o out/node/bin/pause ./hack/node/pause
+	@cd hack/node/components && go build -trimpath -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=v1.37.2 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37" -o ../../../out/node/bin/kubelet .
 
 .PHONY: build
 build: ## Build bin/manager and bin/worker.

@@ -108,7 +108,7 @@ rtmp {
             hls on;
             hls_path {{$.Dir}}/hls-{{.}};
             hls_fragment 1s;
-            hls_playlist_length 10s;
+            hls_playlist_length 15s;
             hls_continuous on;
         }
 {{- end}}

@@ -14,6 +14,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/Eyevinn/hls-m3u8/m3u8"
@@ -55,37 +56,50 @@ type Puller struct {
 	// Address is asked before each request, so that a signed URL does not grow old.
 	Address func() (string, error)
 
-	known map[recording.Segment]bool
-	order []recording.Segment
+	// recorded are the segments that were found before, by this puller or another, by what they hold: a playlist that is begun anew
+	// uses its numbers and names again.
+	recorded memory[recording.Segment]
+	// listed are those that this playlist had before, which need not be loaded to be known.
+	listed memory[entry]
 	// last is the media sequence number of the last segment, of a playlist that was not begun anew since.
-	last    uint64
-	begun   bool
-	resumed bool
-	broken  bool
-	target  time.Duration
+	last   uint64
+	begun  bool
+	broken bool
+	target time.Duration
+}
+
+// entry is a segment as a playlist names it.
+type entry struct {
+	sequence uint64
+	uri      string
+}
+
+// memory knows the last ones of what it was told.
+type memory[T comparable] struct {
+	known map[T]bool
+	order []T
+}
+
+func (m *memory[T]) add(v T) {
+	if m.known[v] {
+		return
+	}
+	if m.known == nil {
+		m.known = map[T]bool{}
+	}
+	m.known[v] = true
+	if m.order = append(m.order, v); len(m.order) > remembered {
+		delete(m.known, m.order[0])
+		m.order = m.order[1:]
+	}
 }
 
 // Resume tells which segments are recorded already, in their order. Without any the puller begins with the latest broadcast that
 // the playlist shows: what is before its last discontinuity belongs to another one.
 func (p *Puller) Resume(segments []recording.Segment) {
 	for _, s := range segments {
-		p.remember(s)
+		p.recorded.add(s)
 		p.last, p.begun = s.Sequence, true
-	}
-	p.resumed = len(segments) > 0
-}
-
-func (p *Puller) remember(s recording.Segment) {
-	if p.known == nil {
-		p.known = map[recording.Segment]bool{}
-	}
-	if p.known[s] {
-		return
-	}
-	p.known[s] = true
-	if p.order = append(p.order, s); len(p.order) > remembered {
-		delete(p.known, p.order[0])
-		p.order = p.order[1:]
 	}
 }
 
@@ -104,21 +118,25 @@ func (p *Puller) Poll(ctx context.Context, found func(Found) error) error {
 		return err
 	}
 	for _, s := range segments {
-		at, err := base.Parse(s.uri)
+		at, err := base.Parse(s.address)
 		if err != nil {
 			return fmt.Errorf("%w: a segment has no usable address", ErrFormat)
 		}
 		content, err := p.get(ctx, at.String(), longestSegment)
 		if err != nil {
-			return fmt.Errorf("loading segment %d: %w", s.Segment.Sequence, err)
+			return fmt.Errorf("loading segment %d: %w", s.sequence, err)
 		}
+		s.Segment = recording.Segment{Sequence: s.sequence, Digest: digest(content)}
 		s.Content, s.Continues = content, s.Continues && !p.broken
-		if err := found(s.Found); err != nil {
-			return err
+		if !p.recorded.known[s.Segment] {
+			if err := found(s.Found); err != nil {
+				return err
+			}
 		}
 		p.broken = false
-		p.remember(s.Segment)
-		p.last, p.begun = s.Segment.Sequence, true
+		p.recorded.add(s.Segment)
+		p.listed.add(s.entry)
+		p.last, p.begun = s.sequence, true
 	}
 	return nil
 }
@@ -173,7 +191,8 @@ func bestOf(playlist *m3u8.MasterPlaylist) *m3u8.Variant {
 
 type listed struct {
 	Found
-	uri string
+	entry
+	address string
 }
 
 // fresh are the segments that are not known, in order.
@@ -185,22 +204,22 @@ func (p *Puller) fresh(playlist *m3u8.MediaPlaylist) ([]listed, error) {
 	if !p.begun {
 		// The first look of a broadcast.
 		for _, s := range all[:begin] {
-			p.remember(s.Segment)
+			p.listed.add(s.entry)
 		}
 		all = all[begin:]
 	}
-	if len(all) > 0 && p.begun && all[len(all)-1].Segment.Sequence < p.last {
+	if len(all) > 0 && p.begun && all[len(all)-1].sequence < p.last {
 		// It was begun anew: the numbers start again.
-		p.begun, p.broken = false, true
+		p.begun, p.broken, p.listed = false, true, memory[entry]{}
 	}
 	var fresh []listed
 	previous, known := p.last, p.begun
 	for _, s := range all {
-		if !p.known[s.Segment] {
-			s.Continues = s.Continues && known && s.Segment.Sequence == previous+1
+		if !p.listed.known[s.entry] {
+			s.Continues = s.Continues && known && s.sequence == previous+1
 			fresh = append(fresh, s)
 		}
-		previous, known = s.Segment.Sequence, true
+		previous, known = s.sequence, true
 	}
 	return fresh, nil
 }
@@ -220,10 +239,10 @@ func list(playlist *m3u8.MediaPlaylist) (all []listed, begin int, err error) {
 		if s.Discontinuity {
 			begin = i
 		}
-		all = append(all, listed{uri: s.URI, Found: Found{
-			Segment:   recording.Segment{Sequence: playlist.SeqNo + uint64(i), Digest: digest(s.URI)},
+		all = append(all, listed{entry: entry{playlist.SeqNo + uint64(i), withoutQuery(s.URI)}, Found: Found{
 			Continues: !s.Discontinuity && !s.Gap, Duration: time.Duration(s.Duration * float64(time.Second)),
 		}})
+		all[i].address = s.URI
 	}
 	fromEnd := time.Duration(0)
 	for i := len(all) - 1; i >= 0; i-- {
@@ -233,13 +252,14 @@ func list(playlist *m3u8.MediaPlaylist) (all []listed, begin int, err error) {
 	return all, begin, nil
 }
 
-// digest of a segment's address without its query, which a signature may change.
-func digest(uri string) string {
-	if u, err := url.Parse(uri); err == nil {
-		u.RawQuery, u.Fragment = "", ""
-		uri = u.String()
-	}
-	sum := sha256.Sum256([]byte(uri))
+// withoutQuery leaves out what a signature may change.
+func withoutQuery(uri string) string {
+	path, _, _ := strings.Cut(uri, "?")
+	return path
+}
+
+func digest(content []byte) string {
+	sum := sha256.Sum256(content)
 	return hex.EncodeToString(sum[:4])
 }
 

@@ -20,7 +20,9 @@ type live struct {
 	sequence int
 	segments []string
 	missing  map[string]int
-	status   int
+	// holds is what a segment holds other than its name.
+	holds  map[string]string
+	status int
 }
 
 func (l *live) playlist() string {
@@ -47,7 +49,11 @@ func (l *live) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		l.missing[name]--
 		w.WriteHeader(http.StatusBadGateway)
 	default:
-		_, _ = w.Write([]byte(strings.TrimSuffix(name, ".ts")))
+		name = strings.TrimSuffix(name, ".ts")
+		if other, is := l.holds[name]; is {
+			name = other
+		}
+		_, _ = w.Write([]byte(name))
 	}
 }
 
@@ -126,6 +132,18 @@ func TestAPlaylistThatBeginsAnewIsFollowed(t *testing.T) {
 	wants(t, "when the numbers start again", p, "c")
 	l.segments = []string{"c", "d"}
 	wants(t, "and on", p, "+d")
+}
+
+// nginx-rtmp forgets a stream that is away for long, and begins with the same numbers and names.
+func TestNamesThatAreUsedAgainAreOtherSegments(t *testing.T) {
+	t.Parallel()
+	l := &live{segments: []string{"0", "1", "2"}, holds: map[string]string{}}
+	p := serve(t, l)
+	wants(t, "at first", p, "0", "+1", "+2")
+	l.segments, l.holds = []string{"0"}, map[string]string{"0": "again 0", "1": "again 1"}
+	wants(t, "when it begins anew", p, "again 0")
+	l.segments = []string{"0", "1"}
+	wants(t, "and on", p, "+again 1")
 }
 
 func TestASegmentThatCannotBeLoadedIsTriedAgainInItsPlace(t *testing.T) {

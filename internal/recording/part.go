@@ -28,7 +28,7 @@ type Part struct {
 	Size int64
 }
 
-// Segment identifies a media segment of an HLS playlist: by its media sequence number and a digest of its URI.
+// Segment identifies a media segment of an HLS playlist: by its media sequence number and a digest of what it holds.
 type Segment struct {
 	Sequence uint64
 	Digest   string

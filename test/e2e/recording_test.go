@@ -1,0 +1,332 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/testmedia"
+)
+
+// show is one stream, with its LiveStream and its pusher.
+type show struct {
+	*stage
+	t      *testing.T
+	name   string
+	pushed time.Duration
+}
+
+func newShow(t *testing.T, name, settings string) *show {
+	t.Helper()
+	s := &show{stage: &theStage, t: t, name: name}
+	err := s.apply(t.Context(), fmt.Sprintf(`
+apiVersion: livestream-operator.io/v1alpha1
+kind: LiveStream
+metadata: {name: %[1]s}
+spec: {pushDomainRef: {name: shows}, appName: live, streamName: %[1]s%[2]s}
+`, name, settings))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.eventually("the LiveStream is ready", time.Minute, func(l v1alpha1.LiveStream) bool { return l.Status.State == v1alpha1.LiveStreamIdle })
+	t.Cleanup(func() {
+		if t.Failed() {
+			text, _ := s.kubectl(context.Background(), "describe", "lvs", name)
+			logs, _ := s.kubectl(context.Background(), "logs", "-l", v1alpha1.LabelLiveStream+"="+name, "--tail=30", "--prefix")
+			pods, _ := s.kubectl(context.Background(), "get", "pods,events", "-o", "wide")
+			t.Logf("%s\n%s\n%s", text, logs, pods)
+		}
+	})
+	return s
+}
+
+func (s *show) get() v1alpha1.LiveStream {
+	s.t.Helper()
+	text, err := s.kubectl(s.t.Context(), "get", "lvs", s.name, "-o", "json")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var l v1alpha1.LiveStream
+	if err := json.Unmarshal([]byte(text), &l); err != nil {
+		s.t.Fatal(err)
+	}
+	return l
+}
+
+func (s *show) eventually(what string, patience time.Duration, is func(v1alpha1.LiveStream) bool) v1alpha1.LiveStream {
+	s.t.Helper()
+	var last v1alpha1.LiveStream
+	if err := within(s.t.Context(), patience, what, func() error {
+		if last = s.get(); !is(last) {
+			return fmt.Errorf("state %s, workloads %+v, history %+v", last.Status.State, last.Status.Workloads, last.Status.History)
+		}
+		return nil
+	}); err != nil {
+		s.t.Fatal(err)
+	}
+	return last
+}
+
+// push publishes for so long, and returns when that is over.
+func (s *show) push(app string, length time.Duration) {
+	s.t.Helper()
+	// No two pushes of a camera are the same bytes.
+	other := fmt.Sprintf("drawbox=x=%d:y=%d:w=16:h=16:color=red:t=fill", time.Now().UnixMilli()%300, time.Now().UnixMilli()%160)
+	ffmpeg := exec.CommandContext(s.t.Context(), "ffmpeg", "-v", "error", "-re", "-f", "lavfi", "-i", fmt.Sprintf("testsrc=size=320x180:rate=%d,%s", framesASec, other),
+		"-f", "lavfi", "-re", "-i", "sine=frequency=1000:sample_rate=48000", "-t", fmt.Sprint(length.Seconds()), "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency",
+		"-g", fmt.Sprint(framesASec/2), "-b:v", "300k", "-c:a", "aac", "-f", "flv", "rtmp://"+s.nginx.Publish+"/"+app+"/"+s.name)
+	if output, err := ffmpeg.CombinedOutput(); err != nil {
+		s.t.Errorf("publishing: %v: %s", err, output)
+	}
+	s.pushed += length
+}
+
+func (s *show) parts() int {
+	n := 0
+	for o := range s.minio.ListObjects(s.t.Context(), bucket, minio.ListObjectsOptions{Prefix: "live/" + s.name + "/", Recursive: true}) {
+		if strings.HasSuffix(o.Key, ".ts") {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *show) someParts() {
+	s.t.Helper()
+	if err := within(s.t.Context(), time.Minute, "parts are stored", func() error {
+		if n := s.parts(); n < 4 {
+			return fmt.Errorf("there are %d", n)
+		}
+		return nil
+	}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// recorded waits for the recording, plays it, and says how many seconds of what was pushed it lacks.
+func (s *show) recorded(patience time.Duration) (r v1alpha1.RecordingStatus, lost float64) {
+	s.t.Helper()
+	l := s.eventually("the recording is ready", patience, func(l v1alpha1.LiveStream) bool {
+		return len(l.Status.History) == 1 && len(l.Status.History[0].Recordings) == 1 && (l.Status.History[0].Recordings[0].ReadyTime != nil || l.Status.History[0].Recordings[0].Message != "")
+	})
+	r = l.Status.History[0].Recordings[0]
+	if r.ReadyTime == nil {
+		s.t.Fatalf("recording = %+v", r)
+	}
+	object, err := s.minio.GetObject(s.t.Context(), bucket, strings.TrimPrefix(r.URI, "s3://"+bucket+"/"), minio.GetObjectOptions{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer object.Close()
+	file, err := os.Create(filepath.Join(s.t.TempDir(), "recording.mp4"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if size, err := io.Copy(file, object); err != nil || size != *r.SizeBytes {
+		s.t.Errorf("read %d bytes, %v; the status says %d", size, err, *r.SizeBytes)
+	}
+	_ = file.Close()
+	played := testmedia.Play(s.t, file.Name())
+	if played.Problems != "" {
+		s.t.Errorf("it plays with problems: %s", played.Problems)
+	}
+	lost = s.pushed.Seconds() - float64(played.Frames)/framesASec
+	s.t.Logf("%s: %d frames in %.1f s, lost %.2f s of %s; gaps %d", r.URI, played.Frames, played.Seconds, lost, s.pushed, *r.Gaps)
+	return r, lost
+}
+
+func (s *show) recorderPod() (name string, containerID string) {
+	s.t.Helper()
+	text, err := s.kubectl(s.t.Context(), "get", "pods", "-l", v1alpha1.LabelLiveStream+"="+s.name, "--field-selector", "status.phase=Running", "-o", "jsonpath={.items[0].metadata.name} {.items[0].status.containerStatuses[0].containerID}")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	name, containerID, _ = strings.Cut(text, " ")
+	return name, strings.TrimPrefix(containerID, "containerd://")
+}
+
+func TestAShowWithTwoDropsIsOneRecording(t *testing.T) {
+	t.Parallel()
+	s := newShow(t, "drops", ", cleanStopWindowSeconds: 60")
+	s.push("live", 20*time.Second)
+	pause(t, 10*time.Second)
+	s.push("live", 20*time.Second)
+	pause(t, 40*time.Second)
+	s.push("live", 20*time.Second)
+	ended := time.Now()
+	r, lost := s.recorded(3 * time.Minute)
+	after := r.ReadyTime.Sub(ended) - time.Minute
+	figure("playable", true)
+	figure("lost_seconds_per_drop", lost/2)
+	figure("ready_seconds_after_window", after.Seconds())
+	if lost/2 > 2 {
+		t.Errorf("%.2f s are lost in each drop, want 2 at most", lost/2)
+	}
+	if after > 8*time.Second {
+		t.Errorf("ready %s after the window", after)
+	}
+	if err := within(t.Context(), 10*time.Second, "the one Job is Complete", func() error {
+		jobs, err := s.kubectl(t.Context(), "get", "jobs", "-l", v1alpha1.LabelLiveStream+"=drops", "-o", "jsonpath={.items[*].status.succeeded}")
+		if err == nil && jobs != "1" {
+			err = fmt.Errorf("Jobs that succeeded: %q", jobs)
+		}
+		return err
+	}); err != nil {
+		t.Error(err)
+	}
+}
+
+// pause is the show's.
+func pause(t *testing.T, d time.Duration) {
+	t.Helper()
+	select {
+	case <-t.Context().Done():
+	case <-time.After(d):
+	}
+}
+
+func TestWhateverIsKilledTheRecordingIsOneAndLosesAtMostASecond(t *testing.T) {
+	t.Parallel()
+	for victim, kill := range map[string]func(s *show){
+		"the recorder": func(s *show) {
+			_, id := s.recorderPod()
+			// The first process of a container cannot be killed from within; its child can, from here.
+			if err := killProcesses(id, "worker", 1); err != nil {
+				s.t.Fatal(err)
+			}
+		},
+		"the container": func(s *show) {
+			_, id := s.recorderPod()
+			if err := killProcesses(id, "worker", 2); err != nil {
+				s.t.Fatal(err)
+			}
+		},
+		"the pod": func(s *show) {
+			pod, _ := s.recorderPod()
+			if _, err := s.kubectl(s.t.Context(), "delete", "pod", pod, "--grace-period=0", "--force"); err != nil {
+				s.t.Fatal(err)
+			}
+		},
+		"evicted": func(s *show) {
+			pod, _ := s.recorderPod()
+			if err := s.evict(pod); err != nil {
+				s.t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(victim, func(t *testing.T) {
+			t.Parallel()
+			s := newShow(t, "kill-"+strings.ReplaceAll(strings.TrimPrefix(victim, "the "), " ", "-"), ", cleanStopWindowSeconds: 5")
+			pushed := make(chan struct{})
+			go func() {
+				defer close(pushed)
+				s.push("live", 40*time.Second)
+			}()
+			s.someParts()
+			kill(s)
+			<-pushed
+			_, lost := s.recorded(2 * time.Minute)
+			figure("lost_seconds_kill_"+strings.ReplaceAll(strings.TrimPrefix(victim, "the "), " ", "_"), lost)
+			if lost > 1 {
+				t.Errorf("%.2f s are lost, want 1 at most", lost)
+			}
+		})
+	}
+}
+
+// killProcesses kills the n-th process of that name, counted from the youngest, in the container's control group.
+func killProcesses(container, name string, nth int) error {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return err
+	}
+	var found []int
+	for _, e := range entries {
+		group, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cgroup"))
+		comm, err2 := os.ReadFile(filepath.Join("/proc", e.Name(), "comm"))
+		var pid int
+		if _, err3 := fmt.Sscan(e.Name(), &pid); err != nil || err2 != nil || err3 != nil || !strings.Contains(string(group), container) || strings.TrimSpace(string(comm)) != name {
+			continue
+		}
+		found = append(found, pid)
+	}
+	if len(found) < nth {
+		return fmt.Errorf("container %s has %d processes called %s", container, len(found), name)
+	}
+	return syscall.Kill(found[len(found)-nth], syscall.SIGKILL)
+}
+
+// evict does what kubectl drain does.
+func (s *stage) evict(pod string) error {
+	command := exec.Command(filepath.Join(s.cluster.Bin(), "kubectl"), "--kubeconfig", s.cluster.Kubeconfig(), "create", "--raw", "/api/v1/namespaces/default/pods/"+pod+"/eviction", "-f", "-")
+	command.Stdin = strings.NewReader(fmt.Sprintf(`{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":%q,"namespace":"default"}}`, pod))
+	if output, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("evicting: %w: %s", err, output)
+	}
+	return nil
+}
+
+func TestTwoPushersOnOneNameHaveOneRecorder(t *testing.T) {
+	t.Parallel()
+	s := newShow(t, "backup", ", cleanStopWindowSeconds: 5")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.push("live", 15*time.Second)
+	}()
+	pause(t, 5*time.Second)
+	s.push("backup", 25*time.Second)
+	<-done
+	// The second one goes on for 15 s after the first.
+	s.pushed = 30 * time.Second
+	_, lost := s.recorded(2 * time.Minute)
+	jobs, err := s.kubectl(t.Context(), "get", "jobs", "-l", v1alpha1.LabelLiveStream+"=backup", "-o", "name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	recorders := len(strings.Fields(jobs))
+	figure("recorders_max", recorders)
+	if recorders != 1 || lost > 3 {
+		t.Errorf("%d recorders, %.2f s lost in the takeover", recorders, lost)
+	}
+}
+
+func TestABucketThatIsAwayLosesNothing(t *testing.T) {
+	// It takes the bucket from all others.
+	s := newShow(t, "away", ", cleanStopWindowSeconds: 5")
+	pushed := make(chan struct{})
+	go func() {
+		defer close(pushed)
+		s.push("live", 15*time.Second)
+	}()
+	s.someParts()
+	_ = s.store.Process.Kill()
+	<-pushed
+	pause(t, 30*time.Second)
+	_, port, _ := strings.Cut(s.minioAt, ":")
+	var number int
+	if _, err := fmt.Sscan(port, &number); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.storeUp(number); err != nil {
+		t.Fatal(err)
+	}
+	_, lost := s.recorded(2 * time.Minute)
+	figure("store_outage_ok", lost <= 1)
+	if lost > 1 {
+		t.Errorf("%.2f s are lost", lost)
+	}
+}

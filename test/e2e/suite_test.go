@@ -1,0 +1,319 @@
+//go:build e2e
+
+// Package e2e has a real pusher, a real ingest, real Pods on a real node, and real files in a real bucket: `make test-e2e`, as root on
+// Debian. CSS alone is played, by internal/fakecss.
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"github.com/livestream-operator/livestream-operator/internal/controlplane"
+	"github.com/livestream-operator/livestream-operator/internal/fakecss"
+	"github.com/livestream-operator/livestream-operator/internal/image"
+	"github.com/livestream-operator/livestream-operator/internal/node"
+)
+
+const (
+	workerImage = "localhost/worker:e2e"
+	callbackKey = "only-for-a-test"
+	bucket      = "recordings"
+	user        = "recorder"
+	password    = "only-for-a-test"
+	framesASec  = 30
+)
+
+// stage is all that a show needs.
+type stage struct {
+	dir, root string
+	cluster   *controlplane.Cluster
+	node      *node.Node
+	nginx     fakecss.Nginx
+	minio     *minio.Client
+	minioAt   string
+	store     *exec.Cmd
+	ends      []func()
+}
+
+var (
+	theStage stage
+	figures  = map[string]any{}
+	figuring sync.Mutex
+)
+
+// figure notes a key of out/e2e.json.
+func figure(key string, value any) {
+	figuring.Lock()
+	defer figuring.Unlock()
+	figures[key] = value
+}
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	s := &theStage
+	defer func() {
+		for i := len(s.ends) - 1; i >= 0; i-- {
+			s.ends[i]()
+		}
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+	if err := s.up(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
+	}
+	code := m.Run()
+	text, err := json.MarshalIndent(figures, "", "  ")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(s.root, "out", "e2e.json"), append(text, '\n'), 0o644)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
+	}
+	fmt.Printf("out/e2e.json: %s\n", text)
+	return code
+}
+
+func say(format string, values ...any) { fmt.Fprintf(os.Stderr, "e2e: "+format+"\n", values...) }
+
+func (s *stage) up(ctx context.Context) (err error) {
+	if missing := node.Missing(); len(missing) > 0 || os.Geteuid() != 0 {
+		return fmt.Errorf("this needs root on Debian, and these packages: %s", strings.Join(missing, " "))
+	}
+	if s.root, err = controlplane.Root("."); err != nil {
+		return err
+	}
+	if s.dir, err = os.MkdirTemp("", "livestream-e2e-"); err != nil {
+		return err
+	}
+	bin := filepath.Join(s.root, "out", "node", "bin")
+	s.cluster, err = controlplane.Up(ctx, controlplane.Options{Dir: filepath.Join(s.dir, "cluster"), Bin: controlplane.BinDir(s.root), Progress: os.Stderr})
+	if err != nil {
+		return err
+	}
+	s.ends = append(s.ends, func() { _, _ = controlplane.Down(context.Background(), filepath.Join(s.dir, "cluster")) })
+	s.node, err = node.Up(ctx, s.cluster, filepath.Join(s.dir, "node"), bin, os.Stderr)
+	if s.node != nil {
+		s.ends = append(s.ends, func() {
+			if err := s.node.Down(context.Background()); err != nil {
+				say("%v", err)
+			}
+		})
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.importWorker(ctx); err != nil {
+		return err
+	}
+	if err := s.startStore(ctx); err != nil {
+		return err
+	}
+	return s.startOperator(ctx)
+}
+
+func (s *stage) importWorker(ctx context.Context) error {
+	say("making the worker's image")
+	files := map[string]string{"/worker": filepath.Join(s.root, "bin", "worker")}
+	for _, program := range []string{"/usr/bin/ffmpeg", "/usr/bin/ffprobe"} {
+		files[program] = program
+		libraries, err := image.Libraries(ctx, program)
+		if err != nil {
+			return err
+		}
+		for _, l := range libraries {
+			files[l] = l
+		}
+	}
+	return s.node.Import(ctx, image.Image{
+		Name: workerImage, Entrypoint: []string{"/worker"}, User: "65532", Env: []string{"PATH=/usr/bin"}, Files: files,
+		Texts: map[string]string{"/etc/passwd": "worker:x:65532:65532::/:/\n"}, Folders: []string{"/tmp"},
+	})
+}
+
+func freePort() int {
+	listener, err := net.Listen("tcp", "0.0.0.0:0")
+	if err != nil {
+		panic(err)
+	}
+	defer listener.Close()
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+// process runs a program until the end of the stage.
+func (s *stage) process(name string, env []string, arguments ...string) (*exec.Cmd, error) {
+	log, err := os.Create(filepath.Join(s.dir, name+".log"))
+	if err != nil {
+		return nil, err
+	}
+	command := exec.Command(arguments[0], arguments[1:]...)
+	command.Env, command.Stdout, command.Stderr = append(os.Environ(), env...), log, log
+	if err := command.Start(); err != nil {
+		return nil, fmt.Errorf("starting %s: %w", name, err)
+	}
+	s.ends = append(s.ends, func() { _ = command.Process.Kill(); _ = command.Wait() })
+	return command, nil
+}
+
+func (s *stage) startStore(ctx context.Context) error {
+	port := freePort()
+	s.minioAt = fmt.Sprintf("%s:%d", s.node.Gateway, port)
+	if err := s.storeUp(port); err != nil {
+		return err
+	}
+	var err error
+	if s.minio, err = minio.New(fmt.Sprintf("127.0.0.1:%d", port), &minio.Options{Creds: credentials.NewStaticV4(user, password, "")}); err != nil {
+		return err
+	}
+	return within(ctx, 30*time.Second, "MinIO has a bucket", func() error {
+		err := s.minio.MakeBucket(ctx, bucket, minio.MakeBucketOptions{})
+		if minio.ToErrorResponse(err).Code == "BucketAlreadyOwnedByYou" {
+			return nil
+		}
+		return err
+	})
+}
+
+func (s *stage) storeUp(port int) (err error) {
+	s.store, err = s.process(fmt.Sprintf("minio-%d", time.Now().UnixNano()), []string{"MINIO_ROOT_USER=" + user, "MINIO_ROOT_PASSWORD=" + password, "MINIO_BROWSER=off", "HOME=" + s.dir},
+		filepath.Join(s.root, "bin", "tools", "minio"), "server", "--quiet", "--address", fmt.Sprintf("0.0.0.0:%d", port), filepath.Join(s.dir, "minio"))
+	return err
+}
+
+func (s *stage) startOperator(ctx context.Context) error {
+	say("installing")
+	if _, err := s.kubectl(ctx, "apply", "--server-side", "-k", filepath.Join(s.root, "config", "crd")); err != nil {
+		return err
+	}
+	if _, err := s.kubectl(ctx, "apply", "-k", filepath.Join(s.root, "config", "policy")); err != nil {
+		return err
+	}
+	callbacks := fmt.Sprintf("127.0.0.1:%d", freePort())
+	_, err := s.process("manager", []string{"KUBECONFIG=" + s.cluster.Kubeconfig()}, filepath.Join(s.root, "bin", "manager"),
+		"--callback-bind-address="+callbacks, "--metrics-bind-address=0", fmt.Sprintf("--health-probe-bind-address=127.0.0.1:%d", freePort()), "--worker-image="+workerImage)
+	if err != nil {
+		return err
+	}
+	if err := s.startIngest(ctx, "http://"+callbacks+"/callbacks/default/shows"); err != nil {
+		return err
+	}
+	_, port, _ := net.SplitHostPort(s.nginx.HTTP)
+	objects := fmt.Sprintf(`
+apiVersion: v1
+kind: Secret
+metadata: {name: css}
+stringData: {callbackKey: %[1]s}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: bucket}
+stringData: {accessKeyID: %[2]s, secretAccessKey: %[3]s}
+---
+apiVersion: livestream-operator.io/v1alpha1
+kind: PushDomain
+metadata: {name: shows}
+spec:
+  provider: TencentCSS
+  domain: push.example.com
+  callback: {keySecretRefs: [{name: css, key: callbackKey}]}
+  playback: {domain: "%[4]s:%[5]s", protocol: HLS, scheme: http}
+  template:
+    spec:
+      recording:
+        uploadTimeoutSeconds: 60
+        storage: {s3: {endpoint: "http://%[6]s", bucket: %[7]s, credentialsSecretRef: {name: bucket}}}
+`, callbackKey, user, password, s.node.Gateway, port, s.minioAt, bucket)
+	return within(ctx, 30*time.Second, "the push domain is there", func() error { return s.apply(ctx, objects) })
+}
+
+func (s *stage) startIngest(ctx context.Context, callback string) error {
+	hook := http.NewServeMux()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	s.nginx = fakecss.Nginx{
+		Dir: filepath.Join(s.dir, "ingest"), Publish: fmt.Sprintf("127.0.0.1:%d", freePort()), Play: fmt.Sprintf("127.0.0.1:%d", freePort()),
+		HTTP: fmt.Sprintf("0.0.0.0:%d", freePort()), Hook: "http://" + listener.Addr().String() + "/ingest", Feeds: map[string]string{"backup": "live"}, User: "root",
+	}
+	options := fakecss.Options{Callback: callback, Key: callbackKey, Domain: "push.example.com", Log: func(line string) { say("CSS: %s", line) }}
+	s.nginx.Apply(&options)
+	server, err := fakecss.New(options)
+	if err != nil {
+		return err
+	}
+	s.ends = append(s.ends, server.Close)
+	hook.Handle("/", server.Handler())
+	go func() { _ = http.Serve(listener, hook) }()
+	s.ends = append(s.ends, func() { _ = listener.Close() })
+	if err := os.MkdirAll(s.nginx.Dir, 0o755); err != nil {
+		return err
+	}
+	file := filepath.Join(s.nginx.Dir, "nginx.conf")
+	if err := os.WriteFile(file, []byte(s.nginx.String()), 0o600); err != nil {
+		return err
+	}
+	if _, err := s.process("nginx", nil, "nginx", "-c", file, "-p", s.nginx.Dir); err != nil {
+		return err
+	}
+	return within(ctx, 10*time.Second, "the ingest listens", func() error {
+		connection, err := net.Dial("tcp", s.nginx.Publish)
+		if err == nil {
+			_ = connection.Close()
+		}
+		return err
+	})
+}
+
+func (s *stage) kubectl(ctx context.Context, arguments ...string) (string, error) {
+	command := exec.CommandContext(ctx, filepath.Join(s.cluster.Bin(), "kubectl"), append([]string{"--kubeconfig", s.cluster.Kubeconfig()}, arguments...)...)
+	output, err := command.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("kubectl %s: %w: %s", strings.Join(arguments, " "), err, output)
+	}
+	return strings.TrimSpace(string(output)), nil
+}
+
+func (s *stage) apply(ctx context.Context, objects string) error {
+	command := exec.CommandContext(ctx, filepath.Join(s.cluster.Bin(), "kubectl"), "--kubeconfig", s.cluster.Kubeconfig(), "apply", "-f", "-")
+	command.Stdin = strings.NewReader(objects)
+	if output, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("kubectl apply: %w: %s", err, output)
+	}
+	return nil
+}
+
+// within waits for something.
+func within(ctx context.Context, patience time.Duration, what string, is func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := is()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("never came true: %s: %w", what, errors.Join(err, ctx.Err()))
+		case <-tick.C:
+		}
+	}
+}
