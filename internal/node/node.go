@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -78,7 +79,7 @@ func Up(ctx context.Context, cluster *controlplane.Cluster, dir, bin string, log
 	return n, n.waitFor(ctx, "the node is Ready", func() error {
 		output, err := n.kubectl(ctx, "get", "node", n.Name, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`)
 		if err == nil && output != "True" {
-			err = fmt.Errorf("Ready is %q", output)
+			err = fmt.Errorf("the condition Ready is %q", output)
 		}
 		return err
 	})
@@ -165,9 +166,9 @@ func (n *Node) Import(ctx context.Context, i image.Image) error {
 // Down ends everything that runs on the node, and what it left on this machine.
 func (n *Node) Down(ctx context.Context) error {
 	var errs []error
-	for i := len(n.started) - 1; i >= 0; i-- {
-		if err := syscall.Kill(n.started[i].Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-			errs = append(errs, fmt.Errorf("ending %s: %w", n.started[i].Path, err))
+	for _, c := range slices.Backward(n.started) {
+		if err := syscall.Kill(c.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			errs = append(errs, fmt.Errorf("ending %s: %w", c.Path, err))
 		}
 	}
 	errs = append(errs, n.killContainers(), n.unmount(ctx))
@@ -192,7 +193,7 @@ func (n *Node) killContainers() error {
 			continue
 		}
 		children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-		for _, child := range strings.Fields(string(children)) {
+		for child := range strings.FieldsSeq(string(children)) {
 			var c int
 			if _, err := fmt.Sscan(child, &c); err == nil {
 				_ = syscall.Kill(c, syscall.SIGKILL)
@@ -215,8 +216,8 @@ func (n *Node) unmount(ctx context.Context) error {
 			points = append(points, fields[1])
 		}
 	}
-	for i := len(points) - 1; i >= 0; i-- {
-		_ = exec.CommandContext(ctx, "umount", "-l", points[i]).Run() //nolint:gosec // below our folder
+	for _, point := range slices.Backward(points) {
+		_ = exec.CommandContext(ctx, "umount", "-l", point).Run() //nolint:gosec // below our folder
 	}
 	return nil
 }
