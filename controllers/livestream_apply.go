@@ -93,6 +93,9 @@ func (r *LiveStreamReconciler) job(ctx context.Context, o view, start plan.Start
 	if o.domain != nil {
 		playback = o.domain.Spec.Playback
 	}
+	if before == nil && !playback.Configured() {
+		return nil, errNoPlayback
+	}
 	return workload.Recorder(o.Stream, o.Settings.Recording, playback, broadcast, start.Part, r.WorkerImage, before)
 }
 
@@ -166,7 +169,11 @@ func (r *LiveStreamReconciler) create(ctx context.Context, stream *v1alpha1.Live
 	return nil
 }
 
-var errTaken = errors.New("name is taken")
+var (
+	errTaken = errors.New("name is taken")
+	// errNoPlayback is a recording without anything to record.
+	errNoPlayback = errors.New("a recording is pulled from the playback domain; set spec.playback of the PushDomain")
+)
 
 func (s *started) add(start plan.Start, err error) {
 	f := plan.Failure{Key: start.Key(), Workload: start.Workload.Name, Reason: v1alpha1.ReasonRetrying, Message: bounded(err.Error())}
@@ -175,7 +182,7 @@ func (s *started) add(start plan.Start, err error) {
 		f.Reason, s.again = v1alpha1.ReasonPlaybackKeyUnavailable, secretRetry
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		s.leaving = true
-	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), errors.Is(err, errTaken):
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), errors.Is(err, errTaken), errors.Is(err, errNoPlayback):
 		f.Reason, f.Permanent = v1alpha1.ReasonWorkloadRejected, true
 	default:
 		s.err = errors.Join(s.err, err)

@@ -239,3 +239,20 @@ func TestARecordingThatCannotBeStoredSaysWhereItIs(t *testing.T) {
 		t.Errorf("%d Jobs, want no other", len(jobs))
 	}
 }
+
+func TestWithoutPlaybackARecordingSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	domain, stream := newDomain(), newStream("show")
+	domain.Spec.Playback = v1alpha1.Playback{}
+	recorded(stream)
+	b.create(newSecret(), domain, stream)
+	b.live("show", "A")
+	c := wantCondition(t, b.stream("show").Status.Conditions, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonWorkloadRejected)
+	if c.Message != `workload "record": a recording is pulled from the playback domain; set spec.playback of the PushDomain` {
+		t.Errorf("message = %q", c.Message)
+	}
+	if len(b.jobs()) != 0 {
+		t.Error("a Job was made")
+	}
+}
