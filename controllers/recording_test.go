@@ -256,3 +256,26 @@ func TestWithoutPlaybackARecordingSaysWhatToDo(t *testing.T) {
 		t.Error("a Job was made")
 	}
 }
+
+func TestARecorderWithoutMediaSaysSo(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.show(recorded)
+	b.live("show", "A")
+	job := b.onlyJob()
+	pod := b.podReady(job)
+	b.settle("show")
+	before := pod.DeepCopy()
+	pod.Status.Phase = corev1.PodRunning
+	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse, LastTransitionTime: metav1.NewTime(b.clock.Now())}}
+	if err := env.Client.Status().Patch(t.Context(), pod, client.MergeFrom(before)); err != nil {
+		t.Fatal(err)
+	}
+	// The API server's clock made the Job.
+	b.clock.SetTime(job.CreationTimestamp.Add(20 * time.Second))
+	b.settle("show")
+	w := b.stream("show").Status.Workloads[0]
+	if w.State != v1alpha1.WorkloadPending || w.Message != "the recorder runs, and no media comes from the playback domain" {
+		t.Errorf("workload = %+v", w)
+	}
+}

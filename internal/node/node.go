@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -222,15 +223,20 @@ func (n *Node) unmount(ctx context.Context) error {
 	return nil
 }
 
+// chain is how the bridge plugin calls those that it makes for a container of our subnet.
+var chain = regexp.MustCompile(`^-A POSTROUTING -s (10\.245\.77\.\d+/32) -m comment --comment "(.*)" -j (CNI-[0-9a-f]+)$`)
+
 // dropRules takes away the translation of addresses that the bridge plugin left.
 func (n *Node) dropRules(ctx context.Context) {
-	output, err := exec.CommandContext(ctx, "iptables", "-t", "nat", "-S").Output()
-	if err != nil {
-		return
+	nat := func(arguments ...string) []byte {
+		output, _ := exec.CommandContext(ctx, "iptables", append([]string{"-t", "nat"}, arguments...)...).Output() //nolint:gosec // rules as iptables says them
+		return output
 	}
-	for line := range strings.Lines(string(output)) {
-		if strings.HasPrefix(line, "-A ") && strings.Contains(line, "10.245.77.") {
-			_ = exec.CommandContext(ctx, "iptables", append([]string{"-t", "nat", "-D"}, strings.Fields(line)[1:]...)...).Run() //nolint:gosec // a rule as iptables says it
+	for line := range strings.Lines(string(nat("-S", "POSTROUTING"))) {
+		if m := chain.FindStringSubmatch(strings.TrimSpace(line)); m != nil {
+			nat("-D", "POSTROUTING", "-s", m[1], "-m", "comment", "--comment", strings.ReplaceAll(m[2], `\"`, `"`), "-j", m[3])
+			nat("-F", m[3])
+			nat("-X", m[3])
 		}
 	}
 }

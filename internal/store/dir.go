@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -10,85 +11,110 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
-// Dir is a folder, mostly one where a volume is mounted. Keys cannot lead out of it, by links neither.
+// Dir is a folder, mostly one where a volume is mounted. Keys cannot lead out of it, by links neither. It keeps the folder open: should
+// the volume be unmounted, nothing is written to what lies beneath.
+//
+// Unlike a bucket it cannot hold both a and a/b. Folders stay when the last object in them is deleted.
 type Dir struct {
 	root *os.Root
 	uri  string
 }
 
-const (
-	// partial ends the name of a file that is being written; such are not listed.
-	partial = ".partial"
-	// checksum ends the name of the file that keeps an object's SHA-256; such are not listed either.
-	checksum = ".sha256"
-)
+const copyBytes = 256 << 10
 
-// NewDir is the store in a folder. The URI of a key is the given one, a / and the key.
+// NewDir is the store in a folder. The URI of a key is the given one, a / and the key; when it is "", that of the file.
 func NewDir(folder, uri string) (*Dir, error) {
-	root, err := os.OpenRoot(folder)
+	absolute, err := filepath.Abs(folder)
 	if err != nil {
 		return nil, fmt.Errorf("opening the storage folder: %w", err)
 	}
+	root, err := os.OpenRoot(absolute)
+	if err != nil {
+		return nil, fmt.Errorf("opening the storage folder: %w", err)
+	}
+	if uri == "" {
+		uri = "file://" + absolute
+	}
 	return &Dir{root: root, uri: strings.TrimRight(uri, "/")}, nil
 }
+
+// Close lets go of the folder.
+func (d *Dir) Close() error { return d.root.Close() }
 
 // Put implements Store.
 func (d *Dir) Put(ctx context.Context, key, file string) (Object, error) {
 	in, err := os.Open(file) //nolint:gosec // the worker names it
 	if err != nil {
-		return Object{}, fmt.Errorf("opening %s: %w", file, err)
+		return Object{}, fmt.Errorf("opening what is to be stored as %s: %w", key, err)
 	}
 	defer func() { _ = in.Close() }()
 	return d.PutStream(ctx, key, in)
 }
 
-// PutStream implements Store. The object appears under its key whole, or not at all.
+// PutStream implements Store. The object is written beside its key, flushed, read again, and then appears under it whole, or not at all.
+// What is read again may come from the cache of the system: it shows that nothing was mixed up, not that the disk keeps it.
 func (d *Dir) PutStream(ctx context.Context, key string, content io.Reader) (Object, error) {
-	if err := d.check(key); err != nil {
+	if err := checkKey(key); err != nil {
 		return Object{}, err
 	}
-	if err := d.root.MkdirAll(path.Dir(key), 0o755); err != nil {
-		return Object{}, wrapped("making the folder of", key, err)
-	}
-	o, err := d.write(ctx, key+partial, content)
+	folders, err := d.makeFolders(path.Dir(key))
 	if err != nil {
-		_ = d.root.Remove(key + partial)
-		return Object{}, wrapped("writing", key, err)
+		return Object{}, d.failed("making the folder of", key, err)
 	}
-	if err := d.verify(key+partial, o); err != nil {
-		_ = d.root.Remove(key + partial)
-		return Object{}, wrapped("verifying", key, err)
+	partial := path.Join(path.Dir(key), partialPrefix+rand.Text())
+	defer func() { _ = d.root.Remove(partial) }()
+	o, err := d.write(ctx, partial, content)
+	if err != nil {
+		return Object{}, d.failed("writing", key, err)
 	}
-	if _, err := d.write(ctx, key+checksum, strings.NewReader(o.SHA256+"\n")); err != nil {
-		return Object{}, wrapped("writing the checksum of", key, err)
+	if err := d.verify(ctx, partial, &o); err != nil {
+		return Object{}, d.failed("verifying", key, err)
 	}
-	if err := d.root.Rename(key+partial, key); err != nil {
-		return Object{}, wrapped("naming", key, err)
+	// Its checksum first: for as long as the object is the one before, they do not match, and none is told.
+	if err := d.writeSide(ctx, key, o); err != nil {
+		return Object{}, d.failed("writing the checksum of", key, err)
 	}
-	if err := d.sync(path.Dir(key)); err != nil {
-		return Object{}, wrapped("naming", key, err)
+	if err := d.root.Rename(partial, key); err != nil {
+		return Object{}, d.failed("naming", key, err)
+	}
+	if err := d.sync(folders); err != nil {
+		return Object{}, d.failed("naming", key, err)
 	}
 	o.Key = key
 	return o, nil
 }
 
+// makeFolders makes what is missing, and returns all folders whose entries changed or will.
+func (d *Dir) makeFolders(folder string) ([]string, error) {
+	folders := []string{folder}
+	for folder != "." {
+		_, err := d.root.Stat(folder)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		folder = path.Dir(folder)
+		folders = append(folders, folder)
+	}
+	return folders, d.root.MkdirAll(folders[0], 0o755)
+}
+
 func (d *Dir) write(ctx context.Context, name string, content io.Reader) (Object, error) {
-	f, err := d.root.Create(name)
+	f, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return Object{}, err
 	}
 	sum := sha256.New()
-	size, err := io.Copy(io.MultiWriter(f, sum), readerFunc(func(p []byte) (int, error) {
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		return content.Read(p)
-	}))
+	size, err := io.CopyBuffer(io.MultiWriter(f, sum), whileWanted{sourceReader{content}, ctx.Err}, make([]byte, copyBytes))
 	if err == nil {
 		err = f.Sync()
 	}
@@ -98,74 +124,134 @@ func (d *Dir) write(ctx context.Context, name string, content io.Reader) (Object
 	return Object{Size: size, SHA256: hex.EncodeToString(sum.Sum(nil))}, nil
 }
 
-// verify reads what was written.
-func (d *Dir) verify(name string, want Object) error {
+// verify reads what was written, and notes when that was.
+func (d *Dir) verify(ctx context.Context, name string, o *Object) error {
 	f, err := d.root.Open(name)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	sum := sha256.New()
-	size, err := io.Copy(sum, f)
+	info, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	if size != want.Size || hex.EncodeToString(sum.Sum(nil)) != want.SHA256 {
-		return errVerify
+	if info.Size() != o.Size {
+		return fmt.Errorf("%w: %d bytes instead of %d", errVerify, info.Size(), o.Size)
+	}
+	sum := sha256.New()
+	if _, err := io.CopyBuffer(sum, whileWanted{f, ctx.Err}, make([]byte, copyBytes)); err != nil {
+		return err
+	}
+	if digest := hex.EncodeToString(sum.Sum(nil)); digest != o.SHA256 {
+		return fmt.Errorf("%w: its SHA-256 is %s instead of %s", errVerify, digest, o.SHA256)
+	}
+	o.Modified = info.ModTime()
+	return nil
+}
+
+// writeSide keeps the checksum as sha256sum -c reads it, and in a comment what it is of: an object that was changed since has none.
+func (d *Dir) writeSide(ctx context.Context, key string, o Object) error {
+	partial := path.Join(path.Dir(key), partialPrefix+rand.Text())
+	defer func() { _ = d.root.Remove(partial) }()
+	if _, err := d.write(ctx, partial, strings.NewReader(side(key, o))); err != nil {
+		return err
+	}
+	return d.root.Rename(partial, sideOf(key))
+}
+
+func sideOf(key string) string { return path.Join(path.Dir(key), sidePrefix+path.Base(key)) }
+
+func side(key string, o Object) string {
+	return fmt.Sprintf("%s  %s\n# %d bytes, %s\n", o.SHA256, path.Base(key), o.Size, o.Modified.UTC().Format(time.RFC3339Nano))
+}
+
+// sync flushes the entries of folders.
+func (d *Dir) sync(folders []string) error {
+	for _, folder := range folders {
+		f, err := d.root.Open(folder)
+		if err != nil {
+			return err
+		}
+		err = f.Sync()
+		// Some network file systems have nothing to flush.
+		if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
+			err = nil
+		}
+		if err := errors.Join(err, f.Close()); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func (d *Dir) sync(folder string) error {
-	f, err := d.root.Open(folder)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
-
 // Open implements Store.
-func (d *Dir) Open(_ context.Context, key string) (io.ReadCloser, error) {
-	if err := d.check(key); err != nil {
-		return nil, err
-	}
-	f, err := d.root.Open(key)
+func (d *Dir) Open(ctx context.Context, key string) (io.ReadCloser, error) {
+	f, _, err := d.open(ctx, key)
 	if err != nil {
-		return nil, wrapped("opening", key, err)
+		return nil, d.failed("opening", key, err)
 	}
 	return f, nil
 }
 
-// Stat implements Store.
-func (d *Dir) Stat(_ context.Context, key string) (Object, error) {
-	if err := d.check(key); err != nil {
-		return Object{}, err
+// open is for objects alone: what is no plain file is none.
+func (d *Dir) open(ctx context.Context, key string) (*os.File, fs.FileInfo, error) {
+	if err := errors.Join(checkKey(key), ctx.Err()); err != nil {
+		return nil, nil, err
 	}
+	// Before it is opened: that of a pipe would wait.
 	info, err := d.root.Stat(key)
 	if err != nil {
-		return Object{}, wrapped("looking at", key, err)
+		return nil, nil, err
 	}
-	sum, err := d.root.ReadFile(key + checksum)
+	if !info.Mode().IsRegular() {
+		return nil, nil, fmt.Errorf("it is a %s: %w", kindOf(info.Mode()), fs.ErrNotExist)
+	}
+	f, err := d.root.Open(key)
+	return f, info, err
+}
+
+func kindOf(m fs.FileMode) string {
+	if m.IsDir() {
+		return "folder"
+	}
+	return "special file"
+}
+
+// Stat implements Store.
+func (d *Dir) Stat(ctx context.Context, key string) (Object, error) {
+	f, info, err := d.open(ctx, key)
+	if err != nil {
+		return Object{}, d.failed("looking at", key, err)
+	}
+	_ = f.Close()
+	o := Object{Key: key, Size: info.Size(), Modified: info.ModTime()}
+	text, err := d.root.ReadFile(sideOf(key))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return Object{}, wrapped("reading the checksum of", key, err)
+		return Object{}, d.failed("reading the checksum of", key, err)
 	}
-	return Object{Key: key, Size: info.Size(), SHA256: strings.TrimSpace(string(sum)), Modified: info.ModTime()}, nil
+	o.SHA256, _, _ = strings.Cut(string(text), " ")
+	if side(key, o) != string(text) {
+		o.SHA256 = ""
+	}
+	return o, nil
 }
 
 // List implements Store.
 func (d *Dir) List(ctx context.Context, prefix string) ([]Object, error) {
-	folder := path.Dir(prefix + "x")
-	if err := d.check(folder); err != nil {
+	if err := checkPrefix(prefix); err != nil {
 		return nil, err
 	}
 	var objects []Object
-	err := fs.WalkDir(d.root.FS(), folder, func(name string, entry fs.DirEntry, err error) error {
+	err := fs.WalkDir(d.root.FS(), path.Dir(prefix+"x"), func(name string, entry fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return nil
+		case name == "lost+found":
+			// The file system's own, and closed to all but root.
+			return fs.SkipDir
 		case err != nil:
 			return err
-		case entry.IsDir() || !strings.HasPrefix(name, prefix) || strings.HasSuffix(name, partial) || strings.HasSuffix(name, checksum):
+		case !entry.Type().IsRegular() || !strings.HasPrefix(name, prefix) || reserved(path.Base(name)):
 			return ctx.Err()
 		}
 		info, err := entry.Info()
@@ -179,20 +265,24 @@ func (d *Dir) List(ctx context.Context, prefix string) ([]Object, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, wrapped("listing", prefix, err)
+		return nil, d.failed("listing", prefix, err)
 	}
 	slices.SortFunc(objects, func(a, b Object) int { return strings.Compare(a.Key, b.Key) })
 	return objects, nil
 }
 
 // Delete implements Store.
-func (d *Dir) Delete(_ context.Context, key string) error {
-	if err := d.check(key); err != nil {
+func (d *Dir) Delete(ctx context.Context, key string) error {
+	if err := errors.Join(checkKey(key), ctx.Err()); err != nil {
 		return err
 	}
-	for _, name := range []string{key, key + checksum} {
+	info, err := d.root.Lstat(key)
+	if err == nil && info.IsDir() {
+		return nil
+	}
+	for _, name := range []string{key, sideOf(key)} {
 		if err := d.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return wrapped("deleting", key, err)
+			return d.failed("deleting", key, err)
 		}
 	}
 	return nil
@@ -201,25 +291,40 @@ func (d *Dir) Delete(_ context.Context, key string) error {
 // URI implements Store.
 func (d *Dir) URI(key string) string { return d.uri + "/" + key }
 
-func (d *Dir) check(key string) error {
-	if !fs.ValidPath(key) || strings.HasSuffix(key, partial) || strings.HasSuffix(key, checksum) {
-		return fmt.Errorf("%w: %q", ErrKey, key)
+// Check implements Store.
+func (d *Dir) Check(ctx context.Context) error {
+	name := partialPrefix + rand.Text()
+	defer func() { _ = d.root.Remove(name) }()
+	o, err := d.write(ctx, name, strings.NewReader("Written to see whether it can be.\n"))
+	if err != nil {
+		return d.failed("writing", name, err)
+	}
+	if err := d.verify(ctx, name, &o); err != nil {
+		return d.failed("verifying", name, err)
+	}
+	if err := d.root.Remove(name); err != nil {
+		return d.failed("deleting", name, err)
 	}
 	return nil
 }
 
-func wrapped(doing, key string, err error) error {
+func (d *Dir) failed(doing, key string, err error) error {
+	var kind error
+	var mend string
+	var foreign source
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		err = ErrNotFound
-	case errors.Is(err, fs.ErrPermission):
-		err = errors.Join(ErrDenied, err)
+	case errors.As(err, &foreign):
+		return fmt.Errorf("%s %s: reading what is to be stored: %w", doing, d.URI(key), foreign.error)
+	case errors.Is(err, ErrKey):
+		return err
+	case errors.Is(err, fs.ErrNotExist) && (doing == "opening" || doing == "looking at"):
+		kind = ErrNotFound
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		kind, mend = ErrDenied, "mount the volume writable, and let its files belong to the user or the fsGroup of the Pod"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		err = errors.Join(ErrFull, err)
+		kind, mend = ErrFull, "make room on the volume, or enlarge it"
+	case errors.Is(err, syscall.EFBIG):
+		kind, mend = ErrTooLarge, "use a file system that takes it"
 	}
-	return fmt.Errorf("%s %s: %w", doing, key, err)
+	return newFailure(doing+" "+d.URI(key), kind, mend, err.Error(), err)
 }
-
-type readerFunc func([]byte) (int, error)
-
-func (r readerFunc) Read(p []byte) (int, error) { return r(p) }

@@ -1,185 +1,319 @@
 package store
 
 import (
+	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"net/http"
-	"os"
+	"net/url"
+	"regexp"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/minio/minio-go/v7/pkg/s3utils"
 )
 
-// partBytes is the size of the pieces of a stream whose length is not known: with the 10,000 that S3 takes, 160 GB at most. One is in
-// memory at a time.
-const partBytes = 16 << 20
-
-// sumKey is the user metadata that keeps the SHA-256 of an object.
-const sumKey = "Sha256"
+const (
+	// partBytes is the size of the parts of a stream whose length is not known. S3 takes maxParts of them: 156.25 GiB, about 60 hours
+	// at 6 Mbit/s. One is in memory at a time.
+	partBytes = 16 << 20
+	// maxParts of an object, on S3 and on COS.
+	maxParts = 10_000
+)
 
 // S3Options say where a bucket is, and who may write it.
 type S3Options struct {
 	// Endpoint is a host, with a port if need be; http:// before it asks for a plain connection.
-	Endpoint, Region, Bucket                   string
+	Endpoint string
+	// Region of the bucket. When unset, that which the endpoint's name or the service tells.
+	Region string
+	Bucket string
+	// Prefix is put before all keys, and a /.
+	Prefix string
+	// AccessKeyID and SecretAccessKey have to be set: nothing is looked for elsewhere, and nothing is sent unsigned.
 	AccessKeyID, SecretAccessKey, SessionToken string
+	// PathStyle asks for the bucket in the path of URLs instead of in the host. When unset, it is in the host for COS, which refuses the
+	// path for buckets made since 2024, and for AWS, and in the path for others.
+	// Source: https://cloud.tencent.com/document/faq/436/102489
+	PathStyle *bool
+	// Retry is how long one part of a large object is tried: what a stream, which cannot be read again, survives. When unset, a minute.
+	// What can be tried again by the caller is only tried for two seconds, by the same clock.
+	Retry Backoff
+	// PartBytes of a stream, 5 MiB or more but in tests. When unset, 16 MiB.
+	PartBytes int64
 	// Transport is for tests.
 	Transport http.RoundTripper
 }
 
-// S3 is a bucket.
+// S3 is a bucket. Its user needs PutObject, GetObject, DeleteObject, AbortMultipartUpload and ListBucket, and GetBucketLocation where no
+// region is set.
 type S3 struct {
-	client *minio.Client
-	bucket string
+	client                   *minio.Core
+	transport                http.RoundTripper
+	endpoint, bucket, prefix string
+	partBytes                int64
+	brief, patient           Backoff
+	hide                     *strings.Replacer
 }
+
+// cosHost are the names of COS, within and without Tencent's network.
+var cosHost = regexp.MustCompile(`^cos(?:-internal)?\.([a-z0-9-]+)\.(?:myqcloud\.com|tencentcos\.cn)$`)
 
 // NewS3 does not reach out yet.
 func NewS3(o S3Options) (*S3, error) {
-	host, plain := strings.CutPrefix(o.Endpoint, "http://")
-	host = strings.TrimPrefix(host, "https://")
-	client, err := minio.New(host, &minio.Options{
-		Creds: credentials.NewStaticV4(o.AccessKeyID, o.SecretAccessKey, o.SessionToken), Secure: !plain, Region: o.Region, Transport: o.Transport,
-		// Checksums at the end of a body are not taken by COS, nor by older servers: Content-MD5 is, everywhere.
-		TrailingHeaders: false, MaxRetries: 3,
+	endpoint, err := parseEndpoint(o.Endpoint, o.Bucket)
+	if err != nil {
+		return nil, err
+	}
+	if err := s3utils.CheckValidBucketName(o.Bucket); err != nil {
+		return nil, fmt.Errorf("bucket %q: %w", o.Bucket, err)
+	}
+	if o.AccessKeyID == "" || o.SecretAccessKey == "" {
+		return nil, fmt.Errorf("bucket %q: access key ID and secret access key have to be set", o.Bucket)
+	}
+	prefix := strings.Trim(o.Prefix, "/")
+	if prefix != "" {
+		if err := checkKey(prefix); err != nil {
+			return nil, fmt.Errorf("prefix of bucket %q: %w", o.Bucket, err)
+		}
+		prefix += "/"
+	}
+	secure := endpoint.Scheme == "https"
+	if o.Transport == nil {
+		if o.Transport, err = minio.DefaultTransport(secure); err != nil {
+			return nil, fmt.Errorf("setting up the client of bucket %q: %w", o.Bucket, err)
+		}
+	}
+	region, lookup := o.Region, lookup(o.PathStyle)
+	if m := cosHost.FindStringSubmatch(endpoint.Hostname()); m != nil {
+		region = cmp.Or(region, m[1])
+		lookup = cmp.Or(lookup, minio.BucketLookupDNS)
+	}
+	client, err := minio.NewCore(endpoint.Host, &minio.Options{
+		Creds:  credentials.NewStaticV4(o.AccessKeyID, o.SecretAccessKey, o.SessionToken),
+		Secure: secure, Region: region, BucketLookup: lookup, Transport: o.Transport,
+		// Checksums at the end of a body are not taken by COS, nor by older servers.
+		TrailingHeaders: false,
+		// It would read a body again that the connection before may still be reading; Retry gives each try its own.
+		MaxRetries: 1,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("setting up the client of bucket %q at %q: %w", o.Bucket, o.Endpoint, err)
+		return nil, fmt.Errorf("setting up the client of bucket %q at %s: %w", o.Bucket, endpoint.Host, err)
 	}
-	return &S3{client: client, bucket: o.Bucket}, nil
+	const briefly = 2 * time.Second
+	o.Retry.GiveUp = cmp.Or(o.Retry.GiveUp, time.Minute)
+	return &S3{
+		client: client, transport: o.Transport, endpoint: endpoint.Host, bucket: o.Bucket, prefix: prefix, partBytes: cmp.Or(o.PartBytes, partBytes),
+		brief: Backoff{Max: time.Second, GiveUp: briefly, Clock: o.Retry.Clock}, patient: o.Retry, hide: hider(o),
+	}, nil
 }
 
-// Put implements Store. The SHA-256 is known before, and kept with the object.
-func (s *S3) Put(ctx context.Context, key, file string) (Object, error) {
-	f, err := os.Open(file) //nolint:gosec // the worker names it
-	if err != nil {
-		return Object{}, fmt.Errorf("opening %s: %w", file, err)
+// parseEndpoint does not repeat what it refuses: it may hold a password.
+func parseEndpoint(text, bucket string) (*url.URL, error) {
+	if !strings.Contains(text, "://") {
+		text = "https://" + text
 	}
-	defer func() { _ = f.Close() }()
-	sum := sha256.New()
-	size, err := io.Copy(sum, f)
-	if err != nil {
-		return Object{}, fmt.Errorf("reading %s: %w", file, err)
+	endpoint, err := url.Parse(text)
+	if err != nil || endpoint.Host == "" || endpoint.Scheme != "http" && endpoint.Scheme != "https" ||
+		endpoint.User != nil || strings.Trim(endpoint.Path, "/") != "" || endpoint.RawQuery != "" || endpoint.Fragment != "" {
+		return nil, fmt.Errorf("the endpoint of bucket %q has to be a host such as cos.ap-guangzhou.myqcloud.com, http:// before it or nothing", bucket)
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return Object{}, fmt.Errorf("reading %s: %w", file, err)
+	// Consoles show the bucket as a part of the host.
+	if host, is := strings.CutPrefix(endpoint.Host, bucket+"."); is && cosHost.MatchString(host) {
+		endpoint.Host = host
 	}
-	digest := hex.EncodeToString(sum.Sum(nil))
-	options := minio.PutObjectOptions{SendContentMd5: true, UserMetadata: map[string]string{sumKey: digest}, PartSize: partBytes}
-	if _, err := s.client.PutObject(ctx, s.bucket, key, f, size, options); err != nil {
-		return Object{}, s.classed("storing", key, err)
-	}
-	return s.verify(ctx, key, size, digest)
+	return endpoint, nil
 }
 
-// PutStream implements Store. The pieces are verified by their MD5; the SHA-256 is that of what was sent.
-func (s *S3) PutStream(ctx context.Context, key string, content io.Reader) (Object, error) {
-	counted := &counter{Reader: content, sum: sha256.New()}
-	options := minio.PutObjectOptions{SendContentMd5: true, PartSize: partBytes}
-	if _, err := s.client.PutObject(ctx, s.bucket, key, counted, -1, options); err != nil {
-		return Object{}, s.classed("storing", key, err)
+func lookup(pathStyle *bool) minio.BucketLookupType {
+	switch {
+	case pathStyle == nil:
+		return minio.BucketLookupAuto
+	case *pathStyle:
+		return minio.BucketLookupPath
+	default:
+		return minio.BucketLookupDNS
 	}
-	o, err := s.verify(ctx, key, counted.size, "")
-	o.SHA256 = hex.EncodeToString(counted.sum.Sum(nil))
-	return o, err
 }
 
-// verify looks at what the server has.
-func (s *S3) verify(ctx context.Context, key string, size int64, digest string) (Object, error) {
-	o, err := s.Stat(ctx, key)
-	if err != nil {
-		return Object{}, err
+// Close closes the connections that are not in use.
+func (s *S3) Close() error {
+	if t, is := s.transport.(interface{ CloseIdleConnections() }); is {
+		t.CloseIdleConnections()
 	}
-	if o.Size != size || digest != "" && o.SHA256 != "" && o.SHA256 != digest {
-		return Object{}, fmt.Errorf("verifying s3://%s/%s: %w: %d bytes instead of %d", s.bucket, key, errVerify, o.Size, size)
-	}
-	return o, nil
+	return nil
 }
 
-// Open implements Store.
+// Open implements Store. Where the connection breaks, another goes on with the same object.
 func (s *S3) Open(ctx context.Context, key string) (io.ReadCloser, error) {
-	object, err := s.client.GetObject(ctx, s.bucket, key, minio.GetObjectOptions{})
+	if err := s.check(key); err != nil {
+		return nil, err
+	}
+	return s.open(ctx, key)
+}
+
+func (s *S3) open(ctx context.Context, key string) (*objectReader, error) {
+	r := &objectReader{}
+	err := Retry(ctx, s.brief, func(ctx context.Context) error {
+		body, info, _, err := s.client.GetObject(ctx, s.bucket, s.prefix+key, minio.GetObjectOptions{})
+		r.body, r.size, r.etag = body, info.Size, info.ETag
+		return s.failed("opening", key, err)
+	})
 	if err != nil {
-		return nil, s.classed("opening", key, err)
+		return nil, err
 	}
-	// It asks for nothing before it is read.
-	if _, err := object.Stat(); err != nil {
-		_ = object.Close()
-		return nil, s.classed("opening", key, err)
+	r.failed = func(err error) error { return s.failed("reading", key, err) }
+	r.goOn = func() error {
+		return Retry(ctx, s.brief, func(ctx context.Context) error {
+			var o minio.GetObjectOptions
+			if err := errors.Join(o.SetRange(r.at, 0), o.SetMatchETag(r.etag)); err != nil {
+				return err
+			}
+			body, info, _, err := s.client.GetObject(ctx, s.bucket, s.prefix+key, o)
+			if err == nil && info.Size != r.size-r.at {
+				_ = body.Close()
+				err = fmt.Errorf("%d bytes are left, and %d come", r.size-r.at, info.Size)
+			}
+			if err == nil {
+				r.body = body
+			}
+			return s.failed("reading on in", key, err)
+		})
 	}
-	return object, nil
+	return r, nil
 }
 
 // Stat implements Store.
 func (s *S3) Stat(ctx context.Context, key string) (Object, error) {
-	info, err := s.client.StatObject(ctx, s.bucket, key, minio.StatObjectOptions{})
-	if err != nil {
-		return Object{}, s.classed("looking at", key, err)
+	if err := s.check(key); err != nil {
+		return Object{}, err
 	}
-	return Object{Key: key, Size: info.Size, SHA256: info.UserMetadata[sumKey], Modified: info.LastModified}, nil
+	o, _, err := s.stat(ctx, key)
+	return o, err
+}
+
+func (s *S3) stat(ctx context.Context, key string) (o Object, etag string, err error) {
+	err = Retry(ctx, s.brief, func(ctx context.Context) error {
+		info, err := s.client.StatObject(ctx, s.bucket, s.prefix+key, minio.StatObjectOptions{})
+		if err != nil {
+			return s.failed("looking at", key, err)
+		}
+		o = Object{Key: key, Size: info.Size, SHA256: info.UserMetadata[sumKey], Modified: info.LastModified}
+		etag = info.ETag
+		return nil
+	})
+	return o, etag, err
 }
 
 // List implements Store.
 func (s *S3) List(ctx context.Context, prefix string) ([]Object, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	if err := checkPrefix(prefix); err != nil {
+		return nil, err
+	}
 	var objects []Object
-	for info := range s.client.ListObjects(ctx, s.bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
-		if info.Err != nil {
-			return nil, s.classed("listing", prefix, info.Err)
+	err := Retry(ctx, s.brief, func(ctx context.Context) error {
+		objects = nil
+		owner := false
+		for info := range s.client.ListObjectsIter(ctx, s.bucket, minio.ListObjectsOptions{Prefix: s.prefix + prefix, Recursive: true, FetchOwner: &owner}) {
+			if info.Err != nil {
+				return s.failed("listing", prefix, info.Err)
+			}
+			objects = append(objects, Object{Key: strings.TrimPrefix(info.Key, s.prefix), Size: info.Size, Modified: info.LastModified})
 		}
-		objects = append(objects, Object{Key: info.Key, Size: info.Size, Modified: info.LastModified})
+		// It ends without a word when it is not waited for.
+		return s.failed("listing", prefix, ctx.Err())
+	})
+	if err != nil {
+		return nil, err
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, s.classed("listing", prefix, err)
-	}
+	slices.SortFunc(objects, func(a, b Object) int { return strings.Compare(a.Key, b.Key) })
 	return objects, nil
 }
 
 // Delete implements Store.
 func (s *S3) Delete(ctx context.Context, key string) error {
-	if err := s.client.RemoveObject(ctx, s.bucket, key, minio.RemoveObjectOptions{}); err != nil {
-		if err := s.classed("deleting", key, err); !errors.Is(err, ErrNotFound) {
-			return err
-		}
+	if err := s.check(key); err != nil {
+		return err
+	}
+	err := Retry(ctx, s.brief, func(ctx context.Context) error {
+		return s.failed("deleting", key, s.client.RemoveObject(ctx, s.bucket, s.prefix+key, minio.RemoveObjectOptions{}))
+	})
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// URI implements Store.
+func (s *S3) URI(key string) string { return "s3://" + s.bucket + "/" + s.prefix + key }
+
+// Check implements Store.
+func (s *S3) Check(ctx context.Context) error {
+	const key = "write-check"
+	if _, err := s.PutStream(ctx, key, strings.NewReader("Written to see whether it can be.\n")); err != nil {
+		return err
+	}
+	return s.Delete(ctx, key)
+}
+
+func (s *S3) check(key string) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	if len(s.prefix+key) > longestKey {
+		return fmt.Errorf("%w: %q is too long behind the prefix", ErrKey, key)
 	}
 	return nil
 }
 
-// URI implements Store.
-func (s *S3) URI(key string) string { return "s3://" + s.bucket + "/" + key }
+// objectReader reads an object to its end, over more than one connection if need be.
+type objectReader struct {
+	body     io.ReadCloser
+	etag     string
+	size, at int64
+	// stuck counts the connections that gave nothing.
+	stuck  int
+	goOn   func() error
+	failed func(error) error
+}
 
-func (s *S3) classed(doing, key string, err error) error {
-	var class error
-	switch code := minio.ToErrorResponse(err).Code; code {
-	case minio.NoSuchKey, "NotFound":
-		class = ErrNotFound
-	case minio.NoSuchBucket:
-		class = ErrNoBucket
-	case minio.AccessDenied, "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "Forbidden", "AllAccessDisabled":
-		class = ErrDenied
-	case "XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded":
-		class = ErrFull
-	default:
-		return fmt.Errorf("%s s3://%s/%s: %w", doing, s.bucket, key, err)
+func (r *objectReader) Read(p []byte) (int, error) {
+	const often = 3
+	for {
+		n, err := r.body.Read(p)
+		r.at += int64(n)
+		if n > 0 {
+			r.stuck = 0
+			if r.at < r.size {
+				// What broke is seen at the next read.
+				err = nil
+			}
+			return n, r.ended(err)
+		}
+		if err == nil || r.at >= r.size {
+			return 0, r.ended(err)
+		}
+		if r.stuck++; r.stuck > often || r.etag == "" {
+			return 0, r.failed(fmt.Errorf("broken off after %d of %d bytes: %w", r.at, r.size, err))
+		}
+		_ = r.body.Close()
+		if err := r.goOn(); err != nil {
+			return 0, err
+		}
 	}
-	return fmt.Errorf("%s s3://%s/%s: %w (%w)", doing, s.bucket, key, class, err)
 }
 
-// counter sums up what is read through it.
-type counter struct {
-	io.Reader
-	size int64
-	sum  hash.Hash
+func (r *objectReader) ended(err error) error {
+	if err == nil || err == io.EOF { //nolint:errorlint // io.Reader wants it bare
+		return err
+	}
+	return r.failed(err)
 }
 
-func (c *counter) Read(p []byte) (int, error) {
-	n, err := c.Reader.Read(p)
-	c.size += int64(n)
-	_, _ = c.sum.Write(p[:n])
-	return n, err
-}
+// Close implements io.Closer.
+func (r *objectReader) Close() error { return r.body.Close() }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -61,11 +62,13 @@ func Start(t *testing.T) *Ingest {
 	}
 	nginx := exec.CommandContext(context.WithoutCancel(t.Context()), "nginx", "-c", file, "-p", dir) //nolint:gosec // a file of the test
 	nginx.Stderr = os.Stderr
+	// Killed alone it would leave its workers.
+	nginx.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := nginx.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = nginx.Process.Kill()
+		_ = syscall.Kill(-nginx.Process.Pid, syscall.SIGKILL)
 		_ = nginx.Wait()
 	})
 	Eventually(t, "the ingest listens", func() bool {

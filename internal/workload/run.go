@@ -121,8 +121,11 @@ func read(job *batchv1.Job, pods []corev1.Pod, part int32) Run {
 	}
 	if r.Signals {
 		r.Told, r.Result = toldAt(latest), resultOf(latest)
-		if r.Result != nil {
+		switch {
+		case r.Result != nil:
 			r.Trouble = sentence(r.Result.Message)
+		case r.Phase == Pending && r.Trouble == "" && latest.Status.Phase == corev1.PodRunning:
+			r.Trouble = "the recorder runs, and no media comes from the playback domain"
 		}
 	}
 	if said := verdict(job); said != "" && (r.Trouble == "" || pastDeadline(job)) {

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -47,6 +48,7 @@ type stage struct {
 	minioAt   string
 	store     *exec.Cmd
 	ends      []func()
+	passed    bool
 }
 
 var (
@@ -78,6 +80,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	code := m.Run()
+	s.passed = code == 0
 	text, err := json.MarshalIndent(figures, "", "  ")
 	if err == nil {
 		err = os.WriteFile(filepath.Join(s.root, "out", "e2e.json"), append(text, '\n'), 0o644)
@@ -102,6 +105,14 @@ func (s *stage) up(ctx context.Context) (err error) {
 	if s.dir, err = os.MkdirTemp("", "livestream-e2e-"); err != nil {
 		return err
 	}
+	s.ends = append(s.ends, func() {
+		// What a failure has to tell stands in it.
+		if s.passed {
+			_ = os.RemoveAll(s.dir)
+		} else {
+			say("see %s", s.dir)
+		}
+	})
 	bin := filepath.Join(s.root, "out", "node", "bin")
 	s.cluster, err = controlplane.Up(ctx, controlplane.Options{Dir: filepath.Join(s.dir, "cluster"), Bin: controlplane.BinDir(s.root), Progress: os.Stderr})
 	if err != nil {
@@ -163,11 +174,12 @@ func (s *stage) process(name string, env []string, arguments ...string) (*exec.C
 		return nil, err
 	}
 	command := exec.Command(arguments[0], arguments[1:]...)
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	command.Env, command.Stdout, command.Stderr = append(os.Environ(), env...), log, log
 	if err := command.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
-	s.ends = append(s.ends, func() { _ = command.Process.Kill(); _ = command.Wait() })
+	s.ends = append(s.ends, func() { _ = syscall.Kill(-command.Process.Pid, syscall.SIGKILL); _ = command.Wait() })
 	return command, nil
 }
 
