@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -254,7 +255,8 @@ func (s *S3) URI(key string) string { return "s3://" + s.bucket + "/" + s.prefix
 
 // Check implements Store.
 func (s *S3) Check(ctx context.Context) error {
-	const key = "write-check"
+	// Others may check at the same time.
+	key := "write-check-" + rand.Text()
 	if _, err := s.PutStream(ctx, key, strings.NewReader("Written to see whether it can be.\n")); err != nil {
 		return err
 	}

@@ -152,7 +152,7 @@ func fill(ctx context.Context, buffer []byte, content io.Reader, size int64) ([]
 		}
 		n, err := content.Read(buffer[len(buffer):min(int64(cap(buffer)), size)])
 		buffer = buffer[:len(buffer)+n]
-		if err == io.EOF { //nolint:errorlint // readers give it bare
+		if err == io.EOF {
 			break
 		}
 		if err != nil {
@@ -291,9 +291,9 @@ func (s *S3) verify(ctx context.Context, key string, want expected) (Object, err
 	}
 	err = s.compare(ctx, key, o, etag, want)
 	if errors.Is(err, errVerify) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanWithin)
+		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanWithin)
 		defer cancel()
-		return Object{}, errors.Join(s.failed("verifying", key, err), s.Delete(ctx, key))
+		return Object{}, errors.Join(s.failed("verifying", key, err), s.Delete(clean, key))
 	}
 	o.SHA256 = want.sha256
 	return o, err

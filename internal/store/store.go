@@ -107,7 +107,7 @@ type sourceReader struct{ io.Reader }
 
 func (r sourceReader) Read(p []byte) (int, error) {
 	n, err := r.Reader.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // io.Reader wants it bare
+	if err != nil && err != io.EOF {
 		err = source{err}
 	}
 	return n, err
