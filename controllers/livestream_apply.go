@@ -75,16 +75,16 @@ func (r *LiveStreamReconciler) start(ctx context.Context, o view, p plan.Plan) s
 
 // job is what the start asks for.
 func (r *LiveStreamReconciler) job(ctx context.Context, o view, start plan.Start, broadcast workload.Broadcast) (*batchv1.Job, error) {
-	if start.Workload.Name != workload.RecorderName || start.Workload.Job != nil && len(start.Workload.Job.Spec.Template.Spec.Containers) > 0 {
+	if start.Workload.Job != nil && len(start.Workload.Job.Spec.Template.Spec.Containers) > 0 {
 		return workload.Job(o.Stream, start.Workload, broadcast, start.Part), nil
 	}
 	var jobs batchv1.JobList
 	if err := r.List(ctx, &jobs, client.InNamespace(o.Stream.Namespace), client.MatchingFields{ownerIndex: o.Stream.Name}); err != nil {
-		return nil, fmt.Errorf("listing the Jobs of the recording: %w", err)
+		return nil, fmt.Errorf("listing the Jobs of the broadcast: %w", err)
 	}
 	var before *batchv1.Job
 	for _, job := range ownedBy(o.Stream.UID, jobs.Items) {
-		ofIt := job.Labels[v1alpha1.LabelWorkload] == workload.RecorderName && job.Labels[v1alpha1.LabelBroadcast] == broadcast.ID
+		ofIt := job.Labels[v1alpha1.LabelWorkload] == start.Workload.Name && job.Labels[v1alpha1.LabelBroadcast] == broadcast.ID
 		if ofIt && (before == nil || before.CreationTimestamp.Before(&job.CreationTimestamp)) {
 			before = &job
 		}
@@ -96,7 +96,7 @@ func (r *LiveStreamReconciler) job(ctx context.Context, o view, start plan.Start
 	if before == nil && !playback.Configured() {
 		return nil, errNoPlayback
 	}
-	return workload.Recorder(o.Stream, o.Settings.Recording, playback, broadcast, start.Part, r.WorkerImage, before)
+	return workload.PresetJob(o.Stream, start.Workload.Name, o.Settings, playback, broadcast, start.Part, r.WorkerImage, before)
 }
 
 // broadcast gathers what a Job is told, the signed playback URL among it.
@@ -171,8 +171,8 @@ func (r *LiveStreamReconciler) create(ctx context.Context, stream *v1alpha1.Live
 
 var (
 	errTaken = errors.New("name is taken")
-	// errNoPlayback is a recording without anything to record.
-	errNoPlayback = errors.New("a recording is pulled from the playback domain; set spec.playback of the PushDomain")
+	// errNoPlayback is a worker without anything to pull.
+	errNoPlayback = errors.New("the stream is pulled from the playback domain; set spec.playback of the PushDomain")
 )
 
 func (s *started) add(start plan.Start, err error) {

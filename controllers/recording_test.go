@@ -249,7 +249,7 @@ func TestWithoutPlaybackARecordingSaysWhatToDo(t *testing.T) {
 	b.create(newSecret(), domain, stream)
 	b.live("show", "A")
 	c := wantCondition(t, b.stream("show").Status.Conditions, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonWorkloadRejected)
-	if c.Message != `workload "record": a recording is pulled from the playback domain; set spec.playback of the PushDomain` {
+	if c.Message != `workload "record": the stream is pulled from the playback domain; set spec.playback of the PushDomain` {
 		t.Errorf("message = %q", c.Message)
 	}
 	if len(b.jobs()) != 0 {
@@ -275,7 +275,7 @@ func TestARecorderWithoutMediaSaysSo(t *testing.T) {
 	b.clock.SetTime(job.CreationTimestamp.Add(20 * time.Second))
 	b.settle("show")
 	w := b.stream("show").Status.Workloads[0]
-	if w.State != v1alpha1.WorkloadPending || w.Message != "the recorder runs, and no media comes from the playback domain" {
+	if w.State != v1alpha1.WorkloadPending || w.Message != "the worker runs, and no media comes from the playback domain" {
 		t.Errorf("workload = %+v", w)
 	}
 }

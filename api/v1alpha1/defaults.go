@@ -17,6 +17,8 @@ const (
 	defaultApp             = "live"
 	defaultMaxStreams      = 100
 	defaultSegment         = 2
+	defaultLadderSegment   = 4
+	defaultAudioKbps       = 128
 	defaultDeleteAfterIdle = 24 * time.Hour
 )
 
@@ -72,6 +74,9 @@ func (s LiveStreamSettings) Inherit(template LiveStreamSettings) LiveStreamSetti
 	s.HistoryLimit = cmp.Or(s.HistoryLimit, template.HistoryLimit)
 	if !s.Recording.Wanted() {
 		s.Recording = template.Recording
+	}
+	if !s.Transcoding.Wanted() {
+		s.Transcoding = template.Transcoding
 	}
 	if len(s.Workloads) == 0 {
 		s.Workloads = template.Workloads
@@ -172,8 +177,37 @@ func (p *Playback) Signed() bool { return p.KeySecretRef.Name != "" }
 func (s *LiveStreamStatus) OnAir() bool { return s.Broadcast.ID != "" }
 
 // Wanted says whether broadcasts are recorded.
-func (r *Recording) Wanted() bool {
-	return r.Storage.S3.Bucket != "" || r.Storage.PersistentVolumeClaim.ClaimName != ""
+func (r *Recording) Wanted() bool { return r.Storage.Set() }
+
+// Set says whether there is one.
+func (s *RecordingStorage) Set() bool {
+	return s.S3.Bucket != "" || s.PersistentVolumeClaim.ClaimName != ""
+}
+
+// Wanted says whether broadcasts are transcoded.
+func (t *Transcoding) Wanted() bool { return len(t.Renditions) > 0 }
+
+// Pushes says whether the renditions are pushed on, and not stored.
+func (t *Transcoding) Pushes() bool { return t.Output.Push.Domain != "" }
+
+// Segment is how long a segment of the ladder is, in seconds.
+func (t *Transcoding) Segment() int { return int(cmp.Or(t.SegmentSeconds, defaultLadderSegment)) }
+
+// AudioKbps is the bitrate of the audio in kbit/s.
+func (r *Rendition) AudioKbps() int { return int(cmp.Or(r.AudioBitrateKbps, defaultAudioKbps)) }
+
+// Encoding is the codec of the video.
+func (r *Rendition) Encoding() VideoCodec { return cmp.Or(r.Codec, VideoCodecH264) }
+
+// URLScheme is the scheme of push URLs.
+func (p *RenditionPush) URLScheme() RTMPScheme { return cmp.Or(p.Scheme, RTMPSchemePlain) }
+
+// Validity is how long a signed push URL can be used.
+func (p *RenditionPush) Validity() time.Duration {
+	if p.ValiditySeconds == 0 {
+		return defaultURLValidity
+	}
+	return time.Duration(p.ValiditySeconds) * time.Second
 }
 
 // FileFormat is the format of the recording.

@@ -10,10 +10,13 @@ const (
 	LabelBroadcast = "livestream-operator.io/broadcast"
 	// LabelPart holds the number of the Job within its broadcast, from 1: a workload that ended early runs again as the next part.
 	LabelPart = "livestream-operator.io/part"
-	// LabelRun is AfterEnd on Jobs that run after their broadcast, and Finish on those that finish its recording; others do not have it.
+	// LabelRun is AfterEnd on Jobs that run after their broadcast, Finish on those that finish its recording, and Push on those that
+	// store nothing, and push the stream on; others do not have it.
 	LabelRun = "livestream-operator.io/run"
 	// RunFinish is a value of LabelRun.
 	RunFinish = "Finish"
+	// RunPush is a value of LabelRun.
+	RunPush = "Push"
 	// LabelStop is Signal on Jobs and Pods that are not deleted when their broadcast is over, but told: they finish by themselves.
 	LabelStop = "livestream-operator.io/stop-by"
 	// StopBySignal is the value of LabelStop.

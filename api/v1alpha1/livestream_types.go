@@ -73,6 +73,7 @@ type LiveStreamSpec struct {
 // LiveStreamSettings are what a LiveStream can inherit from its PushDomain's template, setting by setting.
 // +kubebuilder:validation:MinProperties=1
 // +kubebuilder:validation:XValidation:rule="!has(self.recording) || !has(self.workloads) || !self.workloads.exists(w, w.name == 'record')",message="the workload that recording makes is named record; give yours another name"
+// +kubebuilder:validation:XValidation:rule="!has(self.transcoding) || !has(self.workloads) || !self.workloads.exists(w, w.name == 'transcode')",message="the workload that transcoding makes is named transcode; give yours another name"
 type LiveStreamSettings struct {
 	// reconnectWindowSeconds is how long workloads stay up after the last push was lost, in seconds. A push that comes back
 	// in this time carries the broadcast on, with the same Jobs. A change counts at once, also in a window. When unset, that of the
@@ -108,6 +109,11 @@ type LiveStreamSettings struct {
 	// PushDomain's template; when that has none either, nothing is recorded.
 	// +optional
 	Recording Recording `json:"recording,omitzero"`
+
+	// transcoding makes renditions of each broadcast, as a workload named transcode. A change reaches the next broadcast. When unset,
+	// that of the PushDomain's template; when that has none either, nothing is transcoded.
+	// +optional
+	Transcoding Transcoding `json:"transcoding,omitzero"`
 
 	// workloads are what runs while the stream is on air, or after it. A change reaches the next broadcast; what runs is never
 	// restarted by an edit. When unset, those of the PushDomain's template; when that has none either, nothing runs and the

@@ -1,4 +1,4 @@
-// Command worker records a broadcast, in the Pod that the operator makes for spec.recording. As the first process of its container it
+// Command worker records or transcodes a broadcast, in the Pods that the operator makes for spec.recording and spec.transcoding. As the first process of its container it
 // runs itself once more and looks after that: a recorder that is killed is back at once, with all that its spool holds.
 package main
 
@@ -36,6 +36,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.CredentialsDir, "credentials-dir", recording.CredentialsDir, "Folder with accessKeyID, secretAccessKey and, for temporary ones, sessionToken.")
 	flag.StringVar(&o.PlaybackKeyFile, "playback-key-file", recording.PlaybackKeyFile, "File with the playback key; without it playback URLs are not signed.")
+	flag.StringVar(&o.PushKeyFile, "push-key-file", recording.PushKeyFile, "File with the push key; without it the URLs that renditions are pushed to are not signed.")
 	flag.StringVar(&o.SpoolDir, "spool-dir", recording.SpoolDir, "Folder for what is not stored yet.")
 	flag.StringVar(&o.VolumeDir, "volume-dir", recording.VolumeDir, "Folder for recordings, where they go to no bucket.")
 	flag.StringVar(&o.control, "control-file", recording.ControlFile, "File that tells when the broadcast is over, by a line that begins with "+recording.StopAnnotation+"=.")

@@ -62,7 +62,7 @@ func PullParts(from, pattern string, length time.Duration) ([]string, error) {
 		"-i", from,
 		"-map", "0:v:0?", "-map", "0:a:0?", "-c", "copy", "-max_muxing_queue_size", "4096",
 		// The first part begins with the parameter sets, whatever the container kept of them.
-		"-f", "segment", "-segment_format", "mpegts", "-segment_format_options", "flush_packets=1:mpegts_copyts=1",
+		"-f", "segment", "-segment_format", "mpegts", "-segment_format_options", "flush_packets=1:mpegts_copyts=1:mpegts_flags=initial_discontinuity",
 		"-segment_time", strconv.FormatFloat(length.Seconds(), 'f', 3, 64), "-break_non_keyframes", "0",
 		"-segment_list", "pipe:1", "-segment_list_type", "flat",
 		pattern), nil

@@ -19,7 +19,7 @@ func TestAPullIsACopyIntoPartsThatAreListed(t *testing.T) {
 	}
 	want := "-hide_banner -nostdin -loglevel level+warning -protocol_whitelist rtmp,tcp -rw_timeout 90000000 -fflags +genpts+discardcorrupt " +
 		"-analyzeduration 1000000 -probesize 2000000 -i rtmp://play.example.com/live/show?txSecret=1 -map 0:v:0? -map 0:a:0? -c copy -max_muxing_queue_size 4096 " +
-		"-f segment -segment_format mpegts -segment_format_options flush_packets=1:mpegts_copyts=1 -segment_time 2.000 -break_non_keyframes 0 " +
+		"-f segment -segment_format mpegts -segment_format_options flush_packets=1:mpegts_copyts=1:mpegts_flags=initial_discontinuity -segment_time 2.000 -break_non_keyframes 0 " +
 		"-segment_list pipe:1 -segment_list_type flat /spool/%07d.ts"
 	if strings.Join(got, " ") != want {
 		t.Errorf("arguments:\n%s\nwant\n%s", strings.Join(got, " "), want)

@@ -2,6 +2,7 @@ package ffmpeg
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -129,4 +130,18 @@ func (p *Process) Kill() {
 		_ = p.command.Process.Kill()
 	}
 	<-p.done
+}
+
+// RunProbe runs ffprobe, and returns what it writes.
+func RunProbe(ctx context.Context, arguments []string) ([]byte, error) {
+	command := exec.CommandContext(ctx, "ffprobe", arguments...) //nolint:gosec // the arguments are built here
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	command.WaitDelay = time.Second
+	var said bytes.Buffer
+	command.Stderr = &said
+	found, err := command.Output()
+	if err != nil {
+		return nil, fmt.Errorf("ffprobe: %w: %s", err, redact(strings.TrimSpace(said.String())))
+	}
+	return found, nil
 }

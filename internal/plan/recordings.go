@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,18 +22,21 @@ const (
 
 // recordingsOf is what a broadcast that ends now has of recordings to come.
 func recordingsOf(o Observed, broadcast string) []v1alpha1.RecordingStatus {
-	if !slices.Contains(namesOf(o, broadcast), workload.RecorderName) || !records(o, broadcast) {
-		return nil
+	var recordings []v1alpha1.RecordingStatus
+	for _, name := range namesOf(o, broadcast) {
+		if stores(o, broadcast, name) {
+			recordings = append(recordings, v1alpha1.RecordingStatus{Name: name})
+		}
 	}
-	return []v1alpha1.RecordingStatus{{Name: workload.RecorderName}}
+	return recordings
 }
 
-// records says whether the workload of that name is the one that spec.recording makes, in this broadcast.
-func records(o Observed, broadcast string) bool {
-	if run := latestRun(o.Runs, broadcast, workload.RecorderName); run != nil {
-		return run.Signals
+// stores says whether the workload leaves a recording of this broadcast.
+func stores(o Observed, broadcast, name string) bool {
+	if run := latestRun(o.Runs, broadcast, name); run != nil {
+		return run.Stores
 	}
-	return workload.IsPreset(o.Settings, workload.RecorderName)
+	return workload.Stores(o.Settings, name)
 }
 
 // recorded says whether there is nothing more to tell of the recording.
@@ -59,7 +63,7 @@ func planRecordings(o Observed, p *Plan) {
 func (p *Plan) planRecording(o Observed, record v1alpha1.BroadcastRecord, status v1alpha1.RecordingStatus) v1alpha1.RecordingStatus {
 	run := latestRun(o.Runs, record.ID, status.Name)
 	if run == nil {
-		if !workload.IsPreset(o.Settings, status.Name) {
+		if !workload.Stores(o.Settings, status.Name) {
 			status.Message = "its Jobs and its settings are gone"
 			return status
 		}
@@ -125,7 +129,7 @@ func (p *Plan) stopSignalled(o Observed, run workload.Run) {
 		p.Stop = append(p.Stop, stop)
 		return
 	}
-	patience := stopPatience + time.Duration(cmp.Or(o.Settings.Recording.UploadTimeoutSeconds, 3600))*time.Second
+	patience := stopPatience + time.Duration(cmp.Or(max(o.Settings.Recording.UploadTimeoutSeconds, o.Settings.Transcoding.UploadTimeoutSeconds), 3600))*time.Second
 	if due := run.Told.Add(patience); o.Now.Before(due) {
 		p.lookAgainAt(o.Now, due)
 		return
@@ -138,7 +142,7 @@ func (p *Plan) stopSignalled(o Observed, run workload.Run) {
 func recordingCondition(o Observed, status v1alpha1.LiveStreamStatus) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionRecordingReady, Status: metav1.ConditionFalse}
 	if status.OnAir() {
-		if !records(o, status.Broadcast.ID) || !slices.ContainsFunc(status.Workloads, func(w v1alpha1.WorkloadStatus) bool { return w.Name == workload.RecorderName }) {
+		if !slices.ContainsFunc(status.Workloads, func(w v1alpha1.WorkloadStatus) bool { return stores(o, status.Broadcast.ID, w.Name) }) {
 			return metav1.Condition{}
 		}
 		c.Reason, c.Message = v1alpha1.ReasonOnAir, "the broadcast is being recorded"
@@ -147,39 +151,72 @@ func recordingCondition(o Observed, status v1alpha1.LiveStreamStatus) metav1.Con
 	if len(status.History) == 0 || len(status.History[0].Recordings) == 0 {
 		return metav1.Condition{}
 	}
-	switch r := status.History[0].Recordings[0]; {
-	case r.ReadyTime != nil:
-		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonRecorded, r.URI
-	case r.Message == "":
+	recordings := status.History[0].Recordings
+	// What is worst is said; where all is well, where all of it is.
+	said := slices.MaxFunc(recordings, func(a, b v1alpha1.RecordingStatus) int { return cmp.Compare(badness(a), badness(b)) })
+	switch badness(said) {
+	case isReady:
+		var uris []string
+		for _, r := range recordings {
+			uris = append(uris, r.URI)
+		}
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonRecorded, strings.Join(uris, " ")
+	case isComing:
 		c.Reason, c.Message = v1alpha1.ReasonFinishing, "the parts are being stored and joined"
-	case r.DurationSeconds != nil && *r.DurationSeconds == 0:
-		c.Reason, c.Message = v1alpha1.ReasonNoMedia, r.Message
+	case isEmpty:
+		c.Reason, c.Message = v1alpha1.ReasonNoMedia, said.Message
 	default:
-		c.Reason, c.Message = v1alpha1.ReasonRecordingFailed, r.Message
-		if r.URI != "" {
-			c.Message += "; what there is is kept in " + r.URI
+		c.Reason, c.Message = v1alpha1.ReasonRecordingFailed, said.Message
+		if said.URI != "" {
+			c.Message += "; what there is is kept in " + said.URI
 		}
 	}
 	return c
 }
 
+const (
+	isReady = iota
+	isEmpty
+	isFailed
+	isComing
+)
+
+// badness orders recordings by what a person wants to know first: one that is still coming may yet mend all.
+func badness(r v1alpha1.RecordingStatus) int {
+	switch {
+	case r.ReadyTime != nil:
+		return isReady
+	case r.Message == "":
+		return isComing
+	case r.DurationSeconds != nil && *r.DurationSeconds == 0:
+		return isEmpty
+	default:
+		return isFailed
+	}
+}
+
 func recordingNotices(before, after v1alpha1.LiveStreamStatus) []Notice {
-	known := map[string]bool{}
+	type key struct{ broadcast, name string }
+	known := map[key]bool{}
 	for _, record := range before.History {
 		for _, r := range record.Recordings {
-			known[record.ID] = recorded(r)
+			known[key{record.ID, r.Name}] = recorded(r)
 		}
 	}
 	var notices []Notice
 	for _, record := range after.History {
 		for _, r := range record.Recordings {
-			was, there := known[record.ID]
+			was, there := known[key{record.ID, r.Name}]
+			what := "the recording"
+			if r.Name == workload.TranscoderName {
+				what = "the ladder"
+			}
 			switch {
 			case !there || was || !recorded(r):
 			case r.ReadyTime != nil:
-				notices = append(notices, Notice{Reason: "RecordingReady", Action: "Record", Note: fmt.Sprintf("the recording of %d s is at %s", ptrOr(r.DurationSeconds, 0), r.URI)})
+				notices = append(notices, Notice{Reason: "RecordingReady", Action: "Record", Note: fmt.Sprintf("%s of %d s is at %s", what, ptrOr(r.DurationSeconds, 0), r.URI)})
 			default:
-				notices = append(notices, Notice{Warning: true, Reason: "RecordingFailed", Action: "Record", Note: "the recording is not complete: " + r.Message})
+				notices = append(notices, Notice{Warning: true, Reason: "RecordingFailed", Action: "Record", Note: what + " is not complete: " + r.Message})
 			}
 		}
 	}

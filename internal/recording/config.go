@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/livestream-operator/livestream-operator/internal/ladder"
 )
 
 // Format of a recording.
@@ -45,7 +47,7 @@ func (f Format) ContentType() string {
 	}
 }
 
-// Config is what the operator tells a recorder, in one environment variable. What is secret is in files.
+// Config is what the operator tells a worker, in one environment variable. What is secret is in files.
 type Config struct {
 	// Playback says where to pull from, with what tencent.PlaybackURL takes but the key.
 	Playback Playback `json:"playback"`
@@ -64,6 +66,26 @@ type Config struct {
 	Storage              Storage `json:"storage"`
 	// Finish says that there is nothing to pull any more: join what is there.
 	Finish bool `json:"finish,omitempty"`
+	// Transcoding makes renditions instead of a recording; nil where it is recorded as it is.
+	Transcoding *Transcoding `json:"transcoding,omitempty"`
+}
+
+// Transcoding is spec.transcoding.
+type Transcoding struct {
+	Renditions []ladder.Rendition `json:"renditions"`
+	// GPU says that a GPU encodes.
+	GPU bool `json:"gpu,omitempty"`
+	// Push is where renditions are pushed; nil where the storage takes them.
+	Push *Push `json:"push,omitempty"`
+}
+
+// Push is where renditions are pushed.
+type Push struct {
+	Scheme string `json:"scheme"`
+	Domain string `json:"domain"`
+	App    string `json:"app"`
+	// ValiditySeconds of a signed URL.
+	ValiditySeconds int64 `json:"validitySeconds"`
 }
 
 // Playback is spec.playback of the push domain.
@@ -90,6 +112,8 @@ const (
 	ConfigVariable = "LIVESTREAM_WORKER"
 	// PlaybackKeyFile holds the playback key, where URLs are signed.
 	PlaybackKeyFile = "/etc/livestream/playback/key"
+	// PushKeyFile holds the push key, where renditions are pushed to signed URLs.
+	PushKeyFile = "/etc/livestream/push/key"
 	// CredentialsDir holds accessKeyID, secretAccessKey and, for temporary ones, sessionToken.
 	CredentialsDir = "/etc/livestream/storage" //nolint:gosec // a path
 	// ControlFile is filled from the Pod's annotations; the worker finishes when it holds StopAnnotation.

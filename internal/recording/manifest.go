@@ -20,6 +20,11 @@ func Folder(c Config, escape func(string) string) string {
 const (
 	PartsFolder  = "parts/"
 	ManifestName = "manifest.json"
+	// LadderFolder holds a folder like that of a recording for each rendition, MasterName that names their playlists, and LadderName,
+	// which tells the next worker what the renditions are.
+	LadderFolder = "ladder/"
+	MasterName   = "master.m3u8"
+	LadderName   = "ladder.json"
 )
 
 // FileName of the recording itself.
@@ -75,21 +80,44 @@ func seconds(d time.Duration) float64 { return float64(d.Milliseconds()) / 1000 
 // Playlist is the recording in HLS: its parts as they are, with a discontinuity where a run ends.
 // Source: RFC 8216, 4.3.
 func Playlist(parts []Part) string {
+	var b strings.Builder
+	head(&b, parts)
+	b.WriteString("#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-MEDIA-SEQUENCE:0\n")
+	segments(&b, parts)
+	b.WriteString("#EXT-X-ENDLIST\n")
+	return b.String()
+}
+
+// LivePlaylist is that of the last parts of a broadcast that is on air.
+func LivePlaylist(parts []Part, length time.Duration) string {
+	from := len(parts)
+	for sum := time.Duration(0); from > 0 && sum < length; from-- {
+		sum += parts[from-1].Duration
+	}
+	discontinuities := len(Runs(parts)) - len(Runs(parts[from:]))
+	var b strings.Builder
+	head(&b, parts[from:])
+	fmt.Fprintf(&b, "#EXT-X-MEDIA-SEQUENCE:%d\n#EXT-X-DISCONTINUITY-SEQUENCE:%d\n", from, discontinuities)
+	segments(&b, parts[from:])
+	return b.String()
+}
+
+func head(b *strings.Builder, parts []Part) {
 	longest := time.Second
 	for _, p := range parts {
 		longest = max(longest, p.Duration)
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-TARGETDURATION:%d\n#EXT-X-MEDIA-SEQUENCE:0\n", int(math.Ceil(longest.Seconds())))
+	fmt.Fprintf(b, "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:%d\n", int(math.Ceil(longest.Seconds())))
+}
+
+func segments(b *strings.Builder, parts []Part) {
 	for i, run := range Runs(parts) {
 		if i > 0 {
 			b.WriteString("#EXT-X-DISCONTINUITY\n")
 		}
-		fmt.Fprintf(&b, "#EXT-X-PROGRAM-DATE-TIME:%s\n", run[0].Start.UTC().Format("2006-01-02T15:04:05.000Z"))
+		fmt.Fprintf(b, "#EXT-X-PROGRAM-DATE-TIME:%s\n", run[0].Start.UTC().Format("2006-01-02T15:04:05.000Z"))
 		for _, p := range run {
-			fmt.Fprintf(&b, "#EXTINF:%.3f,\n%s\n", seconds(p.Duration), PartsFolder+p.Name())
+			fmt.Fprintf(b, "#EXTINF:%.3f,\n%s\n", seconds(p.Duration), PartsFolder+p.Name())
 		}
 	}
-	b.WriteString("#EXT-X-ENDLIST\n")
-	return b.String()
 }

@@ -102,8 +102,8 @@ func TestAPlaylistHasADiscontinuityWhereARunEnds(t *testing.T) {
 	long.Duration = 2345 * time.Millisecond
 	want := `#EXTM3U
 #EXT-X-VERSION:3
-#EXT-X-PLAYLIST-TYPE:VOD
 #EXT-X-TARGETDURATION:3
+#EXT-X-PLAYLIST-TYPE:VOD
 #EXT-X-MEDIA-SEQUENCE:0
 #EXT-X-PROGRAM-DATE-TIME:2026-01-02T20:00:00.000Z
 #EXTINF:2.000,

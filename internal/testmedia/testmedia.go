@@ -105,8 +105,14 @@ const FramesPerSecond = 30
 // Push publishes a stream of the given length, and returns when it is over. Key frames come twice a second.
 func (i *Ingest) Push(ctx context.Context, t *testing.T, stream string, length time.Duration) {
 	t.Helper()
+	i.PushSize(ctx, t, stream, length, "320x180")
+}
+
+// PushSize publishes a picture of another size.
+func (i *Ingest) PushSize(ctx context.Context, t *testing.T, stream string, length time.Duration, size string) {
+	t.Helper()
 	ffmpeg := exec.CommandContext(ctx, "ffmpeg", //nolint:gosec // arguments of the test
-		"-v", "error", "-re", "-f", "lavfi", "-i", "testsrc=size=320x180:rate="+strconv.Itoa(FramesPerSecond),
+		"-v", "error", "-re", "-f", "lavfi", "-i", "testsrc=size="+size+":rate="+strconv.Itoa(FramesPerSecond),
 		"-f", "lavfi", "-re", "-i", "sine=frequency=1000:sample_rate=48000", "-t", strconv.FormatFloat(length.Seconds(), 'f', 3, 64),
 		"-c:v", "libx264", "-preset", "ultrafast", "-g", "15", "-tune", "zerolatency", "-b:v", "400k", "-c:a", "aac", "-f", "flv", "rtmp://"+i.rtmp+"/live/"+stream)
 	if output, err := ffmpeg.CombinedOutput(); err != nil && ctx.Err() == nil {

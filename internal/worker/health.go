@@ -7,6 +7,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/livestream-operator/livestream-operator/internal/ffmpeg"
 )
 
 // flowsWithin is how young the last media must be for the worker to be ready.
@@ -19,6 +21,8 @@ type Health struct {
 
 	media, bytes, stored, parts prometheus.Counter
 	storing                     prometheus.Gauge
+	// Of a transcoder.
+	fps, speed, kbps, dropped prometheus.Gauge
 
 	mu sync.Mutex
 	// began is when the worker began, last when media came last; zero where none did.
@@ -40,6 +44,11 @@ func NewHealth(now func() time.Time) *Health {
 	h.parts = counter("parts_total", "Parts that were closed.")
 	h.stored = counter("stored_bytes_total", "Bytes that the store has, verified.")
 	h.storing = prometheus.NewGauge(prometheus.GaugeOpts{Name: "livestream_worker_store_failing", Help: "1 while the store takes no part."})
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "livestream_worker_" + name, Help: help})
+	}
+	h.fps, h.speed = gauge("encoded_fps", "Frames that are encoded in a second."), gauge("encoding_speed", "Seconds of media that are encoded in a second; below 1 it falls behind.")
+	h.kbps, h.dropped = gauge("encoded_kbps", "Bitrate of the first rendition in kbit/s."), gauge("dropped_frames", "Frames that were dropped since the last connect.")
 	age := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "livestream_worker_seconds_since_media", Help: "Seconds since media came; since the start where none did."}, h.age)
 	h.began = now()
 	h.registry.MustRegister(h.storing, age)
@@ -53,6 +62,17 @@ func (h *Health) age() float64 {
 		return h.now().Sub(h.began).Seconds()
 	}
 	return h.now().Sub(h.last).Seconds()
+}
+
+// Encodes adds the metrics of a transcoder.
+func (h *Health) Encodes() { h.registry.MustRegister(h.fps, h.speed, h.kbps, h.dropped) }
+
+// Encoding notes how encoding goes.
+func (h *Health) Encoding(p ffmpeg.Progress) {
+	h.fps.Set(p.FPS)
+	h.speed.Set(p.Speed)
+	h.kbps.Set(p.Kbps)
+	h.dropped.Set(float64(p.Dropped))
 }
 
 // Media notes a part that came whole.

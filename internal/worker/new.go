@@ -21,7 +21,7 @@ import (
 
 // Environment is where a worker finds what its Config does not hold.
 type Environment struct {
-	CredentialsDir, PlaybackKeyFile, SpoolDir, VolumeDir string
+	CredentialsDir, PlaybackKeyFile, PushKeyFile, SpoolDir, VolumeDir string
 }
 
 const (
@@ -35,6 +35,9 @@ const (
 
 // New is a worker as the operator configured it; Stop and Ended are still to be set.
 func New(config recording.Config, env Environment, log *slog.Logger) (*Worker, error) {
+	if t := config.Transcoding; t != nil && t.Push != nil {
+		return newPusher(config, env, log), nil
+	}
 	into, err := open(config.Storage, env)
 	if err != nil {
 		return nil, err
@@ -54,10 +57,37 @@ func New(config recording.Config, env Environment, log *slog.Logger) (*Worker, e
 	}, nil
 }
 
+// newPusher stores nothing.
+func newPusher(config recording.Config, env Environment, log *slog.Logger) *Worker {
+	system := clock.RealClock{}
+	return &Worker{
+		Config: config, Health: NewHealth(system.Now), Log: log, Clock: system,
+		Address: func() (string, error) { return address(config, env.PlaybackKeyFile, system.Now()) },
+		PushAddress: func(rendition string) (string, error) {
+			push := config.Transcoding.Push
+			key, err := readKey(env.PushKeyFile)
+			if err != nil {
+				return "", fmt.Errorf("reading the push key: %w", err)
+			}
+			expiry := system.Now().Add(time.Duration(push.ValiditySeconds) * time.Second)
+			return tencent.PushURL(push.Scheme, push.Domain, push.App, config.Stream+"_"+rendition, key, expiry), nil
+		},
+	}
+}
+
+// readKey is "" where there is none: URLs are not signed.
+func readKey(file string) (string, error) {
+	key, err := os.ReadFile(file) //nolint:gosec // the operator mounts it
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	return strings.TrimSpace(string(key)), nil
+}
+
 // address is signed with the key as it is now: the file changes with the Secret.
 func address(c recording.Config, keyFile string, now time.Time) (string, error) {
-	key, err := os.ReadFile(keyFile) //nolint:gosec // the operator mounts it
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	key, err := readKey(keyFile)
+	if err != nil {
 		return "", fmt.Errorf("reading the playback key: %w", err)
 	}
 	validity := defaultValidity
@@ -67,7 +97,7 @@ func address(c recording.Config, keyFile string, now time.Time) (string, error) 
 	playback := v1alpha1.Playback{
 		Domain: c.Playback.Domain, Protocol: v1alpha1.PlaybackProtocol(c.Playback.Protocol), Scheme: v1alpha1.PlaybackScheme(c.Playback.Scheme),
 	}
-	return tencent.PlaybackURL(playback, c.App, c.Stream, strings.TrimSpace(string(key)), now.Add(validity)), nil
+	return tencent.PlaybackURL(playback, c.App, c.Stream, key, now.Add(validity)), nil
 }
 
 func open(s recording.Storage, env Environment) (store.Store, error) {

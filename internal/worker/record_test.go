@@ -51,20 +51,30 @@ func start(t *testing.T, dir, host, protocol string, format recording.Format, jo
 
 func startInto(t *testing.T, dir, host, protocol string, format recording.Format, job int, into recording.Storage, credentials map[string]string) *recorder {
 	t.Helper()
+	config := configOf(host, protocol, job)
+	config.Format, config.Storage = format, into
+	return startWith(t, dir, config, credentials)
+}
+
+func configOf(host, protocol string, job int) recording.Config {
+	return recording.Config{
+		Playback: recording.Playback{Domain: host, Protocol: protocol, Scheme: "http"}, App: "live", Stream: "show", Broadcast: "b1",
+		Started: time.Date(2026, 1, 2, 20, 0, 0, 0, time.UTC), Job: job, SegmentSeconds: 1, UploadTimeoutSeconds: 20,
+		Storage: recording.Storage{ClaimName: "claim"},
+	}
+}
+
+func startWith(t *testing.T, dir string, config recording.Config, credentials map[string]string) *recorder {
+	t.Helper()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
-	}
-	config := recording.Config{
-		Playback: recording.Playback{Domain: host, Protocol: protocol, Scheme: "http"}, App: "live", Stream: "show", Broadcast: "b1",
-		Started: time.Date(2026, 1, 2, 20, 0, 0, 0, time.UTC), Job: job, Format: format, SegmentSeconds: 1, UploadTimeoutSeconds: 20,
-		Storage: into,
 	}
 	text, err := json.Marshal(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &recorder{t: t, dir: filepath.Join(dir, "job", string(rune('0'+job))), log: &bytes.Buffer{}, done: make(chan error, 1)}
+	r := &recorder{t: t, dir: filepath.Join(dir, "job", itoa(config.Job)), log: &bytes.Buffer{}, done: make(chan error, 1)}
 	volume := filepath.Join(dir, "volume")
 	for _, d := range []string{volume, filepath.Join(r.dir, "spool"), filepath.Join(r.dir, "credentials")} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
@@ -78,7 +88,7 @@ func startInto(t *testing.T, dir, host, protocol string, format recording.Format
 	}
 	r.command = exec.Command(path, "--spool-dir", filepath.Join(r.dir, "spool"), "--volume-dir", volume, "--control-file", filepath.Join(r.dir, "control"),
 		"--termination-log", filepath.Join(r.dir, "result"), "--health-bind-address", "127.0.0.1:0", "--credentials-dir", filepath.Join(r.dir, "credentials"),
-		"--playback-key-file", filepath.Join(r.dir, "credentials", "none"))
+		"--playback-key-file", filepath.Join(r.dir, "credentials", "none"), "--push-key-file", filepath.Join(r.dir, "credentials", "none"))
 	r.command.Env = append(os.Environ(), recording.ConfigVariable+"="+string(text))
 	r.command.Stderr = r.log
 	if err := r.command.Start(); err != nil {

@@ -31,15 +31,18 @@ const (
 	closeWithin = 3 * time.Second
 )
 
-func (s *ffmpegSource) run(ctx context.Context) error {
+func (s *ffmpegSource) run(ctx context.Context) error { return s.connectAgain(ctx, s.connect) }
+
+// connectAgain repeats connects until the context ends, and pauses longer where none brings media.
+func (w *Worker) connectAgain(ctx context.Context, connect func(context.Context) (got bool, err error)) error {
 	pause := firstRetry
 	for ctx.Err() == nil {
-		got, err := s.connect(ctx)
+		got, err := connect(ctx)
 		if ctx.Err() != nil {
 			return err
 		}
 		if err != nil {
-			s.Log.Warn("The pull ended; connecting again", "error", err)
+			w.Log.Warn("The pull ended; connecting again", "error", err)
 		}
 		if got {
 			pause = firstRetry

@@ -13,6 +13,8 @@ import (
 type uploader struct {
 	*Worker
 	folder string
+	// stored is called with each part that was stored, where it is set.
+	stored func(context.Context, recording.Part)
 	// turn keeps what stores parts as they come, and what stores the last ones, from storing the same.
 	turn sync.Mutex
 }
@@ -74,5 +76,11 @@ func (u *uploader) one(ctx context.Context, p recording.Part) error {
 		return fmt.Errorf("part %s has %d bytes, and %d in the store", p.Name(), p.Size, object.Size)
 	}
 	u.Health.Stored(object.Size)
-	return u.Spool.Stored(p)
+	if err := u.Spool.Stored(p); err != nil {
+		return err
+	}
+	if u.stored != nil {
+		u.stored(ctx, p)
+	}
+	return nil
 }

@@ -35,6 +35,10 @@ type Worker struct {
 	Health *Health
 	Log    *slog.Logger
 	Clock  clock.PassiveClock
+	// PushAddress is the URL that a rendition is pushed to, signed anew at each call; nil where the store takes it.
+	PushAddress func(rendition string) (string, error)
+	// subfolder of the broadcast's folder, ending in /; "" but for a rendition.
+	subfolder string
 	// Patience is how long after the broadcast the store is tried.
 	Patience time.Duration
 }
@@ -48,6 +52,9 @@ const (
 
 // Run records until it is told to stop, finishes, and says what became of the recording. The context ends it at once.
 func (w *Worker) Run(ctx context.Context) recording.Result {
+	if w.Config.Transcoding != nil {
+		return newTranscoder(w).run(ctx)
+	}
 	uploads, endUploads := context.WithCancel(ctx)
 	defer endUploads()
 	u := &uploader{Worker: w, folder: w.folder()}
@@ -58,13 +65,9 @@ func (w *Worker) Run(ctx context.Context) recording.Result {
 	}()
 	over := true
 	if !w.Config.Finish {
-		over = w.pull(ctx)
+		over = w.pull(ctx, w.source)
 	}
-	patience := w.Patience
-	if !over {
-		patience = min(patience, leaveWithin)
-	}
-	finishing, cancel := context.WithTimeout(ctx, patience)
+	finishing, cancel := context.WithTimeout(ctx, w.patience(over))
 	defer cancel()
 	result := w.finish(finishing, u, over)
 	endUploads()
@@ -72,14 +75,24 @@ func (w *Worker) Run(ctx context.Context) recording.Result {
 	return result
 }
 
-func (w *Worker) folder() string { return recording.Folder(w.Config, store.CleanKey) + "/" }
+// patience is how long finishing may take.
+func (w *Worker) patience(over bool) time.Duration {
+	if over {
+		return w.Patience
+	}
+	return min(w.Patience, leaveWithin)
+}
+
+func (w *Worker) folder() string {
+	return recording.Folder(w.Config, store.CleanKey) + "/" + w.subfolder
+}
 
 // pull records until the broadcast is over, which it returns, or the Pod has to go.
-func (w *Worker) pull(ctx context.Context) (over bool) {
+func (w *Worker) pull(ctx context.Context, from func(context.Context) source) (over bool) {
 	pulling, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan error, 1)
-	go func() { ended <- w.source(pulling).run(pulling) }()
+	go func() { ended <- from(pulling).run(pulling) }()
 	for {
 		select {
 		case <-w.Stop:

@@ -129,10 +129,11 @@ func environment(stream *v1alpha1.LiveStream, b Broadcast) []corev1.EnvVar {
 
 // afterwards is what a Job that runs after the broadcast is told besides.
 func afterwards(ended v1alpha1.BroadcastRecord) []corev1.EnvVar {
-	endedAt, duration, uri := "", "", ""
+	endedAt, duration := "", ""
+	uris := map[string]string{}
 	for _, r := range ended.Recordings {
 		if r.ReadyTime != nil {
-			uri = r.URI
+			uris[r.Name] = r.URI
 		}
 	}
 	if ended.EndTime != nil {
@@ -145,7 +146,8 @@ func afterwards(ended v1alpha1.BroadcastRecord) []corev1.EnvVar {
 		{Name: "LIVESTREAM_ENDED_AT", Value: endedAt},
 		{Name: "LIVESTREAM_END_REASON", Value: string(ended.EndReason)},
 		{Name: "LIVESTREAM_DURATION_SECONDS", Value: duration},
-		{Name: "LIVESTREAM_RECORDING_URI", Value: uri},
+		{Name: "LIVESTREAM_RECORDING_URI", Value: uris[RecorderName]},
+		{Name: "LIVESTREAM_LADDER_URI", Value: uris[TranscoderName]},
 	}
 }
 

@@ -54,7 +54,9 @@ type Run struct {
 	PodsGone bool
 	// Signals says that the Job is told when its broadcast is over, instead of deleted; Told is when it was, zero where it was not.
 	Signals bool
-	Told    time.Time
+	// Stores says that it leaves a recording.
+	Stores bool
+	Told   time.Time
 	// Finish says that the Job does nothing but finish a recording.
 	Finish bool
 	// Result is what a recorder said when it ended, nil where it has not.
@@ -100,6 +102,7 @@ func read(job *batchv1.Job, pods []corev1.Pod, part int32) Run {
 		Sequence: job.Annotations[v1alpha1.AnnotationSequence], Created: job.CreationTimestamp.Time,
 	}
 	r.Signals, r.Finish = job.Labels[v1alpha1.LabelStop] == v1alpha1.StopBySignal, job.Labels[v1alpha1.LabelRun] == v1alpha1.RunFinish
+	r.Stores = r.Signals && job.Labels[v1alpha1.LabelRun] != v1alpha1.RunPush
 	if start, err := time.Parse(time.RFC3339, job.Annotations[v1alpha1.AnnotationBroadcastStart]); err == nil {
 		r.BroadcastStart = start
 	}
@@ -120,18 +123,23 @@ func read(job *batchv1.Job, pods []corev1.Pod, part int32) Run {
 		r.Trouble = trouble(latest)
 	}
 	if r.Signals {
-		r.Told, r.Result = toldAt(latest), resultOf(latest)
-		switch {
-		case r.Result != nil:
-			r.Trouble = sentence(r.Result.Message)
-		case r.Phase == Pending && r.Trouble == "" && latest.Status.Phase == corev1.PodRunning:
-			r.Trouble = "the recorder runs, and no media comes from the playback domain"
-		}
+		r.readWorker(latest)
 	}
 	if said := verdict(job); said != "" && (r.Trouble == "" || pastDeadline(job)) {
 		r.Trouble = said
 	}
 	return r
+}
+
+// readWorker reads what a worker was told, and what it says.
+func (r *Run) readWorker(latest corev1.Pod) {
+	r.Told, r.Result = toldAt(latest), resultOf(latest)
+	switch {
+	case r.Result != nil:
+		r.Trouble = sentence(r.Result.Message)
+	case r.Phase == Pending && r.Trouble == "" && latest.Status.Phase == corev1.PodRunning:
+		r.Trouble = "the worker runs, and no media comes from the playback domain"
+	}
 }
 
 // toldAt is when the Pod was told to finish.

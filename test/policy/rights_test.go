@@ -247,3 +247,21 @@ func TestToOpenAPushDomainNeedsTheRightsOfItsTemplate(t *testing.T) {
 	u.mayCreateJobs(u.namespace)
 	u.passes(u.Patch(t.Context(), domain, merge(`{"spec":{"unknownStreams":{"policy":"Create"}}}`)))
 }
+
+func TestRecordingAndTranscodingNeedTheRightToCreateJobs(t *testing.T) {
+	u := newUser(t)
+	for name, settings := range map[string]string{
+		"record":    `"recording":{"storage":{"persistentVolumeClaim":{"claimName":"others"}}}`,
+		"transcode": `"transcoding":{"renditions":[{"name":"a","height":360,"videoBitrateKbps":800}],"output":{"storage":{"persistentVolumeClaim":{"claimName":"others"}}}}`,
+	} {
+		refused := strings.Replace(recordRefused, `"record"`, `"`+name+`"`, 1)
+		stream, domain := written(t, u.stream()), written(t, u.domain())
+		ofStream, ofTemplate := merge(`{"spec":{`+settings+`}}`), merge(`{"spec":{"template":{"spec":{`+settings+`}}}}`)
+		u.isRefused(u.Patch(t.Context(), stream.DeepCopy(), ofStream), refused)
+		u.isRefused(u.Patch(t.Context(), domain.DeepCopy(), ofTemplate), refused)
+		u.mayCreateJobs(u.namespace)
+		u.passes(u.Patch(t.Context(), stream, ofStream))
+		u.passes(u.Patch(t.Context(), domain, ofTemplate))
+		u = newUser(t)
+	}
+}

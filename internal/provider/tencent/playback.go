@@ -35,6 +35,17 @@ func PlaybackURL(p v1alpha1.Playback, app, stream, key string, expiry time.Time)
 	return u.String()
 }
 
+// PushURL is where a stream is pushed to, signed where there is a key, as PlaybackURL is.
+// Source: https://www.tencentcloud.com/document/product/267/31059 (2024).
+func PushURL(scheme, domain, app, stream, key string, expiry time.Time) string {
+	u := url.URL{Scheme: scheme, Host: domain, Path: "/" + app + "/" + stream}
+	if key != "" {
+		txTime := fmt.Sprintf("%X", expiry.Unix())
+		u.RawQuery = "txSecret=" + Secret(key, stream, txTime) + "&txTime=" + txTime
+	}
+	return u.String()
+}
+
 // Secret is the txSecret of a push or playback URL: the lower-case hex MD5 of key, stream name and the text of txTime. A
 // transcoded stream is named with its template, stream_template.
 func Secret(key, stream, txTime string) string {

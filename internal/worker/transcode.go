@@ -1,0 +1,266 @@
+package worker
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/livestream-operator/livestream-operator/internal/ladder"
+	"github.com/livestream-operator/livestream-operator/internal/recording"
+	"github.com/livestream-operator/livestream-operator/internal/store"
+)
+
+// transcoder makes renditions of a broadcast: a ladder in the store, each rung of which is kept as a recording in HLS is, or pushes.
+type transcoder struct {
+	*Worker
+
+	// storing ends the uploads.
+	storing context.Context //nolint:containedctx // they begin when the source is known, and outlive it
+	uploads sync.WaitGroup
+
+	mu sync.Mutex
+	// rungs are chosen by the source at the first connect of the broadcast, and stay: players have read the master playlist.
+	rungs []*rung
+}
+
+// rung is a rendition with what records it.
+type rung struct {
+	ladder.Rendition
+	*Worker
+
+	uploader *uploader
+	mu       sync.Mutex
+	stored   []recording.Part
+}
+
+func newTranscoder(w *Worker) *transcoder {
+	w.Health.Encodes()
+	return &transcoder{Worker: w}
+}
+
+// liveLength is how far the live playlist of a rendition reaches back.
+const liveLength = 10 * time.Minute
+
+func (t *transcoder) run(ctx context.Context) recording.Result {
+	if t.Config.Transcoding.Push != nil {
+		t.pull(ctx, func(context.Context) source { return &ladderSource{t} })
+		return recording.Result{Ready: true}
+	}
+	storing, endUploads := context.WithCancel(ctx)
+	t.storing = storing
+	defer t.uploads.Wait()
+	defer endUploads()
+	if err := t.resume(); err != nil {
+		t.Log.Error("Could not go on with the ladder", "error", err)
+		return recording.Result{Message: bounded(err.Error())}
+	}
+	over := true
+	if !t.Config.Finish {
+		over = t.pull(ctx, func(context.Context) source { return &ladderSource{t} })
+	}
+	finishing, cancel := context.WithTimeout(ctx, t.patience(over))
+	defer cancel()
+	return t.finish(finishing, over)
+}
+
+// chosen are the rungs, nil until the source is known.
+func (t *transcoder) chosen() []*rung {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.rungs
+}
+
+// resume goes on with the ladder that an earlier worker chose, by what it left in the spool or in the store.
+func (t *transcoder) resume() error {
+	text, err := os.ReadFile(filepath.Join(t.Spool.dir, recording.LadderName))
+	if errors.Is(err, fs.ErrNotExist) {
+		text, err = t.storedLadder(t.storing)
+	}
+	if err != nil {
+		return fmt.Errorf("looking for the ladder of the broadcast: %w", err)
+	}
+	if text == nil {
+		return nil
+	}
+	var renditions []ladder.Rendition
+	if err := json.Unmarshal(text, &renditions); err != nil {
+		return fmt.Errorf("reading the ladder of the broadcast: %w", err)
+	}
+	return t.choose(renditions)
+}
+
+// storedLadder is nil where there is none, or where the store is away while the show goes on: it is chosen anew, as it was, for the
+// source is the same.
+func (t *transcoder) storedLadder(ctx context.Context) ([]byte, error) {
+	key := t.folder() + recording.LadderFolder + recording.LadderName
+	if !t.Config.Finish {
+		soon, cancel := context.WithTimeout(ctx, resumeTimeout)
+		defer cancel()
+		text, err := t.read(soon, key)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			t.Log.Warn("Could not look for the ladder of the broadcast; choosing it anew", "error", err)
+		}
+		return text, nil
+	}
+	var text []byte
+	err := retry(ctx, func() (err error) {
+		text, err = t.read(ctx, key)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+	return text, err
+}
+
+// choose opens the rungs, and begins to store what comes of them.
+func (t *transcoder) choose(renditions []ladder.Rendition) error {
+	text, err := json.Marshal(renditions)
+	if err != nil {
+		return fmt.Errorf("encoding the ladder: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(t.Spool.dir, recording.LadderName), text, 0o600); err != nil {
+		return fmt.Errorf("keeping the ladder: %w", err)
+	}
+	rungs := make([]*rung, 0, len(renditions))
+	for _, r := range renditions {
+		one, err := t.open(r)
+		if err != nil {
+			return err
+		}
+		rungs = append(rungs, one)
+	}
+	t.mu.Lock()
+	t.rungs = rungs
+	t.mu.Unlock()
+	for i, r := range rungs {
+		t.uploads.Go(func() {
+			if i == 0 {
+				// Players begin there.
+				t.announce(t.storing, text)
+			}
+			r.goOn(t.storing)
+			r.uploader.run(t.storing)
+		})
+	}
+	return nil
+}
+
+// open makes a worker of its own for a rendition: what is kept of it, and how, is as with a recording in HLS.
+func (t *transcoder) open(r ladder.Rendition) (*rung, error) {
+	spool, err := OpenSpool(filepath.Join(t.Spool.dir, r.Name), t.Config.Job, t.Spool.limit/int64(len(t.Config.Transcoding.Renditions)))
+	if err != nil {
+		return nil, fmt.Errorf("opening the spool of rendition %q: %w", r.Name, err)
+	}
+	w := *t.Worker
+	w.Config.Format, w.Config.Transcoding = recording.HLS, nil
+	w.Spool, w.subfolder = spool, recording.LadderFolder+r.Name+"/"
+	w.Log = t.Log.With("rendition", r.Name)
+	one := &rung{Rendition: r, Worker: &w}
+	one.uploader = &uploader{Worker: &w, folder: w.folder(), stored: one.publishLive}
+	return one, nil
+}
+
+// announce stores what tells players, and the next worker, of the renditions. At the end it is stored again.
+func (t *transcoder) announce(ctx context.Context, text []byte) {
+	folder := t.folder() + recording.LadderFolder
+	err := retry(ctx, func() error {
+		if _, err := t.Store.PutStream(ctx, folder+recording.LadderName, bytes.NewReader(text)); err != nil {
+			return err
+		}
+		_, err := t.Store.PutStream(ctx, folder+recording.MasterName, bytes.NewReader([]byte(t.master())))
+		return err
+	})
+	if err != nil {
+		t.Log.Warn("Could not store the master playlist", "error", err)
+	}
+}
+
+func (t *transcoder) master() string {
+	rungs := t.chosen()
+	renditions := make([]ladder.Rendition, 0, len(rungs))
+	for _, r := range rungs {
+		renditions = append(renditions, r.Rendition)
+	}
+	return ladder.Master(renditions)
+}
+
+// goOn looks for what an earlier worker stored, so that the live playlist goes on.
+func (r *rung) goOn(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, resumeTimeout)
+	defer cancel()
+	parts, err := r.Worker.stored(ctx)
+	if err != nil {
+		r.Log.Warn("Could not look for what is stored already; the live playlist begins anew", "error", err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stored = recording.Sort(parts)
+}
+
+// publishLive lets players see a segment that was stored. Another follows soon: a failure only delays them.
+func (r *rung) publishLive(ctx context.Context, p recording.Part) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stored = append(r.stored, p)
+	key := r.folder() + recording.FileName(recording.HLS)
+	if _, err := r.Store.PutStream(ctx, key, bytes.NewReader([]byte(recording.LivePlaylist(r.stored, liveLength)))); err != nil {
+		r.Log.Warn("Could not store the live playlist", "error", err)
+	}
+}
+
+// finish completes each rendition, and then the playlist that names them.
+func (t *transcoder) finish(ctx context.Context, over bool) recording.Result {
+	t.Health.Finishing()
+	if !over {
+		return t.leave(ctx)
+	}
+	total := recording.Result{Nothing: true, Message: "no media came"}
+	for i, r := range t.chosen() {
+		one := r.finish(ctx, r.uploader, over)
+		if i == 0 || total.Nothing && !one.Nothing {
+			size := total.SizeBytes
+			total, total.SizeBytes = one, one.SizeBytes+size
+			continue
+		}
+		total.SizeBytes += one.SizeBytes
+		if one.Nothing {
+			continue
+		}
+		if total.Ready && !one.Ready {
+			total.URI, total.Message = one.URI, one.Message
+		}
+		total.Ready = total.Ready && one.Ready
+	}
+	if !total.Ready {
+		return total
+	}
+	var stored store.Object
+	err := retry(ctx, func() (err error) {
+		stored, err = t.Store.PutStream(ctx, t.folder()+recording.LadderFolder+recording.MasterName, bytes.NewReader([]byte(t.master())))
+		return err
+	})
+	if err != nil {
+		total.Ready, total.Message = false, bounded("storing the master playlist: "+err.Error())
+		return total
+	}
+	total.URI, total.SHA256 = t.Store.URI(stored.Key), stored.SHA256
+	return total
+}
+
+// leave stores what there is for the next worker. The playlists stay live: players wait for it.
+func (t *transcoder) leave(ctx context.Context) recording.Result {
+	for _, r := range t.chosen() {
+		if err := retry(ctx, func() error { return r.uploader.all(ctx) }); err != nil {
+			return r.keep(fmt.Errorf("storing the last segments: %w", err))
+		}
+	}
+	return recording.Result{Message: "ended before the broadcast; what was encoded is stored, and the next part goes on"}
+}
