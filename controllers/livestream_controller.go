@@ -43,7 +43,9 @@ type LiveStreamReconciler struct {
 	Clock   clock.PassiveClock
 	// Again brings LiveStreams of which something changed that no watch tells: their scale target, or what CSS says.
 	Again <-chan event.GenericEvent
-	// WorkerImage records.
+	// Progress knows how workers get on; nil where nobody asks them.
+	Progress *ProgressPoller
+	// WorkerImage records and transcodes.
 	WorkerImage string
 }
 

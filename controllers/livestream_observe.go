@@ -45,6 +45,11 @@ func (r *LiveStreamReconciler) observe(ctx context.Context, stream *v1alpha1.Liv
 		return v, fmt.Errorf("listing the Pods of the stream: %w", err)
 	}
 	v.Runs = workload.Runs(ownedBy(stream.UID, jobs.Items), pods.Items)
+	for i := range v.Runs {
+		if run := &v.Runs[i]; run.Signals && run.Phase == workload.Running {
+			run.Progress = r.Progress.Of(run.Pod)
+		}
+	}
 	if err := r.findAfterEnd(ctx, &v); err != nil {
 		return v, err
 	}

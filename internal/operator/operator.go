@@ -4,6 +4,7 @@ package operator
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"time"
 
@@ -51,8 +52,10 @@ type Options struct {
 	LeaderElectionNamespace                       string
 	// APIHosts are those that spec.api.endpoint may name besides CSS's own.
 	APIHosts []string
-	// WorkerImage is what records.
+	// WorkerImage is what records and transcodes.
 	WorkerImage string
+	// ProgressInterval is how often workers are asked how they get on; 0 is never.
+	ProgressInterval time.Duration
 }
 
 // Run runs the operator until the context ends.
@@ -182,9 +185,17 @@ func addReconcilers(ctx context.Context, mgr ctrl.Manager, reader *secrets.Reade
 	if err := (&controllers.ScaleReconciler{Scaler: scaler, Changed: streamsAgain}).SetupWithManager(ctx, mgr); err != nil {
 		return fmt.Errorf("setting up the scale reconciler: %w", err)
 	}
+	progress := &controllers.ProgressPoller{
+		Cache: mgr.GetCache(), Every: options.ProgressInterval, Streams: streamsAgain,
+		// A Pod answers itself: nobody else's address is followed, and no proxy asked.
+		HTTP: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+	}
+	if err := mgr.Add(progress); err != nil {
+		return fmt.Errorf("adding the poller of workers: %w", err)
+	}
 	streams := &controllers.LiveStreamReconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Secrets: reader, Scaler: scaler, Truth: poller,
-		Events: mgr.GetEventRecorder("livestream-operator"), Clock: clock.RealClock{}, Again: streamsAgain, WorkerImage: options.WorkerImage,
+		Events: mgr.GetEventRecorder("livestream-operator"), Clock: clock.RealClock{}, Again: streamsAgain, Progress: progress, WorkerImage: options.WorkerImage,
 	}
 	if err := streams.SetupWithManager(ctx, mgr); err != nil {
 		return fmt.Errorf("setting up the LiveStream reconciler: %w", err)

@@ -102,7 +102,7 @@ func (p *Plan) planJob(o Observed, c course, previous v1alpha1.WorkloadStatus, l
 	}
 	switch latest.Phase {
 	case workload.Running:
-		status.State = v1alpha1.WorkloadRunning
+		status.State, status.Message = v1alpha1.WorkloadRunning, runningMessage(previous, *latest)
 	case workload.Pending:
 		status.Message = p.pendingTrouble(o.Now, *latest)
 	case workload.Terminating:
@@ -115,6 +115,18 @@ func (p *Plan) planJob(o Observed, c course, previous v1alpha1.WorkloadStatus, l
 		return p.planEnded(o.Now, status, *latest, spec, mayStart)
 	}
 	return status
+}
+
+// runningMessage is how a worker gets on. Until it tells, after a change of leader too, what it told before stays.
+func runningMessage(previous v1alpha1.WorkloadStatus, run workload.Run) string {
+	switch {
+	case run.Progress != nil:
+		return run.Progress.Sentence()
+	case run.Signals && previous.State == v1alpha1.WorkloadRunning && previous.JobName == run.JobName:
+		return previous.Message
+	default:
+		return ""
+	}
 }
 
 // planMissing is for a workload without a Job. The name of the Job follows from the part, so that making it again is harmless

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"encoding/json"
 	"net/http"
 	"sync"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/livestream-operator/livestream-operator/internal/ffmpeg"
+	"github.com/livestream-operator/livestream-operator/internal/recording"
 )
 
 // flowsWithin is how young the last media must be for the worker to be ready.
@@ -25,6 +27,8 @@ type Health struct {
 	fps, speed, kbps, dropped prometheus.Gauge
 
 	mu sync.Mutex
+	// progress is what Progress tells, but for what depends on the time.
+	progress recording.Progress
 	// began is when the worker began, last when media came last; zero where none did.
 	began, last time.Time
 	failed      error
@@ -69,6 +73,9 @@ func (h *Health) Encodes() { h.registry.MustRegister(h.fps, h.speed, h.kbps, h.d
 
 // Encoding notes how encoding goes.
 func (h *Health) Encoding(p ffmpeg.Progress) {
+	h.mu.Lock()
+	h.progress.FPS, h.progress.Speed, h.progress.Kbps, h.progress.DroppedFrames = p.FPS, p.Speed, p.Kbps, p.Dropped
+	h.mu.Unlock()
 	h.fps.Set(p.FPS)
 	h.speed.Set(p.Speed)
 	h.kbps.Set(p.Kbps)
@@ -78,8 +85,7 @@ func (h *Health) Encoding(p ffmpeg.Progress) {
 // Media notes a part that came whole.
 func (h *Health) Media(at time.Time, length time.Duration, size int64) {
 	h.Bytes(at)
-	h.bytes.Add(float64(size))
-	h.Parts(length)
+	h.Parts(length, size)
 }
 
 // Bytes notes that media comes.
@@ -90,16 +96,49 @@ func (h *Health) Bytes(at time.Time) {
 }
 
 // Parts notes a part.
-func (h *Health) Parts(length time.Duration) {
+func (h *Health) Parts(length time.Duration, size int64) {
 	h.parts.Inc()
 	h.media.Add(length.Seconds())
+	h.bytes.Add(float64(size))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.progress.MediaSeconds += length.Seconds()
+	if h.progress.Speed == 0 && length > 0 {
+		h.progress.Kbps = float64(size) * 8 / 1000 / length.Seconds()
+	}
+}
+
+// Pushed notes media that went to servers.
+func (h *Health) Pushed(length time.Duration) {
+	h.media.Add(max(0, length.Seconds()))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.progress.MediaSeconds += max(0, length.Seconds())
+}
+
+// Progress is how it gets on.
+func (h *Health) Progress() recording.Progress {
+	age := h.age()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.progress
+	p.SecondsSinceMedia = age
+	return p
 }
 
 // Stored notes bytes that the store has.
-func (h *Health) Stored(size int64) { h.stored.Add(float64(size)) }
+func (h *Health) Stored(size int64) {
+	h.stored.Add(float64(size))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.progress.StoredBytes += size
+}
 
 // Store notes whether the store takes parts.
 func (h *Health) Store(err error) {
+	h.mu.Lock()
+	h.progress.StoreFails = err != nil
+	h.mu.Unlock()
 	if err != nil {
 		h.storing.Set(1)
 	} else {
@@ -129,6 +168,10 @@ func (h *Health) Handler() http.Handler {
 		if why := h.notReady(); why != "" {
 			http.Error(w, why, http.StatusServiceUnavailable)
 		}
+	})
+	mux.HandleFunc(recording.ProgressPath, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(h.Progress())
 	})
 	mux.Handle("/metrics", promhttp.HandlerFor(h.registry, promhttp.HandlerOpts{}))
 	return mux

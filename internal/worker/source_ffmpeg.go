@@ -125,7 +125,7 @@ func (s *ffmpegSource) take(run *openRun, closed io.Reader) {
 			continue
 		}
 		if is {
-			s.Health.Parts(part.Duration)
+			s.Health.Parts(part.Duration, part.Size)
 		}
 	}
 	_, _ = io.Copy(io.Discard, closed)

@@ -142,12 +142,17 @@ type encoded struct{ frames atomic.Int64 }
 func (s *ladderSource) follow(told io.Reader, progress *encoded) {
 	lines := bufio.NewScanner(told)
 	var reader ffmpeg.ProgressReader
+	var before time.Duration
 	for lines.Scan() {
 		now, whole := reader.Line(lines.Text())
 		if !whole {
 			continue
 		}
 		s.Health.Encoding(now)
+		if s.PushAddress != nil {
+			s.Health.Pushed(now.Time - before)
+			before = now.Time
+		}
 		progress.frames.Store(now.Frames)
 	}
 	_, _ = io.Copy(io.Discard, told)
@@ -171,8 +176,8 @@ func (s *ladderSource) watch(ctx context.Context, process *ffmpeg.Process, runs 
 			before, last = frames, now
 			s.Health.Bytes(now)
 		}
-		for _, run := range runs {
-			s.take(run)
+		for i, run := range runs {
+			s.take(run, i == 0)
 		}
 		patience := encodesWithin
 		if before == 0 {
@@ -185,8 +190,8 @@ func (s *ladderSource) watch(ctx context.Context, process *ffmpeg.Process, runs 
 	}
 }
 
-// take makes parts of all files of a run but the newest, which is still written.
-func (s *ladderSource) take(run *openRun) {
+// take makes parts of all files of a run but the newest, which is still written. One rendition stands for all where media is counted.
+func (s *ladderSource) take(run *openRun, first bool) {
 	files, err := os.ReadDir(run.dir)
 	if err != nil {
 		s.Log.Error("Could not look for segments", "error", err)
@@ -199,8 +204,8 @@ func (s *ladderSource) take(run *openRun) {
 			s.Log.Error("Could not take a segment", "error", err)
 			return
 		}
-		if is {
-			s.Health.Parts(part.Duration)
+		if is && first {
+			s.Health.Parts(part.Duration, part.Size)
 		}
 	}
 }

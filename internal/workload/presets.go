@@ -21,7 +21,8 @@ const (
 	workerUser = 65532
 	// workerGrace is how long a worker may store and join what it has when its Pod has to go.
 	workerGrace = 5 * time.Minute
-	workerPort  = 9090
+	// WorkerPort is where a worker serves its health, metrics and progress.
+	WorkerPort = 9090
 )
 
 // preset is a workload that the worker's image serves: a setting asks for it, and nobody writes its Job.
@@ -168,10 +169,10 @@ func newWorkerPod(playback v1alpha1.Playback, image string) *workerPod {
 	user, grace := int64(workerUser), int64(workerGrace/time.Second)
 	p := &workerPod{container: corev1.Container{
 		Name: "worker", Image: image,
-		Ports:           []corev1.ContainerPort{{Name: "metrics", ContainerPort: workerPort}},
+		Ports:           []corev1.ContainerPort{{Name: "metrics", ContainerPort: WorkerPort}},
 		SecurityContext: &corev1.SecurityContext{ReadOnlyRootFilesystem: new(true)},
 		ReadinessProbe: &corev1.Probe{
-			ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/readyz", Port: intstr.FromInt32(workerPort)}},
+			ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/readyz", Port: intstr.FromInt32(WorkerPort)}},
 			PeriodSeconds: 1, FailureThreshold: 3,
 		},
 		Resources: corev1.ResourceRequirements{

@@ -54,6 +54,9 @@ type Run struct {
 	PodsGone bool
 	// Signals says that the Job is told when its broadcast is over, instead of deleted; Told is when it was, zero where it was not.
 	Signals bool
+	// Pod is that which speaks for a Running Job; Progress is what its worker told, nil where it told nothing. It is read by others.
+	Pod      types.UID
+	Progress *recording.Progress
 	// Stores says that it leaves a recording.
 	Stores bool
 	Told   time.Time
@@ -113,6 +116,7 @@ func read(job *batchv1.Job, pods []corev1.Pod, part int32) Run {
 		return r
 	}
 	latest := pods[len(pods)-1]
+	r.Pod = latest.UID
 	if ready := readySince(latest); !ready.IsZero() {
 		r.Ready = ready
 		if r.Phase == Pending && !finished(latest) {
