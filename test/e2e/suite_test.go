@@ -22,6 +22,8 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/livestream-operator/livestream-operator/internal/controlplane"
 	"github.com/livestream-operator/livestream-operator/internal/fakecss"
@@ -35,7 +37,6 @@ const (
 	bucket      = "recordings"
 	user        = "recorder"
 	password    = "only-for-a-test"
-	framesASec  = 30
 )
 
 // stage is all that a show needs.
@@ -43,12 +44,21 @@ type stage struct {
 	dir, root string
 	cluster   *controlplane.Cluster
 	node      *node.Node
-	nginx     fakecss.Nginx
+	// callbacks is the operator's receiver, client speaks to the API server.
+	callbacks string
+	client    client.Client
+	ingest    ingest
 	minio     *minio.Client
 	minioAt   string
 	store     *exec.Cmd
 	ends      []func()
 	passed    bool
+}
+
+// ingest is where a push domain's cameras push to, with the CSS behind it.
+type ingest struct {
+	nginx fakecss.Nginx
+	css   *fakecss.Server
 }
 
 var (
@@ -216,76 +226,98 @@ func (s *stage) startOperator(ctx context.Context) error {
 	if _, err := s.kubectl(ctx, "apply", "-k", filepath.Join(s.root, "config", "policy")); err != nil {
 		return err
 	}
-	callbacks := fmt.Sprintf("127.0.0.1:%d", freePort())
-	_, err := s.process("manager", []string{"KUBECONFIG=" + s.cluster.Kubeconfig()}, filepath.Join(s.root, "bin", "manager"),
-		"--callback-bind-address="+callbacks, "--metrics-bind-address=0", fmt.Sprintf("--health-probe-bind-address=127.0.0.1:%d", freePort()), "--worker-image="+workerImage)
+	config, err := clientcmd.BuildConfigFromFlags("", s.cluster.Kubeconfig())
 	if err != nil {
 		return err
 	}
-	if err := s.startIngest(ctx, "http://"+callbacks+"/callbacks/default/shows"); err != nil {
+	if s.client, err = client.New(config, client.Options{}); err != nil {
 		return err
 	}
-	_, port, _ := net.SplitHostPort(s.nginx.HTTP)
-	objects := fmt.Sprintf(`
+	receiver := fmt.Sprintf("127.0.0.1:%d", freePort())
+	s.callbacks = "http://" + receiver + "/callbacks/default/"
+	if _, err := s.process("manager", []string{"KUBECONFIG=" + s.cluster.Kubeconfig()}, filepath.Join(s.root, "bin", "manager"),
+		"--callback-bind-address="+receiver, "--metrics-bind-address=0", fmt.Sprintf("--health-probe-bind-address=127.0.0.1:%d", freePort()), "--worker-image="+workerImage); err != nil {
+		return err
+	}
+	if err := within(ctx, 30*time.Second, "the Secrets are there", func() error {
+		return s.apply(ctx, fmt.Sprintf(`
 apiVersion: v1
 kind: Secret
 metadata: {name: css}
-stringData: {callbackKey: %[1]s}
+stringData: {callbackKey: %s}
 ---
 apiVersion: v1
 kind: Secret
 metadata: {name: bucket}
-stringData: {accessKeyID: %[2]s, secretAccessKey: %[3]s}
----
+stringData: {accessKeyID: %s, secretAccessKey: %s}
+`, callbackKey, user, password))
+	}); err != nil {
+		return err
+	}
+	s.ingest, err = s.open(ctx, "shows", "HLS")
+	return err
+}
+
+// open makes a push domain, with an ingest of its own.
+func (s *stage) open(ctx context.Context, name, protocol string) (ingest, error) {
+	i, err := s.startIngest(ctx, name)
+	if err != nil {
+		return i, err
+	}
+	play, scheme := i.nginx.HTTP, ", scheme: http"
+	if protocol == "RTMP" {
+		play, scheme = i.nginx.Play, ""
+	}
+	_, port, _ := net.SplitHostPort(play)
+	object := fmt.Sprintf(`
 apiVersion: livestream-operator.io/v1alpha1
 kind: PushDomain
-metadata: {name: shows}
+metadata: {name: %[1]s}
 spec:
   provider: TencentCSS
-  domain: push.example.com
+  domain: %[1]s.example.com
   callback: {keySecretRefs: [{name: css, key: callbackKey}]}
-  playback: {domain: "%[4]s:%[5]s", protocol: HLS, scheme: http}
+  playback: {domain: "%[2]s:%[3]s", protocol: %[4]s%[7]s}
   template:
     spec:
       recording:
         uploadTimeoutSeconds: 60
-        storage: {s3: {endpoint: "http://%[6]s", bucket: %[7]s, credentialsSecretRef: {name: bucket}}}
-`, callbackKey, user, password, s.node.Gateway, port, s.minioAt, bucket)
-	return within(ctx, 30*time.Second, "the push domain is there", func() error { return s.apply(ctx, objects) })
+        storage: {s3: {endpoint: "http://%[5]s", bucket: %[6]s, credentialsSecretRef: {name: bucket}}}
+`, name, s.node.Gateway, port, protocol, s.minioAt, bucket, scheme)
+	return i, within(ctx, 30*time.Second, "the push domain is there", func() error { return s.apply(ctx, object) })
 }
 
-func (s *stage) startIngest(ctx context.Context, callback string) error {
+func (s *stage) startIngest(ctx context.Context, name string) (i ingest, err error) {
 	hook := http.NewServeMux()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return err
+		return i, err
 	}
-	s.nginx = fakecss.Nginx{
-		Dir: filepath.Join(s.dir, "ingest"), Publish: fmt.Sprintf("127.0.0.1:%d", freePort()), Play: fmt.Sprintf("127.0.0.1:%d", freePort()),
+	i.nginx = fakecss.Nginx{
+		Dir: filepath.Join(s.dir, "ingest-"+name), Publish: fmt.Sprintf("127.0.0.1:%d", freePort()), Play: fmt.Sprintf("0.0.0.0:%d", freePort()),
 		HTTP: fmt.Sprintf("0.0.0.0:%d", freePort()), Hook: "http://" + listener.Addr().String() + "/ingest", Feeds: map[string]string{"backup": "live"}, User: "root",
 	}
-	options := fakecss.Options{Callback: callback, Key: callbackKey, Domain: "push.example.com", Log: func(line string) { say("CSS: %s", line) }}
-	s.nginx.Apply(&options)
-	server, err := fakecss.New(options)
-	if err != nil {
-		return err
+	options := fakecss.Options{Callback: s.callbacks + name, Key: callbackKey, Domain: name + ".example.com", Log: func(line string) { say("CSS: %s", line) }}
+	i.nginx.Apply(&options)
+	if i.css, err = fakecss.New(options); err != nil {
+		return i, err
 	}
-	s.ends = append(s.ends, server.Close)
-	hook.Handle("/", server.Handler())
+	s.ends = append(s.ends, i.css.Close)
+	hook.Handle("/", i.css.Handler())
 	go func() { _ = http.Serve(listener, hook) }()
 	s.ends = append(s.ends, func() { _ = listener.Close() })
-	if err := os.MkdirAll(s.nginx.Dir, 0o755); err != nil {
-		return err
+	if err := os.MkdirAll(i.nginx.Dir, 0o755); err != nil {
+		return i, err
 	}
-	file := filepath.Join(s.nginx.Dir, "nginx.conf")
-	if err := os.WriteFile(file, []byte(s.nginx.String()), 0o600); err != nil {
-		return err
+	file := filepath.Join(i.nginx.Dir, "nginx.conf")
+	if err := os.WriteFile(file, []byte(i.nginx.String()), 0o600); err != nil {
+		return i, err
 	}
-	if _, err := s.process("nginx", nil, "nginx", "-c", file, "-p", s.nginx.Dir); err != nil {
-		return err
+	if _, err := s.process("nginx-"+name, nil, "nginx", "-c", file, "-p", i.nginx.Dir); err != nil {
+		return i, err
 	}
-	return within(ctx, 10*time.Second, "the ingest listens", func() error {
-		connection, err := net.Dial("tcp", s.nginx.Publish)
+	return i, within(ctx, 10*time.Second, "the ingest listens", func() error {
+		connection, err := net.Dial("tcp", i.nginx.Publish)
 		if err == nil {
 			_ = connection.Close()
 		}
@@ -313,9 +345,13 @@ func (s *stage) apply(ctx context.Context, objects string) error {
 
 // within waits for something.
 func within(ctx context.Context, patience time.Duration, what string, is func() error) error {
+	return withinEvery(ctx, 100*time.Millisecond, patience, what, is)
+}
+
+func withinEvery(ctx context.Context, every, patience time.Duration, what string, is func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		err := is()
