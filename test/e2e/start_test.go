@@ -1,0 +1,118 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/livestream-operator/livestream-operator/internal/camera"
+	"github.com/livestream-operator/livestream-operator/internal/fakecss"
+)
+
+// rounds is how often a start is measured; the median counts.
+const rounds = 5
+
+func TestARecordingBeginsAtMostASecondAfterAPlainPodWould(t *testing.T) {
+	// Nothing else runs meanwhile: it measures. Over RTMP nothing of the past is recorded, so that the first frame tells when it began;
+	// key frames are close, as a camera's interval is no one's overhead.
+	i, err := theStage.open(t.Context(), "rtmp", "RTMP")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shows []*show
+	var accepted []time.Time
+	var plain, begun []float64
+	for n := range rounds {
+		plain = append(plain, theStage.plainStart(t, fmt.Sprintf("plain-%d", n)).Seconds())
+		s := newShowOf(t, "rtmp", i, fmt.Sprintf("start-%d", n), ", cleanStopWindowSeconds: 2")
+		pushed := make(chan struct{})
+		go func() {
+			defer close(pushed)
+			s.film(camera.Camera{KeyFrames: 6}, "live", 8*time.Second)
+		}()
+		shows, accepted = append(shows, s), append(accepted, s.accepted())
+		<-pushed
+	}
+	for n, s := range shows {
+		r := s.recorded(time.Minute)
+		if len(r.frames) == 0 {
+			t.Fatal("nothing is recorded")
+		}
+		begun = append(begun, r.frames[0].Time(accepted[n]).Sub(accepted[n]).Seconds())
+	}
+	overhead := median(begun) - median(plain)
+	t.Logf("push start to first recorded frame: %.2f s; a plain Pod: %.2f s", begun, plain)
+	figure("start_seconds_plain_pod", median(plain))
+	figure("start_overhead_seconds", overhead)
+	if overhead > 1 {
+		t.Errorf("a recording begins %.2f s after a plain Pod would, want 1 at most", overhead)
+	}
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
+}
+
+// accepted is when the ingest accepted the push that is on air.
+func (s *show) accepted() (at time.Time) {
+	s.t.Helper()
+	if err := within(s.t.Context(), 20*time.Second, "the push is on air", func() error {
+		pushes := s.ingest.css.Pushes()
+		i := slices.IndexFunc(pushes, func(p fakecss.Push) bool { return p.Stream == s.name })
+		if i < 0 {
+			return fmt.Errorf("on air are %d others", len(pushes))
+		}
+		at = pushes[i].Began
+		return nil
+	}); err != nil {
+		s.t.Fatal(err)
+	}
+	return at
+}
+
+// plainStart is how long a Pod takes from its creation to its running process: one with the worker's image, as kubectl run makes it.
+func (s *stage) plainStart(t *testing.T, name string) time.Duration {
+	t.Helper()
+	before := map[string]bool{}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		before[e.Name()] = true
+	}
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name},
+		Spec: corev1.PodSpec{TerminationGracePeriodSeconds: new(int64), Containers: []corev1.Container{{
+			Name: "plain", Image: workerImage, Command: []string{"/usr/bin/ffmpeg", "-v", "error", "-re", "-f", "lavfi", "-i", "anullsrc", "-f", "null", "-"},
+		}}},
+	}
+	began := time.Now()
+	if err := s.client.Create(t.Context(), pod); err != nil {
+		t.Fatal(err)
+	}
+	var running time.Time
+	if err := withinEvery(t.Context(), 20*time.Millisecond, time.Minute, "the plain Pod runs", func() error {
+		found, err := processes(string(pod.UID), "ffmpeg", before)
+		running = time.Now()
+		if err == nil && len(found) == 0 {
+			err = fmt.Errorf("it has no process")
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.client.Delete(t.Context(), pod, client.GracePeriodSeconds(0)); err != nil {
+		t.Fatal(err)
+	}
+	return running.Sub(began)
+}
