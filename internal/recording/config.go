@@ -64,6 +64,8 @@ type Config struct {
 	// UploadTimeoutSeconds is how long after the broadcast the store is tried.
 	UploadTimeoutSeconds int     `json:"uploadTimeoutSeconds,omitempty"`
 	Storage              Storage `json:"storage"`
+	// Spool is the URI of the spool, where it outlives the Pod: what could not be stored is named by it.
+	Spool string `json:"spool,omitempty"`
 	// Finish says that there is nothing to pull any more: join what is there.
 	Finish bool `json:"finish,omitempty"`
 	// Transcoding makes renditions instead of a recording; nil where it is recorded as it is.

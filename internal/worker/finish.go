@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -354,7 +355,7 @@ func (w *Worker) open(ctx context.Context, p recording.Part) (io.ReadCloser, err
 
 // keep makes a recording on the volume of what is there, when the store does not take it.
 func (w *Worker) keep(cause error) recording.Result {
-	result := recording.Result{URI: "file://" + w.Spool.dir, Message: bounded(cause.Error())}
+	result := recording.Result{URI: cmp.Or(w.Config.Spool, "file://"+w.Spool.dir), Message: bounded(cause.Error())}
 	parts, err := w.Spool.Parts()
 	if err != nil || len(parts) == 0 {
 		return result
@@ -373,7 +374,7 @@ func (w *Worker) keep(cause error) recording.Result {
 		return result
 	}
 	if stat, err := os.Stat(path); err == nil {
-		result.URI, result.SizeBytes = "file://"+path, stat.Size()
+		result.URI, result.SizeBytes = result.URI+"/"+filepath.Base(path), stat.Size()
 	}
 	return result
 }

@@ -161,6 +161,9 @@ func (t *transcoder) open(r ladder.Rendition) (*rung, error) {
 	}
 	w := *t.Worker
 	w.Config.Format, w.Config.Transcoding = recording.HLS, nil
+	if w.Config.Spool != "" {
+		w.Config.Spool += "/" + r.Name
+	}
 	w.Spool, w.subfolder = spool, recording.LadderFolder+r.Name+"/"
 	w.Log = t.Log.With("rendition", r.Name)
 	one := &rung{Rendition: r, Worker: &w}

@@ -159,6 +159,14 @@ func storageOf(s v1alpha1.RecordingStorage) recording.Storage {
 	}
 }
 
+// spoolOf is the URI of a spool that outlives the Pod, "" of others.
+func spoolOf(s v1alpha1.RecordingSpool, folder string) string {
+	if s.PersistentVolumeClaim.ClaimName == "" {
+		return ""
+	}
+	return "pvc://" + s.PersistentVolumeClaim.ClaimName + "/" + folder
+}
+
 // workerPod runs the worker with nothing that it does not need: no root, no writable root file system, no token.
 type workerPod struct {
 	spec      corev1.PodSpec

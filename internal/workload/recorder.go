@@ -14,7 +14,7 @@ var recorder = preset{
 	stores: func(*v1alpha1.LiveStreamSettings) bool { return true },
 	config: func(_ *v1alpha1.LiveStream, s *v1alpha1.LiveStreamSettings, c *recording.Config) {
 		c.Format, c.SegmentSeconds, c.UploadTimeoutSeconds = recording.Format(s.Recording.FileFormat()), s.Recording.Segment(), int(s.Recording.UploadTimeoutSeconds)
-		c.Storage = storageOf(s.Recording.Storage)
+		c.Storage, c.Spool = storageOf(s.Recording.Storage), spoolOf(s.Recording.Spool, c.Broadcast)
 	},
 	pod: func(s *v1alpha1.LiveStreamSettings, b Broadcast, p *workerPod) {
 		p.spool(s.Recording.Spool, b.ID)

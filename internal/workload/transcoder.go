@@ -22,7 +22,7 @@ var transcoder = preset{
 	config: func(stream *v1alpha1.LiveStream, s *v1alpha1.LiveStreamSettings, c *recording.Config) {
 		t := &s.Transcoding
 		c.Format, c.SegmentSeconds, c.UploadTimeoutSeconds = recording.HLS, t.Segment(), int(t.UploadTimeoutSeconds)
-		c.Storage = storageOf(t.Output.Storage)
+		c.Storage, c.Spool = storageOf(t.Output.Storage), spoolOf(t.Spool, transcoderSpool(c.Broadcast))
 		c.Transcoding = &recording.Transcoding{Renditions: renditions(t), GPU: t.GPU.ResourceName != ""}
 		if push := &t.Output.Push; t.Pushes() {
 			c.Transcoding.Push = &recording.Push{
@@ -32,8 +32,7 @@ var transcoder = preset{
 	},
 	pod: func(s *v1alpha1.LiveStreamSettings, b Broadcast, p *workerPod) {
 		t := &s.Transcoding
-		// Beside that of the recorder, which may have the same claim.
-		p.spool(t.Spool, b.ID+"-"+TranscoderName)
+		p.spool(t.Spool, transcoderSpool(b.ID))
 		switch push := t.Output.Push; {
 		case !t.Pushes():
 			p.storage(t.Output.Storage)
@@ -43,6 +42,9 @@ var transcoder = preset{
 		p.container.Resources = transcoderResources(t, b)
 	},
 }
+
+// transcoderSpool is beside that of the recorder, which may have the same claim.
+func transcoderSpool(broadcast string) string { return broadcast + "-" + TranscoderName }
 
 func renditions(t *v1alpha1.Transcoding) []ladder.Rendition {
 	all := make([]ladder.Rendition, 0, len(t.Renditions))
