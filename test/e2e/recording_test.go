@@ -378,30 +378,3 @@ func TestTwoPushersOnOneNameHaveOneRecorder(t *testing.T) {
 		t.Errorf("%d recorders, %d ms lost in the takeover", recorders, takeover)
 	}
 }
-
-func TestABucketThatIsAwayLosesNothing(t *testing.T) {
-	// It takes the bucket from all others.
-	s := newShow(t, "away", ", cleanStopWindowSeconds: 5")
-	pushed := make(chan struct{})
-	go func() {
-		defer close(pushed)
-		s.push("live", 15*time.Second)
-	}()
-	s.someParts()
-	_ = s.store.Process.Kill()
-	<-pushed
-	pause(t, 30*time.Second)
-	_, port, _ := strings.Cut(s.minioAt, ":")
-	var number int
-	if _, err := fmt.Sscan(port, &number); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.storeUp(number); err != nil {
-		t.Fatal(err)
-	}
-	lost := s.recorded(2 * time.Minute).lost
-	figure("store_outage_ok", lost <= 1)
-	if lost > 1 {
-		t.Errorf("%.2f s are lost", lost)
-	}
-}
