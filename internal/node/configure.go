@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"fmt"
 	"os"
 )
@@ -20,12 +21,16 @@ disabled_plugins = ["io.containerd.internal.v1.opt"]
   disable_apparmor = true
   [plugins."io.containerd.grpc.v1.cri".containerd]
     snapshotter = "%[3]s"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+      runtime_type = "io.containerd.runc.v2"
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+        Root = "%[1]s/runc"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
     conf_dir = "%[1]s/cni"
 `
 
-const network = `{"cniVersion": "0.4.0", "name": "livestream-node", "plugins": [
+const network = `{"cniVersion": "0.4.0", "name": "%s", "plugins": [
   {"type": "bridge", "bridge": "%s", "isGateway": true, "ipMasq": true, "hairpinMode": true,
    "ipam": {"type": "host-local", "dataDir": "%s/ipam", "ranges": [[{"subnet": "%s", "gateway": "%s"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
   {"type": "portmap", "capabilities": {"portMappings": true}}]}
@@ -49,11 +54,12 @@ clusterDomain: cluster.local
 resolvConf: ""
 evictionHard: {memory.available: 0%%, nodefs.available: 0%%, imagefs.available: 0%%}
 imageGCHighThresholdPercent: 100
+makeIPTablesUtilChains: false
 syncFrequency: 10s
 nodeStatusUpdateFrequency: 5s
 `
 
-func (n *Node) configure() error {
+func (n *Node) configure(ctx context.Context) error {
 	for _, name := range []string{"", "logs", "cni", "pods", "pki", "kubelet"} {
 		if err := os.MkdirAll(n.path(name), 0o750); err != nil {
 			return fmt.Errorf("making the node's folder: %w", err)
@@ -64,8 +70,8 @@ func (n *Node) configure() error {
 		return err
 	}
 	for name, text := range map[string]string{
-		"containerd.toml": fmt.Sprintf(containerdConfig, n.dir, pauseImage, "overlayfs"),
-		"cni/10.conflist": fmt.Sprintf(network, bridge, n.dir, subnet, gateway),
+		"containerd.toml": fmt.Sprintf(containerdConfig, n.dir, pauseImage, snapshotter(ctx, n.dir)),
+		"cni/10.conflist": fmt.Sprintf(network, networkName, bridge, n.dir, subnet, gateway),
 		"kubelet.yaml":    fmt.Sprintf(kubeletConfig, n.dir, port),
 	} {
 		if err := os.WriteFile(n.path(name), []byte(text), 0o600); err != nil {

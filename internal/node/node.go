@@ -12,9 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -31,6 +28,8 @@ type Node struct {
 	dir, bin string
 	cluster  *controlplane.Cluster
 	started  []*exec.Cmd
+	// alone is locked while the node is up.
+	alone *os.File
 }
 
 const (
@@ -56,14 +55,19 @@ func Missing() []string {
 	return missing
 }
 
-// Up starts the node and waits until it is Ready. The folder bin holds the kubelet and a static pause program.
+// Up starts the node and waits until it is Ready. The folder bin holds the kubelet and a static pause program. A machine is one such
+// node at a time: another waits. What is returned with an error has to be taken Down all the same.
 func Up(ctx context.Context, cluster *controlplane.Cluster, dir, bin string, log io.Writer) (*Node, error) {
-	n := &Node{Name: "node", Gateway: gateway, dir: dir, bin: bin, cluster: cluster}
-	if err := n.configure(); err != nil {
+	alone, err := takeMachine(ctx, log)
+	if err != nil {
 		return nil, err
 	}
+	n := &Node{Name: "node", Gateway: gateway, dir: dir, bin: bin, cluster: cluster, alone: alone}
+	if err := n.configure(ctx); err != nil {
+		return n, err
+	}
 	if err := n.start(ctx, "containerd", "containerd", "--config", n.path("containerd.toml")); err != nil {
-		return nil, err
+		return n, err
 	}
 	if err := n.waitFor(ctx, "containerd listens", func() error { return n.ctr(ctx, nil, "version") }); err != nil {
 		return n, err
@@ -166,79 +170,9 @@ func (n *Node) Import(ctx context.Context, i image.Image) error {
 
 // Down ends everything that runs on the node, and what it left on this machine.
 func (n *Node) Down(ctx context.Context) error {
-	var errs []error
-	for _, c := range slices.Backward(n.started) {
-		if err := syscall.Kill(c.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-			errs = append(errs, fmt.Errorf("ending %s: %w", c.Path, err))
-		}
-	}
-	errs = append(errs, n.killContainers(), n.unmount(ctx))
-	_ = exec.CommandContext(ctx, "ip", "link", "delete", bridge).Run()
-	n.dropRules(ctx)
-	return errors.Join(errs...)
-}
-
-// killContainers ends the shims of our containerd, and with them their containers.
-func (n *Node) killContainers() error {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return fmt.Errorf("listing processes: %w", err)
-	}
-	for _, e := range entries {
-		line, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
-		if err != nil || !strings.Contains(string(line), n.path("containerd.sock")) || !strings.Contains(string(line), "shim") {
-			continue
-		}
-		var pid int
-		if _, err := fmt.Sscan(e.Name(), &pid); err != nil {
-			continue
-		}
-		children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-		for child := range strings.FieldsSeq(string(children)) {
-			var c int
-			if _, err := fmt.Sscan(child, &c); err == nil {
-				_ = syscall.Kill(c, syscall.SIGKILL)
-			}
-		}
-		_ = syscall.Kill(pid, syscall.SIGKILL)
-	}
-	return nil
-}
-
-// unmount takes away what containerd and the kubelet mounted below the folder.
-func (n *Node) unmount(ctx context.Context) error {
-	text, err := os.ReadFile("/proc/self/mounts")
-	if err != nil {
-		return fmt.Errorf("listing mounts: %w", err)
-	}
-	var points []string
-	for line := range strings.Lines(string(text)) {
-		if fields := strings.Fields(line); len(fields) > 1 && strings.HasPrefix(fields[1], n.dir+"/") {
-			points = append(points, fields[1])
-		}
-	}
-	for _, point := range slices.Backward(points) {
-		_ = exec.CommandContext(ctx, "umount", "-l", point).Run() //nolint:gosec // below our folder
-	}
-	return nil
-}
-
-// chain is how the bridge plugin calls those that it makes for a container of our subnet.
-var chain = regexp.MustCompile(`^-A POSTROUTING -s (10\.245\.77\.\d+/32) -m comment --comment "(.*)" -j (CNI-[0-9a-f]+)$`)
-
-// dropRules takes away the translation of addresses that the bridge plugin left.
-func (n *Node) dropRules(ctx context.Context) {
-	nat := func(arguments ...string) []byte {
-		output, _ := exec.CommandContext(ctx, "iptables", append([]string{"-t", "nat"}, arguments...)...).Output() //nolint:gosec // rules as iptables says them
-		return output
-	}
-	for line := range strings.Lines(string(nat("-S", "POSTROUTING"))) {
-		if m := chain.FindStringSubmatch(strings.TrimSpace(line)); m != nil {
-			nat("-D", "POSTROUTING", "-s", m[1], "-m", "comment", "--comment", strings.ReplaceAll(m[2], `\"`, `"`), "-j", m[3])
-			nat("-F", m[3])
-			nat("-X", m[3])
-		}
-	}
+	err := Clean(ctx, n.dir)
+	_ = n.alone.Close()
+	return err
 }
 
 // freePort of this machine.
