@@ -75,6 +75,31 @@ func NewManifest(c Config, parts []Part) Manifest {
 	return m
 }
 
+// Compare tells the parts that the recording holds from those that came late, and whether all that it holds are among them. A segment
+// that was stored once more, under another name, is held.
+func (m Manifest) Compare(parts []Part) (held, late []Part, whole bool) {
+	names, sources := map[string]bool{}, map[Segment]bool{}
+	for _, listed := range m.Parts {
+		names[listed.Name] = true
+		if p, is := ParsePart(listed.Name); is && p.Source != (Segment{}) {
+			sources[p.Source] = true
+		}
+	}
+	left := len(names)
+	for _, p := range parts {
+		switch {
+		case names[p.Name()]:
+			held = append(held, p)
+			left--
+		case sources[p.Source]:
+			held = append(held, p)
+		default:
+			late = append(late, p)
+		}
+	}
+	return held, late, left == 0
+}
+
 func seconds(d time.Duration) float64 { return float64(d.Milliseconds()) / 1000 }
 
 // Playlist is the recording in HLS: its parts as they are, with a discontinuity where a run ends.

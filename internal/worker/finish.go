@@ -69,6 +69,7 @@ func (w *Worker) publish(ctx context.Context, over bool) (recording.Result, erro
 	if done, result, err := w.published(ctx, parts); err != nil || done {
 		return result, err
 	}
+	listed := parts
 	parts = recording.Sort(parts)
 	if len(parts) == 0 {
 		return recording.Result{Nothing: true, Message: "no media came"}, nil
@@ -91,8 +92,8 @@ func (w *Worker) publish(ctx context.Context, over bool) (recording.Result, erro
 		return recording.Result{Message: "ended before the broadcast; what was recorded is stored, and the next part goes on"}, nil
 	}
 	if w.Config.Format != recording.HLS {
-		// What is left of them costs room and nothing else.
-		if err := w.dropParts(ctx, parts); err != nil {
+		// What is left of them costs room and nothing else. Segments that were stored twice go too.
+		if err := w.dropParts(ctx, listed); err != nil {
 			w.Log.Warn("Could not drop the parts of the recording", "error", err)
 		}
 	}
@@ -113,15 +114,27 @@ func (w *Worker) published(ctx context.Context, parts []recording.Part) (bool, r
 	if err := json.Unmarshal(text, &manifest); err != nil || !manifest.Complete {
 		return false, recording.Result{}, nil //nolint:nilerr // a manifest that cannot be read is made anew
 	}
-	if len(recording.Sort(parts)) > len(manifest.Parts) {
+	held, late, whole := manifest.Compare(parts)
+	if whole && len(late) > 0 {
 		return false, recording.Result{}, nil
 	}
 	object, err := w.Store.Stat(ctx, w.folder()+manifest.Recording)
-	if err != nil || object.Size != manifest.SizeBytes {
-		return false, recording.Result{}, nil //nolint:nilerr // it is made anew
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return false, recording.Result{}, nil
+	case err != nil:
+		return false, recording.Result{}, fmt.Errorf("looking at the recording: %w", err)
+	case object.Size != manifest.SizeBytes && whole:
+		return false, recording.Result{}, nil
+	case object.Size != manifest.SizeBytes:
+		return false, recording.Result{}, fmt.Errorf("the recording has %d bytes, its manifest says %d, and not all of its parts are left to make it anew", object.Size, manifest.SizeBytes)
+	}
+	if len(late) > 0 {
+		// The recording holds parts that are gone, and cannot be made with these.
+		w.Log.Warn("Parts came after the recording was made; they stay beside it", "parts", len(late))
 	}
 	if w.Config.Format != recording.HLS {
-		if err := w.dropParts(ctx, parts); err != nil {
+		if err := w.dropParts(ctx, held); err != nil {
 			return false, recording.Result{}, err
 		}
 	}
