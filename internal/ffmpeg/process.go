@@ -112,6 +112,16 @@ func (p *Process) Wait() error {
 	return p.err
 }
 
+// Killed says whether an error of Wait is the end of a process that a signal ended, by itself or by the system.
+func Killed(err error) bool {
+	exit, is := errors.AsType[*exec.ExitError](err)
+	if !is {
+		return false
+	}
+	status, is := exit.Sys().(syscall.WaitStatus)
+	return is && status.Signaled()
+}
+
 // Finish lets it close its files, and kills it when it does not within the given time.
 func (p *Process) Finish(within time.Duration) {
 	_ = p.command.Process.Signal(syscall.SIGINT)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/livestream-operator/livestream-operator/internal/ffmpeg"
@@ -201,10 +202,10 @@ func (w *Worker) put(ctx context.Context, key string, parts []recording.Part) (s
 		joining <- err
 	}()
 	object, err := w.Store.PutStream(ctx, key, joined)
-	_ = joined.CloseWithError(errors.New("the store takes no more"))
-	if err := <-joining; errors.Is(err, errJoin) {
+	_ = joined.CloseWithError(errLetGo)
+	if first := <-joining; first != nil && !errors.Is(first, errLetGo) {
 		// The store's error repeats it.
-		return object, err
+		return object, first
 	}
 	if err != nil {
 		return object, fmt.Errorf("storing the recording: %w", err)
@@ -241,18 +242,26 @@ func (w *Worker) convert(ctx context.Context, parts []recording.Part, file strin
 		joining <- err
 	}()
 	err = w.ffmpeg(ctx, arguments, joined, nil)
-	_ = joined.CloseWithError(errors.New("ffmpeg has ended"))
-	if first := <-joining; first != nil {
+	_ = joined.CloseWithError(errLetGo)
+	if first := <-joining; first != nil && !errors.Is(first, errLetGo) {
 		return first
 	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", errJoin, err)
-	}
-	return nil
+	return joinFailed(err)
 }
 
 // errJoin means that the parts cannot be joined, however often it is tried.
 var errJoin = errors.New("joining the parts")
+
+// errLetGo is what a writer gets whose reader has ended: why that ended is what counts.
+var errLetGo = errors.New("it is not read any more")
+
+// joinFailed is for an end of ffmpeg that nothing else explains. One that was killed may do it the next time.
+func joinFailed(err error) error {
+	if err == nil || ffmpeg.Killed(err) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errJoin, err)
+}
 
 // join writes the parts as one fragmented MP4 file: as one transport stream with one clock to ffmpeg.
 func (w *Worker) join(ctx context.Context, parts []recording.Part, out io.Writer) error {
@@ -272,15 +281,42 @@ func (w *Worker) join(ctx context.Context, parts []recording.Part, out io.Writer
 		_ = in.CloseWithError(err)
 		written <- err
 	}()
-	err = w.ffmpeg(ctx, ffmpeg.Join(info.AAC), stream, out)
-	_ = stream.CloseWithError(errors.New("ffmpeg has ended"))
-	if reading := <-written; reading != nil && ctx.Err() == nil && err == nil {
+	taken := &outlet{Writer: out}
+	err = w.ffmpeg(ctx, ffmpeg.Join(info.AAC), stream, taken)
+	_ = stream.CloseWithError(errLetGo)
+	switch reading := <-written; {
+	case ctx.Err() != nil && err != nil:
+		return err
+	case reading != nil && !errors.Is(reading, errLetGo):
 		return reading
+	case taken.failed() != nil:
+		return taken.failed()
 	}
-	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("%w: %w", errJoin, err)
+	return joinFailed(err)
+}
+
+// outlet notes why what ffmpeg writes was not taken: ffmpeg itself only tells that it was not.
+type outlet struct {
+	io.Writer
+
+	mu  sync.Mutex
+	err error
+}
+
+func (o *outlet) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
+	if err != nil {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.err = err
 	}
-	return err
+	return n, err
+}
+
+func (o *outlet) failed() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err
 }
 
 func (w *Worker) ffmpeg(ctx context.Context, arguments []string, in io.Reader, out io.Writer) error {

@@ -216,3 +216,84 @@ func TestARecordingIsNotMadeAnewOfWhatIsLeftWhileTheStoreIsAway(t *testing.T) {
 		t.Errorf("%d frames are in the recording, want all 75", recorded)
 	}
 }
+
+// What fails once while the recording is made, and does not when it is made again.
+func TestWhatFailsOnceWhileJoiningIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]func(t *testing.T, w *Worker, once *sync.Once){
+		"the store takes the first bytes and no more": func(_ *testing.T, w *Worker, once *sync.Once) {
+			inner := w.Store
+			w.Store = &faulty{Store: inner, putStream: func(ctx context.Context, key string, content io.Reader) (o store.Object, err error) {
+				once.Do(func() {
+					_, _ = io.ReadFull(content, make([]byte, 1000))
+					err = errors.New("the store is away")
+				})
+				if err != nil {
+					return o, err
+				}
+				return inner.PutStream(ctx, key, content)
+			}}
+		},
+		"the store gives half a part": func(_ *testing.T, w *Worker, once *sync.Once) {
+			inner := w.Store
+			opened := 0
+			w.Store = &faulty{Store: inner, open: func(ctx context.Context, key string) (io.ReadCloser, error) {
+				in, err := inner.Open(ctx, key)
+				if opened++; err != nil || opened < 4 {
+					return in, err
+				}
+				once.Do(func() {
+					in = io.NopCloser(io.MultiReader(io.LimitReader(in, 20000), broken{errors.New("the connection is reset")}))
+				})
+				return in, nil
+			}}
+		},
+		"the store gives no part": func(_ *testing.T, w *Worker, once *sync.Once) {
+			inner := w.Store
+			opened := 0
+			w.Store = &faulty{Store: inner, open: func(ctx context.Context, key string) (in io.ReadCloser, err error) {
+				if opened++; opened >= 4 {
+					once.Do(func() { err = errors.New("the store is away") })
+				}
+				if err != nil {
+					return nil, err
+				}
+				return inner.Open(ctx, key)
+			}}
+		},
+		"ffmpeg is killed": func(t *testing.T, w *Worker, _ *sync.Once) {
+			t.Helper()
+			dir := t.TempDir()
+			w.FFmpeg = filepath.Join(dir, "ffmpeg")
+			script := "#!/bin/sh\nif mkdir " + dir + "/once 2>/dev/null; then kill -9 $$; fi\nexec ffmpeg \"$@\"\n"
+			if err := os.WriteFile(w.FFmpeg, []byte(script), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			volume := t.TempDir()
+			first := desk(t, volume, 1)
+			for second := range 3 {
+				first.record(t, second, media(t, shown(1, "320x180")...))
+			}
+			if err := (&uploader{Worker: first, folder: first.folder()}).all(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			w := desk(t, volume, 2)
+			fault(t, w, &sync.Once{})
+			if result := w.end(t, true); !result.Ready {
+				t.Fatalf("result = %+v", result)
+			}
+			if recorded, _ := w.has(t, volume); recorded != 75 {
+				t.Errorf("%d frames are in the recording, want all 75", recorded)
+			}
+		})
+	}
+}
+
+// broken is what reads when a connection is.
+type broken struct{ error }
+
+func (b broken) Read([]byte) (int, error) { return 0, b.error }
