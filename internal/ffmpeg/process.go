@@ -50,8 +50,11 @@ func Start(ctx context.Context, arguments []string, o Options) (*Process, error)
 	p.command = exec.CommandContext(ctx, binary, arguments...) //nolint:gosec // the arguments are built here
 	p.command.Stdin, p.command.Stdout = o.Input, o.Output
 	p.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	// What it wrote must not be waited for when it is gone.
-	p.command.WaitDelay = time.Second
+	if o.Input == nil {
+		// What it wrote of a stream must not be waited for when it is gone. What it makes of an input is wanted to the end, however slowly
+		// it is taken; its reader ends with the context.
+		p.command.WaitDelay = time.Second
+	}
 	stderr, err := p.command.StderrPipe()
 	if err != nil {
 		return nil, fmt.Errorf("opening ffmpeg's messages: %w", err)

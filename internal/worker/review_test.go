@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -297,3 +298,24 @@ func TestWhatFailsOnceWhileJoiningIsTriedAgain(t *testing.T) {
 type broken struct{ error }
 
 func (b broken) Read([]byte) (int, error) { return 0, b.error }
+
+func TestAStoreThatIsSlowAtTheEndGetsAllOfTheRecording(t *testing.T) {
+	t.Parallel()
+	volume := t.TempDir()
+	w := desk(t, volume, 1)
+	w.record(t, 0, media(t, shown(1, "64x36")...))
+	inner := w.Store
+	w.Store = &faulty{Store: inner, putStream: func(ctx context.Context, key string, content io.Reader) (store.Object, error) {
+		// As a bucket does while it takes one part of a large object.
+		head := make([]byte, 1000)
+		n, err := io.ReadFull(content, head)
+		if err != nil {
+			return inner.PutStream(ctx, key, bytes.NewReader(head[:n]))
+		}
+		wait(ctx, 2*time.Second)
+		return inner.PutStream(ctx, key, io.MultiReader(bytes.NewReader(head), content))
+	}}
+	if result := w.end(t, true); !result.Ready {
+		t.Fatalf("result = %+v", result)
+	}
+}
