@@ -84,30 +84,30 @@ func Move(w io.Writer, r io.Reader, by Ticks) error {
 func packets(r io.Reader) func(func([]byte, error) bool) {
 	return func(yield func([]byte, error) bool) {
 		in := bufio.NewReaderSize(r, 64*PacketSize)
-		buffer := make([]byte, PacketSize)
 		for {
-			head, err := in.Peek(1)
-			if errors.Is(err, io.EOF) {
+			// A reader that broke may say so with an error that wraps io.EOF: only the bare one is the end.
+			switch head, err := in.Peek(1); {
+			case err == io.EOF: //nolint:errorlint // see above
+				return
+			case err != nil:
+				yield(nil, fmt.Errorf("reading a transport stream: %w", err))
+				return
+			case head[0] != syncByte:
+				_, _ = in.Discard(1)
+				continue
+			}
+			packet, err := in.Peek(PacketSize)
+			if err == io.EOF { //nolint:errorlint // see above
 				return
 			}
 			if err != nil {
 				yield(nil, fmt.Errorf("reading a transport stream: %w", err))
 				return
 			}
-			if head[0] != syncByte {
-				_, _ = in.Discard(1)
-				continue
-			}
-			switch _, err := io.ReadFull(in, buffer); {
-			case errors.Is(err, io.ErrUnexpectedEOF):
-				return
-			case err != nil:
-				yield(nil, fmt.Errorf("reading a transport stream: %w", err))
+			if !yield(packet, nil) {
 				return
 			}
-			if !yield(buffer, nil) {
-				return
-			}
+			_, _ = in.Discard(PacketSize)
 		}
 	}
 }
