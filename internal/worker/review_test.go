@@ -7,11 +7,14 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -318,4 +321,64 @@ func TestAStoreThatIsSlowAtTheEndGetsAllOfTheRecording(t *testing.T) {
 	if result := w.end(t, true); !result.Ready {
 		t.Fatalf("result = %+v", result)
 	}
+}
+
+// playlist serves one, whose text is what the function says, and the same media as each of its segments.
+func playlist(t *testing.T, content []byte, text func() string) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, ".ts") {
+			_, _ = out.Write(content)
+			return
+		}
+		_, _ = out.Write([]byte(text()))
+	}))
+	t.Cleanup(server.Close)
+	return server.URL + "/show.m3u8"
+}
+
+const oneSegment = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:7\n#EXTINF:1.000,\na.ts\n"
+
+func TestAnAnswerThatIsNoPlaylistEndsNoRecording(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]string{
+		"a page of the network's gateway": "<html>try again later</html>",
+		"nothing":                         "",
+		"half a playlist":                 oneSegment[:12],
+		"another kind of playlist":        "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-MAP:URI=\"init.mp4\"\n#EXTINF:2,\na.m4s\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := desk(t, t.TempDir(), 1)
+			var asked atomic.Int32
+			address := playlist(t, media(t, shown(1, "64x36")...), func() string {
+				if asked.Add(1) == 1 {
+					return answer
+				}
+				return oneSegment
+			})
+			w.Address = func() (string, error) { return address, nil }
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- (&playlistSource{Worker: w}).run(ctx) }()
+			testmedia.Eventually(t, "the segment is recorded", func() bool { parts, _ := w.Spool.Parts(); return len(parts) == 1 })
+			cancel()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestAPlaylistThatCannotBeRecordedIsNotReady(t *testing.T) {
+	t.Parallel()
+	w := desk(t, t.TempDir(), 1)
+	address := playlist(t, nil, func() string { return "<html>" })
+	w.Address = func() (string, error) { return address, nil }
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- (&playlistSource{Worker: w}).run(ctx) }()
+	testmedia.Eventually(t, "it says so", func() bool { return strings.Contains(w.Health.notReady(), "cannot be recorded") })
+	cancel()
+	<-ended
 }

@@ -44,13 +44,15 @@ func (s *playlistSource) run(ctx context.Context) error {
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
 			defer cancel()
 			return errors.Join(puller.Poll(last, s.add), nil)
-		case errors.Is(err, hls.ErrFormat):
-			return err
 		case err == nil || errors.Is(err, hls.ErrNotLive):
 			failing = ""
 		case err.Error() != failing:
 			failing = err.Error()
 			s.Log.Warn("Could not load the playlist; trying again", "error", err)
+		}
+		if errors.Is(err, hls.ErrFormat) {
+			// A person may have to mend it, or a gateway answered in place of the server: one such answer must not end the recording.
+			s.Health.Failed(err)
 		}
 		select {
 		case <-ctx.Done():
