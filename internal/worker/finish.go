@@ -21,7 +21,8 @@ import (
 )
 
 // finish stores what is left, joins all parts of the broadcast and verifies that. Parts are dropped only when the recording is
-// complete; a Pod that has to go before the broadcast ends leaves a recording of what there is, and its parts for the next one.
+// complete; a Pod that has to go before the broadcast ends leaves its parts for the next one, and no recording: by the time that it was
+// made, it might replace that of the next one.
 func (w *Worker) finish(ctx context.Context, u *uploader, over bool) recording.Result {
 	w.Health.Finishing()
 	result, err := w.conclude(ctx, u, over)
@@ -36,9 +37,12 @@ func (w *Worker) conclude(ctx context.Context, u *uploader, over bool) (recordin
 	if err := retry(ctx, func() error { return u.all(ctx) }); err != nil {
 		return recording.Result{}, fmt.Errorf("storing the last parts: %w", err)
 	}
+	if !over {
+		return recording.Result{Message: "ended before the broadcast; what was recorded is stored, and the next part goes on"}, nil
+	}
 	var result recording.Result
 	err := retry(ctx, func() (err error) {
-		result, err = w.publish(ctx, over)
+		result, err = w.publish(ctx)
 		return err
 	})
 	return result, err
@@ -62,7 +66,7 @@ func retry(ctx context.Context, do func() error) error {
 }
 
 // publish makes the recording of the parts in the store.
-func (w *Worker) publish(ctx context.Context, over bool) (recording.Result, error) {
+func (w *Worker) publish(ctx context.Context) (recording.Result, error) {
 	parts, err := w.stored(ctx)
 	if err != nil {
 		return recording.Result{}, err
@@ -81,16 +85,13 @@ func (w *Worker) publish(ctx context.Context, over bool) (recording.Result, erro
 	if err != nil {
 		return recording.Result{}, err
 	}
-	manifest.SHA256, manifest.SizeBytes, manifest.Complete = object.SHA256, object.Size, over
+	manifest.SHA256, manifest.SizeBytes, manifest.Complete = object.SHA256, object.Size, true
 	text, err := json.MarshalIndent(manifest, "", "  ")
 	if err != nil {
 		return recording.Result{}, fmt.Errorf("encoding the manifest: %w", err)
 	}
 	if _, err := w.Store.PutStream(ctx, w.folder()+recording.ManifestName, strings.NewReader(string(text))); err != nil {
 		return recording.Result{}, fmt.Errorf("storing the manifest: %w", err)
-	}
-	if !over {
-		return recording.Result{Message: "ended before the broadcast; what was recorded is stored, and the next part goes on"}, nil
 	}
 	if w.Config.Format != recording.HLS {
 		// What is left of them costs room and nothing else. Segments that were stored twice go too.
@@ -198,6 +199,10 @@ func (w *Worker) put(ctx context.Context, key string, parts []recording.Part) (s
 	joining := make(chan error, 1)
 	go func() {
 		err := w.join(ctx, parts, out)
+		if err == nil {
+			// Before the store has all of it, and puts it in place of what is there.
+			err = w.alone(ctx, parts)
+		}
 		_ = out.CloseWithError(err)
 		joining <- err
 	}()
@@ -213,11 +218,32 @@ func (w *Worker) put(ctx context.Context, key string, parts []recording.Part) (s
 	return object, nil
 }
 
+// alone fails where parts are gone: another worker made the recording meanwhile, which may hold more than these.
+func (w *Worker) alone(ctx context.Context, parts []recording.Part) error {
+	listed, err := w.stored(ctx)
+	if err != nil {
+		return err
+	}
+	left := map[string]bool{}
+	for _, p := range listed {
+		left[p.Name()] = true
+	}
+	for _, p := range parts {
+		if !left[p.Name()] {
+			return fmt.Errorf("part %s was dropped while the recording was made", p.Name())
+		}
+	}
+	return nil
+}
+
 // putConverted makes the file in the spool, which needs the room for it: its beginning is written last.
 func (w *Worker) putConverted(ctx context.Context, key string, parts []recording.Part) (store.Object, error) {
 	file := filepath.Join(w.Spool.dir, recording.FileName(w.Config.Format))
 	defer func() { _ = os.Remove(file) }()
 	if err := w.convert(ctx, parts, file); err != nil {
+		return store.Object{}, err
+	}
+	if err := w.alone(ctx, parts); err != nil {
 		return store.Object{}, err
 	}
 	object, err := w.Store.Put(ctx, key, file)

@@ -382,3 +382,35 @@ func TestAPlaylistThatCannotBeRecordedIsNotReady(t *testing.T) {
 	cancel()
 	<-ended
 }
+
+// The Pod of the Job before may still be ending when the next one has finished the recording.
+func TestARecorderThatIsLateDoesNotReplaceTheWholeRecording(t *testing.T) {
+	t.Parallel()
+	for name, over := range map[string]bool{"evicted in the middle of the show": false, "told that the show is over": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			volume := t.TempDir()
+			one := media(t, shown(1, "320x180")...)
+			old, next := desk(t, volume, 1), desk(t, volume, 2)
+			old.record(t, 0, one)
+			inner := old.Store
+			finish := sync.OnceFunc(func() {
+				next.record(t, 1, one)
+				if result := next.end(t, true); !result.Ready {
+					t.Errorf("result = %+v", result)
+				}
+			})
+			old.Store = &faulty{Store: inner, putStream: func(ctx context.Context, key string, content io.Reader) (store.Object, error) {
+				if strings.HasSuffix(key, "recording.mp4") {
+					finish()
+				}
+				return inner.PutStream(ctx, key, content)
+			}}
+			old.end(t, over)
+			finish()
+			if recorded, _ := next.has(t, volume); recorded != 50 {
+				t.Errorf("%d frames are in the recording, want all 50", recorded)
+			}
+		})
+	}
+}
