@@ -17,7 +17,7 @@ help: ## Show this help.
 	@awk 'BEGIN {FS = ":.*##"} /^[a-zA-Z0-9_-]+:.*?##/ {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2} /^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: build ## Play the main job on a control plane of its own; HOLD=1 stays up. The first run builds Kubernetes: about 10 minutes on two cores.
+demo: build ## Play the main job on a control plane of its own; MEDIA=1 records a real push; HOLD=1 stays up. The first run builds Kubernetes: about 10 minutes on two cores.
 	@go run ./hack/demo
 
 .PHONY: test
