@@ -34,7 +34,7 @@ test-race: ## Run the tests with the race detector (needs a C compiler).
 test-e2e: build $(TOOLS)/minio out/node/bin/kubelet ## Real RTMP in, real Pods on a real node, real files out: as root on Debian, about 8 minutes once built.
 	@hack/media-packages.sh node
 	@go run ./hack/controlplane build
-	@go test -tags e2e -timeout 20m -count 1 -parallel 4 -v ./test/e2e
+	@go test -tags e2e -timeout 40m -count 1 -parallel 4 -v ./test/e2e
 
 out/node/bin/kubelet: hack/node/components/go.mod hack/node/components/main.go hack/node/pause/main.go
 	@echo "building the kubelet, about a minute after the control plane, once ..."

@@ -29,41 +29,67 @@ const (
 // takeMachine waits until no other node of ours is on this machine: they share a bridge and its addresses. The lock ends with the
 // process, however that ends.
 func takeMachine(ctx context.Context, log io.Writer) (*os.File, error) {
-	path := filepath.Join(os.TempDir(), networkName+".lock")
-	lock, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // our file
-	if err != nil {
-		return nil, fmt.Errorf("opening the lock of this machine's node: %w", err)
-	}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for first := true; ; first = false {
-		err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return lock, nil
+		lock, err := tryMachine()
+		if !errors.Is(err, errTaken) {
+			return lock, err
 		}
 		if first {
 			_, _ = fmt.Fprintln(log, "node: another one is up on this machine; waiting until it is down")
 		}
 		select {
 		case <-ctx.Done():
-			return nil, errors.Join(fmt.Errorf("waiting for %s: %w", path, err), ctx.Err(), lock.Close())
+			return nil, errors.Join(err, ctx.Err())
 		case <-tick.C:
 		}
 	}
 }
 
+var errTaken = errors.New("another node is up on this machine")
+
+func tryMachine() (*os.File, error) {
+	lock, err := os.OpenFile(filepath.Join(os.TempDir(), networkName+".lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening the lock of this machine's node: %w", err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("%w: %w", errTaken, err), lock.Close())
+	}
+	return lock, nil
+}
+
 // Clean ends what runs on the node in a folder, and takes away what it left on this machine outside of that, whether or not whoever
-// started it lives: mounts, control groups, network namespaces, addresses' translation.
+// started it lives: mounts, control groups, network namespaces, addresses' translation. Where another node is up by now, the network
+// is that one's.
 func Clean(ctx context.Context, dir string) error {
+	lock, err := tryMachine()
+	if errors.Is(err, errTaken) {
+		return clean(ctx, dir)
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(clean(ctx, dir), dropNetwork(ctx), lock.Close())
+}
+
+func clean(ctx context.Context, dir string) error {
 	pods := podsOf(dir)
 	// First those who would start others.
 	ended := errors.Join(End(ctx, dir), endAll(ctx, func(p process) bool { return p.isShimOf(dir) || p.isIn(pods) }))
-	left := errors.Join(dropNetworks(), unmount(ctx, dir))
+	err := unmount(ctx, dir)
 	dropGroups(pods)
+	dropLinks(dir)
+	return errors.Join(ended, err)
+}
+
+// dropNetwork takes away the bridge and all that belongs to it. It is for who holds the machine.
+func dropNetwork(ctx context.Context) error {
+	err := dropNamespaces()
 	_ = exec.CommandContext(ctx, "ip", "link", "delete", bridge).Run()
 	dropRules(ctx)
-	dropLinks(dir)
-	return errors.Join(ended, left)
+	return err
 }
 
 // End ends all processes that log into files of a folder.
@@ -141,8 +167,8 @@ func podsOf(dir string) []string {
 // sandbox is how the plugins remember a network namespace.
 var sandbox = regexp.MustCompile(`"sandbox":"/var/run/netns/(cni-[0-9a-f-]+)"`)
 
-// dropNetworks takes away the network namespaces of our containers, and with them their devices.
-func dropNetworks() error {
+// dropNamespaces takes away the network namespaces of our containers, and with them their devices.
+func dropNamespaces() error {
 	files, _ := filepath.Glob(filepath.Join(results, networkName+"-*-eth0"))
 	var errs []error
 	for _, file := range files {

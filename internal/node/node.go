@@ -63,6 +63,10 @@ func Up(ctx context.Context, cluster *controlplane.Cluster, dir, bin string, log
 		return nil, err
 	}
 	n := &Node{Name: "node", Gateway: gateway, dir: dir, bin: bin, cluster: cluster, alone: alone}
+	// What another one left that was killed.
+	if err := dropNetwork(ctx); err != nil {
+		return n, err
+	}
 	if err := n.configure(ctx); err != nil {
 		return n, err
 	}
@@ -170,9 +174,7 @@ func (n *Node) Import(ctx context.Context, i image.Image) error {
 
 // Down ends everything that runs on the node, and what it left on this machine.
 func (n *Node) Down(ctx context.Context) error {
-	err := Clean(ctx, n.dir)
-	_ = n.alone.Close()
-	return err
+	return errors.Join(clean(ctx, n.dir), dropNetwork(ctx), n.alone.Close())
 }
 
 // freePort of this machine.

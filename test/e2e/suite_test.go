@@ -90,7 +90,7 @@ func run(m *testing.M) int {
 			s.ends[i]()
 		}
 	}()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	defer cancel()
 	if err := s.up(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
