@@ -233,11 +233,13 @@ func dropGroups(pods []string) {
 	}
 }
 
+// otherKubelet is one that runs; what has ended, and nobody took note of yet, has no command line.
 func otherKubelet() bool {
-	names, _ := filepath.Glob("/proc/[0-9]*/comm")
-	return slices.ContainsFunc(names, func(file string) bool {
-		name, err := os.ReadFile(file) //nolint:gosec // of a process
-		return err == nil && string(name) == "kubelet\n"
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	return slices.ContainsFunc(files, func(file string) bool {
+		line, err := os.ReadFile(file) //nolint:gosec // of a process
+		program, _, _ := strings.Cut(string(line), "\x00")
+		return err == nil && filepath.Base(program) == "kubelet"
 	})
 }
 

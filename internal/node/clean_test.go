@@ -1,0 +1,66 @@
+package node
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+func TestWhatLogsIntoAFolderIsEndedAndNothingElse(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	start := func(file string) *exec.Cmd {
+		log, err := os.Create(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer log.Close()
+		command := exec.CommandContext(t.Context(), "sleep", "600")
+		command.Stderr = log
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return command
+	}
+	inside, outside := start(filepath.Join(dir, "log")), start(filepath.Join(t.TempDir(), "log"))
+	if err := End(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	_ = inside.Wait()
+	if status, is := inside.ProcessState.Sys().(syscall.WaitStatus); !is || status.Signal() != syscall.SIGKILL {
+		t.Errorf("who logs into the folder ended by %v", inside.ProcessState)
+	}
+	if err := outside.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Errorf("who logs elsewhere is gone: %v", err)
+	}
+}
+
+func TestOnlyRulesOfOurSubnetAreTakenAway(t *testing.T) {
+	t.Parallel()
+	for rule, ours := range map[string]bool{
+		`-A POSTROUTING -s 10.245.77.12/32 -m comment --comment "name: \"livestream-node\" id: \"1a\"" -j CNI-0123456789abcdef01234567`: true,
+		`-A POSTROUTING -s 10.244.77.12/32 -m comment --comment "name: \"cbr0\" id: \"1a\"" -j CNI-0123456789abcdef01234567`:            false,
+		`-A POSTROUTING -s 10.245.77.0/24 -j MASQUERADE`: false,
+		`-A POSTROUTING -j CNI-HOSTPORT-MASQ`:            false,
+	} {
+		if chain.MatchString(rule) != ours {
+			t.Errorf("%s is taken for ours: %t", rule, !ours)
+		}
+	}
+}
+
+func TestThePodsOfANodeAreThoseThatItsKubeletHasFoldersOf(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if got := podsOf(dir); len(got) != 0 {
+		t.Errorf("a folder of nothing has Pods %v", got)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "kubelet", "pods", "fb2a96c5"), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if got := podsOf(dir); len(got) != 1 || got[0] != "fb2a96c5" {
+		t.Errorf("Pods = %v", got)
+	}
+}
