@@ -34,7 +34,7 @@ func (w *Worker) finish(ctx context.Context, u *uploader, over bool) recording.R
 }
 
 func (w *Worker) conclude(ctx context.Context, u *uploader, over bool) (recording.Result, error) {
-	if err := retry(ctx, func() error { return u.all(ctx) }); err != nil {
+	if err := retry(ctx, func() error { return u.rest(ctx) }); err != nil {
 		return recording.Result{}, fmt.Errorf("storing the last parts: %w", err)
 	}
 	if !over {

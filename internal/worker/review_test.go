@@ -414,3 +414,64 @@ func TestARecorderThatIsLateDoesNotReplaceTheWholeRecording(t *testing.T) {
 		})
 	}
 }
+
+// fill makes the spool refuse parts, as a full disk does, until it is called.
+func fill(t *testing.T, s *Spool) (release func()) {
+	t.Helper()
+	obstacle := filepath.Join(s.dir, numberFile+".new")
+	if err := os.MkdirAll(filepath.Join(obstacle, "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return func() { _ = os.RemoveAll(obstacle) }
+}
+
+func TestWhatCouldNotBeTakenIntoTheSpoolIsTakenAtTheEnd(t *testing.T) {
+	t.Parallel()
+	volume := t.TempDir()
+	w := desk(t, volume, 1)
+	one := media(t, shown(1, "320x180")...)
+	w.record(t, 0, one)
+	run, err := w.Spool.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		if err := os.WriteFile(filepath.Join(run.dir, strconv.Itoa(i)+".ts"), one, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	release := fill(t, w.Spool)
+	if err := run.closeAll(); err == nil {
+		t.Fatal("the disk is not full")
+	}
+	release()
+	if result := w.end(t, true); !result.Ready {
+		t.Fatalf("result = %+v", result)
+	}
+	if recorded, _ := w.has(t, volume); recorded != 75 {
+		t.Errorf("%d frames are in the recording, want all 75", recorded)
+	}
+}
+
+func TestWhatCannotBeTakenIntoTheSpoolIsNotDropped(t *testing.T) {
+	t.Parallel()
+	w := desk(t, t.TempDir(), 1)
+	one := media(t, shown(1, "320x180")...)
+	w.record(t, 0, one)
+	run, err := w.Spool.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(run.dir, "0000000.ts")
+	if err := os.WriteFile(file, one, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	defer fill(t, w.Spool)()
+	w.end(t, true)
+	if !exists(file) {
+		t.Error("it is in no recording, and dropped")
+	}
+	if _, err := OpenSpool(w.Spool.dir, 1, spoolLimit); err != nil {
+		t.Errorf("a recorder cannot begin with what is full: %v", err)
+	}
+}

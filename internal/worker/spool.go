@@ -59,26 +59,28 @@ func OpenSpool(dir string, job int, limit int64) (*Spool, error) {
 			s.number = max(s.number, p.Number)
 		}
 	}
-	return s, s.recover()
+	// What cannot be taken now, for want of room, stays for the end: this one may still record, and make room.
+	_ = s.recover()
+	return s, nil
 }
 
-// recover makes parts of the files that a killed process left open, in their order.
+// recover makes parts of the files that a killed process left open, in their order, or that could not be made parts when they were
+// closed. No run may be open.
 func (s *Spool) recover() error {
 	runs, err := os.ReadDir(filepath.Join(s.dir, openDir))
 	if err != nil {
 		return fmt.Errorf("reading the spool: %w", err)
 	}
+	var failed []error
 	for _, run := range runs {
 		number, err := strconv.Atoi(run.Name())
 		if err != nil {
 			continue
 		}
 		o := &openRun{spool: s, run: number, dir: filepath.Join(s.dir, openDir, run.Name())}
-		if err := o.closeAll(); err != nil {
-			return err
-		}
+		failed = append(failed, o.closeAll())
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // openRun is a folder in which one connect leaves its files.
@@ -130,16 +132,19 @@ func (o *openRun) close(name string) (recording.Part, bool, error) {
 	return part, err == nil, err
 }
 
-// closeAll makes parts of all files of the run, and drops its folder.
+// closeAll makes parts of all files of the run, and drops its folder. A file that cannot be made a part stays.
 func (o *openRun) closeAll() error {
 	files, err := os.ReadDir(o.dir)
 	if err != nil {
 		return fmt.Errorf("reading a run of the spool: %w", err)
 	}
+	var failed []error
 	for _, f := range files {
-		if _, _, err := o.close(f.Name()); err != nil {
-			return err
-		}
+		_, _, err := o.close(f.Name())
+		failed = append(failed, err)
+	}
+	if err := errors.Join(failed...); err != nil {
+		return err
 	}
 	if err := os.RemoveAll(o.dir); err != nil {
 		return fmt.Errorf("dropping a run of the spool: %w", err)
@@ -248,9 +253,9 @@ func (s *Spool) Open(p recording.Part) (*os.File, error) {
 	return f, err
 }
 
-// Drop forgets all parts: the recording is made of them.
+// Drop forgets all parts: the recording is made of them. What is no part yet is in none.
 func (s *Spool) Drop() error {
-	return errors.Join(os.RemoveAll(filepath.Join(s.dir, readyDir)), os.RemoveAll(filepath.Join(s.dir, storedDir)), os.RemoveAll(filepath.Join(s.dir, openDir)))
+	return errors.Join(os.RemoveAll(filepath.Join(s.dir, readyDir)), os.RemoveAll(filepath.Join(s.dir, storedDir)))
 }
 
 func scanFile(path string) (mpegts.Info, error) {

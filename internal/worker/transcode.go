@@ -261,7 +261,7 @@ func (t *transcoder) finish(ctx context.Context, over bool) recording.Result {
 // leave stores what there is for the next worker. The playlists stay live: players wait for it.
 func (t *transcoder) leave(ctx context.Context) recording.Result {
 	for _, r := range t.chosen() {
-		if err := retry(ctx, func() error { return r.uploader.all(ctx) }); err != nil {
+		if err := retry(ctx, func() error { return r.uploader.rest(ctx) }); err != nil {
 			return r.keep(fmt.Errorf("storing the last segments: %w", err))
 		}
 	}

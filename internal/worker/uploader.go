@@ -67,6 +67,14 @@ func (u *uploader) all(ctx context.Context) error {
 	return nil
 }
 
+// rest stores all there is when nothing is pulled any more, with what could not be made a part when it came.
+func (u *uploader) rest(ctx context.Context) error {
+	if err := u.Spool.recover(); err != nil {
+		u.Log.Error("Could not take all that was pulled into the recording; it stays in the spool", "error", err)
+	}
+	return u.all(ctx)
+}
+
 func (u *uploader) one(ctx context.Context, p recording.Part) error {
 	object, err := u.Store.Put(ctx, u.folder+recording.PartsFolder+p.Name(), u.Spool.File(p))
 	if err != nil {
