@@ -34,8 +34,9 @@ type Segment struct {
 	Digest   string
 }
 
-// partName is job-number-run-start-duration[-sequence-digest], all of fixed width where the order of names matters.
-var partName = regexp.MustCompile(`^(\d{4})-(\d{7})-r(\d{5})-t(\d{13})-d(\d{1,9})(?:-s(\d{1,20})-([0-9a-f]{8}))?\.ts$`)
+// partName is job-number-run-start-duration[-sequence-digest]. Numbers have a least width, so that names mostly sort as parts do, and
+// room to grow: a part whose name is not read is never stored.
+var partName = regexp.MustCompile(`^(\d{4,9})-(\d{7,12})-r(\d{5,12})-t(\d{13})-d(\d{1,9})(?:-s(\d{1,20})-([0-9a-f]{8}))?\.ts$`)
 
 // Name of the part: it sorts as the parts do, and says everything but the size.
 func (p Part) Name() string {
