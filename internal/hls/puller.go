@@ -122,7 +122,7 @@ func (p *Puller) Poll(ctx context.Context, found func(Found) error) error {
 		if err != nil {
 			return fmt.Errorf("%w: a segment has no usable address", ErrFormat)
 		}
-		content, err := p.get(ctx, at.String(), longestSegment)
+		content, _, err := p.get(ctx, at.String(), longestSegment)
 		if err != nil {
 			return fmt.Errorf("loading segment %d: %w", s.sequence, err)
 		}
@@ -148,11 +148,8 @@ func (p *Puller) load(ctx context.Context) (*m3u8.MediaPlaylist, *url.URL, error
 	}
 	// A list of renditions may lead to the playlist.
 	for range 2 {
-		base, err := url.Parse(address)
-		if err != nil {
-			return nil, nil, fmt.Errorf("%w: the address is no URL", ErrFormat)
-		}
-		text, err := p.get(ctx, address, longestPlaylist)
+		// The base is where redirects led to.
+		text, base, err := p.get(ctx, address, longestPlaylist)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -263,33 +260,33 @@ func digest(content []byte) string {
 	return hex.EncodeToString(sum[:4])
 }
 
-func (p *Puller) get(ctx context.Context, address string, longest int64) ([]byte, error) {
+func (p *Puller) get(ctx context.Context, address string, longest int64) (content []byte, from *url.URL, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, fmt.Errorf("%w: the address is no URL", ErrFormat)
+		return nil, nil, fmt.Errorf("%w: the address is no URL", ErrFormat)
 	}
 	response, err := p.Client.Do(request)
 	if err != nil {
 		// Its text repeats the address, which may be signed.
-		return nil, withoutAddress(err)
+		return nil, nil, withoutAddress(err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	switch {
 	case response.StatusCode == http.StatusNotFound:
-		return nil, ErrNotLive
+		return nil, nil, ErrNotLive
 	case response.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("the answer is %s", response.Status)
+		return nil, nil, fmt.Errorf("the answer is %s", response.Status)
 	}
-	content, err := io.ReadAll(io.LimitReader(response.Body, longest+1))
+	content, err = io.ReadAll(io.LimitReader(response.Body, longest+1))
 	if err != nil {
-		return nil, fmt.Errorf("reading the answer: %w", err)
+		return nil, nil, fmt.Errorf("reading the answer: %w", err)
 	}
 	if int64(len(content)) > longest {
-		return nil, fmt.Errorf("%w: an answer is longer than %d bytes", ErrFormat, longest)
+		return nil, nil, fmt.Errorf("%w: an answer is longer than %d bytes", ErrFormat, longest)
 	}
-	return content, nil
+	return content, response.Request.URL, nil
 }
 
 func withoutAddress(err error) error {
