@@ -65,6 +65,8 @@ type Puller struct {
 	last   uint64
 	begun  bool
 	broken bool
+	// joined says that the broadcast was found: all that the playlist shows from then on belongs to it.
+	joined bool
 	target time.Duration
 }
 
@@ -99,7 +101,7 @@ func (m *memory[T]) add(v T) {
 func (p *Puller) Resume(segments []recording.Segment) {
 	for _, s := range segments {
 		p.recorded.add(s)
-		p.last, p.begun = s.Sequence, true
+		p.last, p.begun, p.joined = s.Sequence, true, true
 	}
 }
 
@@ -136,7 +138,7 @@ func (p *Puller) Poll(ctx context.Context, found func(Found) error) error {
 		p.broken = false
 		p.recorded.add(s.Segment)
 		p.listed.add(s.entry)
-		p.last, p.begun = s.sequence, true
+		p.last, p.begun, p.joined = s.sequence, true, true
 	}
 	return nil
 }
@@ -198,7 +200,7 @@ func (p *Puller) fresh(playlist *m3u8.MediaPlaylist) ([]listed, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !p.begun {
+	if !p.joined {
 		// The first look of a broadcast.
 		for _, s := range all[:begin] {
 			p.listed.add(s.entry)

@@ -17,3 +17,15 @@ func TestSegmentsAreRelativeToWhereThePlaylistWasFound(t *testing.T) {
 	p := &Puller{Client: server.Client(), Address: func() (string, error) { return server.URL + "/elsewhere/of/show.m3u8", nil }}
 	wants(t, "after a redirect", p, "a")
 }
+
+func TestAPlaylistThatBeginsAnewIsTakenWholeThoughItsFirstSegmentFailsOnce(t *testing.T) {
+	t.Parallel()
+	l := &live{sequence: 90, segments: []string{"a"}, missing: map[string]int{}}
+	p := serve(t, l)
+	wants(t, "at first", p, "a")
+	l.sequence, l.segments, l.missing["b.ts"] = 0, []string{"b", "|", "c"}, 1
+	if _, err := poll(t, p); err == nil {
+		t.Fatal("the segment has loaded")
+	}
+	wants(t, "when the numbers start again", p, "b", "c")
+}
