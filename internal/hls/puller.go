@@ -23,13 +23,14 @@ import (
 )
 
 const (
-	longestPlaylist = 4 << 20
+	// longestPlaylist has days of segments with signed addresses.
+	longestPlaylist = 32 << 20
 	longestSegment  = 256 << 20
 	// soonest and latest are the bounds of how often a playlist is loaded.
 	soonest, latest = 250 * time.Millisecond, 2 * time.Second
 	// requestTimeout bounds one request with its answer.
 	requestTimeout = 20 * time.Second
-	// remembered is how many segments are known by name: far more than a playlist has.
+	// remembered is how many segments are known at least; where a playlist keeps a whole show, twice as many as it has.
 	remembered = 4096
 )
 
@@ -80,6 +81,8 @@ type entry struct {
 type memory[T comparable] struct {
 	known map[T]bool
 	order []T
+	// room is for more than remembered ones.
+	room int
 }
 
 func (m *memory[T]) add(v T) {
@@ -90,7 +93,7 @@ func (m *memory[T]) add(v T) {
 		m.known = map[T]bool{}
 	}
 	m.known[v] = true
-	if m.order = append(m.order, v); len(m.order) > remembered {
+	if m.order = append(m.order, v); len(m.order) > max(m.room, remembered) {
 		delete(m.known, m.order[0])
 		m.order = m.order[1:]
 	}
@@ -99,6 +102,7 @@ func (m *memory[T]) add(v T) {
 // Resume tells which segments are recorded already, in their order. Without any the puller begins with the latest broadcast that
 // the playlist shows: what is before its last discontinuity belongs to another one.
 func (p *Puller) Resume(segments []recording.Segment) {
+	p.recorded.room = 2 * len(segments)
 	for _, s := range segments {
 		p.recorded.add(s)
 		p.last, p.begun, p.joined = s.Sequence, true, true
@@ -200,6 +204,7 @@ func (p *Puller) fresh(playlist *m3u8.MediaPlaylist) ([]listed, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.recorded.room, p.listed.room = max(p.recorded.room, 2*len(all)), max(p.listed.room, 2*len(all))
 	if !p.joined {
 		// The first look of a broadcast.
 		for _, s := range all[:begin] {
@@ -209,7 +214,7 @@ func (p *Puller) fresh(playlist *m3u8.MediaPlaylist) ([]listed, error) {
 	}
 	if len(all) > 0 && p.begun && all[len(all)-1].sequence < p.last {
 		// It was begun anew: the numbers start again.
-		p.begun, p.broken, p.listed = false, true, memory[entry]{}
+		p.begun, p.broken, p.listed = false, true, memory[entry]{room: p.listed.room}
 	}
 	var fresh []listed
 	previous, known := p.last, p.begun

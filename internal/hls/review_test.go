@@ -1,8 +1,11 @@
 package hls
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -28,4 +31,40 @@ func TestAPlaylistThatBeginsAnewIsTakenWholeThoughItsFirstSegmentFailsOnce(t *te
 		t.Fatal("the segment has loaded")
 	}
 	wants(t, "when the numbers start again", p, "b", "c")
+}
+
+func TestALongPlaylistIsLoadedOnce(t *testing.T) {
+	t.Parallel()
+	l := &live{}
+	var loaded atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, ".ts") {
+			loaded.Add(1)
+		}
+		l.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	p := &Puller{Client: server.Client(), Address: func() (string, error) { return server.URL + "/live/show.m3u8", nil }}
+	const segments = remembered + 500
+	for i := range segments {
+		l.segments = append(l.segments, fmt.Sprint(i))
+	}
+	for range 3 {
+		if _, err := poll(t, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if loaded.Load() != segments {
+		t.Errorf("%d segments were loaded, want %d", loaded.Load(), segments)
+	}
+}
+
+func TestAPlaylistOfManyMegabytesIsRead(t *testing.T) {
+	t.Parallel()
+	l := &live{}
+	for i := range 40000 {
+		l.segments = append(l.segments, fmt.Sprintf("%s-%d", strings.Repeat("x", 120), i))
+	}
+	l.segments = append(l.segments, "|", "a")
+	wants(t, "at first", serve(t, l), "a")
 }
