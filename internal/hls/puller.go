@@ -6,6 +6,7 @@ package hls
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -30,6 +31,8 @@ const (
 	soonest, latest = 250 * time.Millisecond, 2 * time.Second
 	// requestTimeout bounds one request with its answer.
 	requestTimeout = 20 * time.Second
+	// often is how many times a segment is tried before those behind it are.
+	often = 10
 	// remembered is how many segments are known at least; where a playlist keeps a whole show, twice as many as it has.
 	remembered = 4096
 )
@@ -39,6 +42,9 @@ var ErrNotLive = errors.New("there is no playlist")
 
 // ErrFormat means that the playlist is of a kind that cannot be recorded.
 var ErrFormat = errors.New("the playlist cannot be recorded")
+
+// errNotThere is for a segment.
+var errNotThere = errors.New("it is not there")
 
 // Found is a segment that is new.
 type Found struct {
@@ -69,6 +75,9 @@ type Puller struct {
 	// joined says that the broadcast was found: all that the playlist shows from then on belongs to it.
 	joined bool
 	target time.Duration
+	// failing did not load so many times.
+	failing  entry
+	failures int
 }
 
 // entry is a segment as a playlist names it.
@@ -113,7 +122,8 @@ func (p *Puller) Resume(segments []recording.Segment) {
 func (p *Puller) Interval() time.Duration { return min(max(p.target/2, soonest), latest) }
 
 // Poll loads the playlist, and calls found with each new segment in order. What it returns is why there is none for now; a
-// segment that could not be loaded is tried again with the next Poll, as long as the playlist has it.
+// segment that could not be loaded is tried again with the next Poll, as long as the playlist has it; when that was in vain for long and
+// one behind it loads, it is a gap.
 func (p *Puller) Poll(ctx context.Context, found func(Found) error) error {
 	playlist, base, err := p.load(ctx)
 	if err != nil {
@@ -123,15 +133,24 @@ func (p *Puller) Poll(ctx context.Context, found func(Found) error) error {
 	if err != nil {
 		return err
 	}
+	var failed error
+	var unloaded []listed
 	for _, s := range segments {
-		at, err := base.Parse(s.address)
+		content, err := p.loadSegment(ctx, base, s)
 		if err != nil {
-			return fmt.Errorf("%w: a segment has no usable address", ErrFormat)
+			failed = cmp.Or(failed, err)
+			unloaded = append(unloaded, s)
+			if !p.skips(ctx, unloaded, err) {
+				return failed
+			}
+			continue
 		}
-		content, _, err := p.get(ctx, at.String(), longestSegment)
-		if err != nil {
-			return fmt.Errorf("loading segment %d: %w", s.sequence, err)
+		for _, lost := range unloaded {
+			// What is behind it loads: it is gone.
+			p.listed.add(lost.entry)
+			p.broken = true
 		}
+		unloaded, failed = nil, nil
 		s.Segment = recording.Segment{Sequence: s.sequence, Digest: digest(content)}
 		s.Content, s.Continues = content, s.Continues && !p.broken
 		if !p.recorded.known[s.Segment] {
@@ -144,7 +163,35 @@ func (p *Puller) Poll(ctx context.Context, found func(Found) error) error {
 		p.listed.add(s.entry)
 		p.last, p.begun, p.joined = s.sequence, true, true
 	}
-	return nil
+	return failed
+}
+
+// skips says whether the segments behind one that does not load are tried: when the first of them did not load often enough. The
+// playlist may keep it for the whole show. A server that is slow gives none of them sooner.
+func (p *Puller) skips(ctx context.Context, unloaded []listed, err error) bool {
+	if len(unloaded) == 1 {
+		if p.failing != unloaded[0].entry {
+			p.failing, p.failures = unloaded[0].entry, 0
+		}
+		p.failures++
+	}
+	return p.failures > often && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded)
+}
+
+func (p *Puller) loadSegment(ctx context.Context, base *url.URL, s listed) ([]byte, error) {
+	at, err := base.Parse(s.address)
+	if err != nil {
+		return nil, fmt.Errorf("%w: a segment has no usable address", ErrFormat)
+	}
+	content, _, err := p.get(ctx, at.String(), longestSegment)
+	if errors.Is(err, ErrNotLive) {
+		// The playlist is there.
+		err = errNotThere
+	}
+	if err != nil {
+		return nil, fmt.Errorf("loading segment %d: %w", s.sequence, err)
+	}
+	return content, nil
 }
 
 func (p *Puller) load(ctx context.Context) (*m3u8.MediaPlaylist, *url.URL, error) {

@@ -68,3 +68,37 @@ func TestAPlaylistOfManyMegabytesIsRead(t *testing.T) {
 	l.segments = append(l.segments, "|", "a")
 	wants(t, "at first", serve(t, l), "a")
 }
+
+func TestASegmentThatNeverLoadsDoesNotHoldUpWhatFollows(t *testing.T) {
+	t.Parallel()
+	// A playlist that keeps all: the segment does not go away.
+	l := &live{segments: []string{"a", "lost", "c"}, missing: map[string]int{"lost.ts": 1 << 30}}
+	p := serve(t, l)
+	var got []string
+	for i := range 20 {
+		more, err := poll(t, p)
+		if got = append(got, more...); err == nil && i > 10 {
+			break
+		}
+	}
+	if strings.Join(got, " ") != "a c" {
+		t.Errorf("got %q, want a and then, after a gap, c", got)
+	}
+	l.segments = append(l.segments, "d")
+	wants(t, "and on", p, "+d")
+}
+
+func TestNoSegmentIsGivenUpWhileNoneLoads(t *testing.T) {
+	t.Parallel()
+	l := &live{segments: []string{"a"}, missing: map[string]int{"b.ts": 30, "c.ts": 30}}
+	p := serve(t, l)
+	wants(t, "at first", p, "a")
+	l.segments = []string{"a", "b", "c"}
+	for range 20 {
+		if got, err := poll(t, p); len(got) > 0 || err == nil {
+			t.Fatalf("got %q, %v", got, err)
+		}
+	}
+	l.missing = nil
+	wants(t, "when they load again", p, "+b", "+c")
+}
