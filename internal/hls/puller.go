@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/Eyevinn/hls-m3u8/m3u8"
+	"k8s.io/utils/clock"
 
 	"github.com/livestream-operator/livestream-operator/internal/recording"
 )
@@ -62,7 +63,13 @@ type Puller struct {
 	Client *http.Client
 	// Address is asked before each request, so that a signed URL does not grow old.
 	Address func() (string, error)
+	// Began is when the broadcast began, if that is known, by Clock.
+	Began time.Time
+	Clock clock.PassiveClock
 
+	// left is the playlist that was there before the broadcast began, current says that there is another since.
+	left    string
+	current bool
 	// recorded are the segments that were found before, by this puller or another, by what they hold: a playlist that is begun anew
 	// uses its numbers and names again.
 	recorded memory[recording.Segment]
@@ -202,7 +209,7 @@ func (p *Puller) load(ctx context.Context) (*m3u8.MediaPlaylist, *url.URL, error
 	// A list of renditions may lead to the playlist.
 	for range 2 {
 		// The base is where redirects led to.
-		text, base, err := p.get(ctx, address, longestPlaylist)
+		text, answer, err := p.get(ctx, address, longestPlaylist)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -212,14 +219,17 @@ func (p *Puller) load(ctx context.Context) (*m3u8.MediaPlaylist, *url.URL, error
 		}
 		switch playlist := decoded.(type) {
 		case *m3u8.MediaPlaylist:
+			if p.isLeft(text, answer.header) {
+				return nil, nil, ErrNotLive
+			}
 			p.target = time.Duration(min(playlist.TargetDuration, 3600)) * time.Second
-			return playlist, base, nil
+			return playlist, answer.from, nil
 		case *m3u8.MasterPlaylist:
 			best := bestOf(playlist)
 			if best == nil {
 				return nil, nil, fmt.Errorf("%w: it lists no rendition", ErrFormat)
 			}
-			at, err := base.Parse(best.URI)
+			at, err := answer.from.Parse(best.URI)
 			if err != nil {
 				return nil, nil, fmt.Errorf("%w: a rendition has no usable address", ErrFormat)
 			}
@@ -227,6 +237,26 @@ func (p *Puller) load(ctx context.Context) (*m3u8.MediaPlaylist, *url.URL, error
 		}
 	}
 	return nil, nil, fmt.Errorf("%w: it leads to another list of renditions", ErrFormat)
+}
+
+// granularity is that of the times in an answer.
+const granularity = time.Second
+
+// isLeft says whether a playlist is what another broadcast left: the server has not written it since this one began. As it is asked
+// for until there is another, a clock that is wrong delays the first look at most, and loses nothing that the playlist still has.
+func (p *Puller) isLeft(text []byte, header http.Header) bool {
+	if p.joined || p.current || p.Began.IsZero() {
+		return false
+	}
+	written, err := http.ParseTime(header.Get("Last-Modified"))
+	now, err2 := http.ParseTime(header.Get("Date"))
+	sum := digest(text)
+	if err == nil && err2 == nil && now.Sub(written) > p.Clock.Since(p.Began)+granularity && (p.left == "" || p.left == sum) {
+		p.left = sum
+		return true
+	}
+	p.current = true
+	return false
 }
 
 func bestOf(playlist *m3u8.MasterPlaylist) *m3u8.Variant {
@@ -314,33 +344,39 @@ func digest(content []byte) string {
 	return hex.EncodeToString(sum[:4])
 }
 
-func (p *Puller) get(ctx context.Context, address string, longest int64) (content []byte, from *url.URL, err error) {
+// answer is what came with some content.
+type answer struct {
+	from   *url.URL
+	header http.Header
+}
+
+func (p *Puller) get(ctx context.Context, address string, longest int64) (content []byte, a answer, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: the address is no URL", ErrFormat)
+		return nil, a, fmt.Errorf("%w: the address is no URL", ErrFormat)
 	}
 	response, err := p.Client.Do(request)
 	if err != nil {
 		// Its text repeats the address, which may be signed.
-		return nil, nil, withoutAddress(err)
+		return nil, a, withoutAddress(err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	switch {
 	case response.StatusCode == http.StatusNotFound:
-		return nil, nil, ErrNotLive
+		return nil, a, ErrNotLive
 	case response.StatusCode != http.StatusOK:
-		return nil, nil, fmt.Errorf("the answer is %s", response.Status)
+		return nil, a, fmt.Errorf("the answer is %s", response.Status)
 	}
 	content, err = io.ReadAll(io.LimitReader(response.Body, longest+1))
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading the answer: %w", err)
+		return nil, a, fmt.Errorf("reading the answer: %w", err)
 	}
 	if int64(len(content)) > longest {
-		return nil, nil, fmt.Errorf("%w: an answer is longer than %d bytes", ErrFormat, longest)
+		return nil, a, fmt.Errorf("%w: an answer is longer than %d bytes", ErrFormat, longest)
 	}
-	return content, response.Request.URL, nil
+	return content, answer{response.Request.URL, response.Header}, nil
 }
 
 func withoutAddress(err error) error {

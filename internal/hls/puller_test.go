@@ -11,6 +11,7 @@ import (
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	testclock "k8s.io/utils/clock/testing"
 
 	"github.com/livestream-operator/livestream-operator/internal/recording"
 )
@@ -23,6 +24,8 @@ type live struct {
 	// holds is what a segment holds other than its name.
 	holds  map[string]string
 	status int
+	// written is when the playlist was; zero where the server does not say.
+	written time.Time
 }
 
 func (l *live) playlist() string {
@@ -44,6 +47,9 @@ func (l *live) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case l.status != 0:
 		w.WriteHeader(l.status)
 	case name == "show.m3u8":
+		if !l.written.IsZero() {
+			w.Header().Set("Last-Modified", l.written.UTC().Format(http.TimeFormat))
+		}
 		_, _ = w.Write([]byte(l.playlist()))
 	case l.missing[name] > 0:
 		l.missing[name]--
@@ -107,6 +113,48 @@ func TestABroadcastBeginsAfterTheLastDiscontinuity(t *testing.T) {
 	p := serve(t, l)
 	wants(t, "at first", p, "a", "+b")
 	wants(t, "again", p)
+}
+
+func TestWhatAnotherBroadcastLeftIsNotOfThisOne(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	l := &live{segments: []string{"yesterday", "|", "noon", "noon2"}, written: now.Add(-10 * time.Second)}
+	p := serve(t, l)
+	p.Began, p.Clock = now.Add(-2*time.Second), testclock.NewFakePassiveClock(now)
+	for range 2 {
+		if got, err := poll(t, p); len(got) > 0 || !errors.Is(err, ErrNotLive) {
+			t.Fatalf("before this one is there: %q, %v", got, err)
+		}
+	}
+	l.segments, l.written = append(l.segments, "|", "a"), now
+	wants(t, "when it is", p, "a")
+	l.segments = append(l.segments, "b")
+	wants(t, "and on", p, "+b")
+}
+
+func TestAPlaylistOfThisBroadcastIsTakenWhateverTheTimes(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for name, c := range map[string]struct{ written, began time.Time }{
+		"written since it began":     {now, now.Add(-time.Minute)},
+		"written by nobody knows":    {time.Time{}, now},
+		"begun nobody knows when":    {now.Add(-time.Hour), time.Time{}},
+		"within a clock's precision": {now.Add(-2 * time.Second), now.Add(-2 * time.Second)},
+	} {
+		l := &live{segments: []string{"a", "b"}, written: c.written}
+		p := serve(t, l)
+		p.Began, p.Clock = c.began, testclock.NewFakePassiveClock(now)
+		wants(t, name, p, "a", "+b")
+	}
+	// A server that says the same of all that it has: the first look is late, and complete.
+	l := &live{segments: []string{"a"}, written: now.Add(-time.Hour)}
+	p := serve(t, l)
+	p.Began, p.Clock = now, testclock.NewFakePassiveClock(now)
+	if got, err := poll(t, p); len(got) > 0 || !errors.Is(err, ErrNotLive) {
+		t.Fatalf("at first: %q, %v", got, err)
+	}
+	l.segments = []string{"a", "b"}
+	wants(t, "when it changes", p, "a", "+b")
 }
 
 func TestARecorderThatGoesOnTakesAllThatThePlaylistStillHas(t *testing.T) {

@@ -25,7 +25,7 @@ type playlistSource struct {
 const lastLook = 3 * time.Second
 
 func (s *playlistSource) run(ctx context.Context) error {
-	puller := &hls.Puller{Client: s.HTTP, Address: s.Address}
+	puller := &hls.Puller{Client: s.HTTP, Address: s.Address, Began: s.Config.Started, Clock: s.Clock}
 	recorded := make([]recording.Segment, 0, len(s.known))
 	for _, p := range s.known {
 		recorded = append(recorded, p.Source)
