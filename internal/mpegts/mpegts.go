@@ -87,7 +87,7 @@ func packets(r io.Reader) func(func([]byte, error) bool) {
 		for {
 			// A reader that broke may say so with an error that wraps io.EOF: only the bare one is the end.
 			switch head, err := in.Peek(1); {
-			case err == io.EOF: //nolint:errorlint // see above
+			case err == io.EOF:
 				return
 			case err != nil:
 				yield(nil, fmt.Errorf("reading a transport stream: %w", err))
@@ -97,7 +97,7 @@ func packets(r io.Reader) func(func([]byte, error) bool) {
 				continue
 			}
 			packet, err := in.Peek(PacketSize)
-			if err == io.EOF { //nolint:errorlint // see above
+			if err == io.EOF {
 				return
 			}
 			if err != nil {
