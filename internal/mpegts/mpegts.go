@@ -43,6 +43,9 @@ type Info struct {
 	Video, Audio, Keyframe bool
 	// AAC says that the stream's table lists AAC with ADTS headers.
 	AAC bool
+	// VideoCodec and AudioCodec tell codecs apart, as far as the tables and the headers of AAC do: one file cannot hold two of a kind. 0
+	// where there is none, or it is not known.
+	VideoCodec, AudioCodec uint32
 	// Packets counts whole transport packets.
 	Packets int64
 }
@@ -52,7 +55,7 @@ func (i Info) Duration() time.Duration { return i.Length.Duration() }
 
 // Scan reads a piece to its end. Half a packet at the end, as a writer that was killed leaves it, is left out.
 func Scan(r io.Reader) (Info, error) {
-	s := scanner{streams: map[uint16]*elementary{}}
+	s := scanner{streams: map[uint16]*elementary{}, types: map[uint16]byte{}}
 	for p, err := range packets(r) {
 		if err != nil {
 			return Info{}, err
@@ -116,6 +119,8 @@ func packets(r io.Reader) func(func([]byte, error) bool) {
 type elementary struct {
 	kind        byte
 	first, last int64
+	// adts is the configuration in the first header of AAC, 0 where there is none.
+	adts uint32
 	// step is the smallest distance of two timestamps, the length of a frame.
 	step int64
 }
@@ -130,6 +135,8 @@ type scanner struct {
 	video    bool
 	aac      bool
 	table    uint16
+	// types are the stream types that the table lists.
+	types map[uint16]byte
 }
 
 func (s *scanner) read(p []byte) {
@@ -153,7 +160,7 @@ func (s *scanner) read(p []byte) {
 	at = near(at, s.origin)
 	e := s.streams[pid]
 	if e == nil {
-		e = &elementary{kind: pes[3] & 0xf0, first: at, last: at}
+		e = &elementary{kind: pes[3] & 0xf0, first: at, last: at, adts: adts(pes)}
 		s.streams[pid] = e
 		if isVideo(pes[3]) && !s.video {
 			s.video, s.keyframe = true, randomAccess(p)
@@ -168,6 +175,18 @@ func (s *scanner) read(p []byte) {
 
 // typeAAC is the stream type of AAC with ADTS headers. Source: ISO/IEC 13818-1, table 2-34.
 const typeAAC = 0x0f
+
+// typeMetadata is that of timed metadata, which is neither picture nor sound. Source: as above.
+const typeMetadata = 0x15
+
+// adts is what the header of AAC at the begin of a frame says of profile, sample rate and channels. Source: ISO/IEC 14496-3, 1.A.2.2.
+func adts(pes []byte) uint32 {
+	at := 9 + int(pes[8])
+	if at+4 > len(pes) || pes[at] != 0xff || pes[at+1]&0xf6 != 0xf0 {
+		return 0
+	}
+	return uint32(pes[at+2]&0xfd)<<16 | uint32(pes[at+3]&0xc0)<<8
+}
 
 // readTable reads the program association table, which is PID 0, or the program map table that it names, of which each is one
 // packet long in practice.
@@ -192,6 +211,7 @@ func (s *scanner) readTable(pid uint16, section []byte) {
 		at := 12 + int(section[10]&0x0f)<<8 + int(section[11])
 		for ; at+5 <= len(section); at += 5 + int(section[at+3]&0x0f)<<8 + int(section[at+4]) {
 			s.aac = s.aac || section[at] == typeAAC
+			s.types[uint16(section[at+1]&0x1f)<<8|uint16(section[at+2])] = section[at]
 		}
 	}
 }
@@ -201,7 +221,14 @@ func (s *scanner) info() (Info, error) {
 		return Info{Packets: s.packets}, ErrNoStream
 	}
 	i := Info{First: 1 << 62, Packets: s.packets, Video: s.video, Keyframe: s.keyframe, AAC: s.aac}
-	for _, e := range s.streams {
+	for pid, e := range s.streams {
+		switch codec := uint32(s.types[pid]); {
+		case codec == 0, codec == typeMetadata:
+		case isVideo(e.kind):
+			i.VideoCodec = max(i.VideoCodec, codec)
+		default:
+			i.AudioCodec = max(i.AudioCodec, codec|e.adts)
+		}
 		step := e.step
 		if step == 0 {
 			step = frame

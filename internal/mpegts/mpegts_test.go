@@ -69,7 +69,7 @@ func TestAPieceTellsItsTimes(t *testing.T) {
 	t.Parallel()
 	for name, from := range map[string]int64{"at zero": 0, "in the middle": 123456789, "over the wrap": wrap - 45000} {
 		got, err := Scan(second(from, typeAAC))
-		want := Info{First: Ticks(from), End: Ticks(from + 25*3600 + 1800 - 3600 + 3600*0 + 14400), Length: 90000, Video: true, Audio: true, Keyframe: true, AAC: true, Packets: 32}
+		want := Info{First: Ticks(from), End: Ticks(from + 25*3600 + 1800 - 3600 + 3600*0 + 14400), Length: 90000, Video: true, Audio: true, Keyframe: true, AAC: true, VideoCodec: 0x1b, AudioCodec: typeAAC, Packets: 32}
 		// The last audio begins at 1800+20*3600, and is as long as the distance of two.
 		want.End = Ticks(from + 1800 + 20*3600 + 5*3600)
 		if diff := gocmp.Diff(want, got); diff != "" || err != nil {

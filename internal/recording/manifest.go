@@ -75,6 +75,9 @@ func NewManifest(c Config, parts []Part) Manifest {
 	return m
 }
 
+// NeedsParts says whether the recording is a playlist of its parts.
+func (m Manifest) NeedsParts() bool { return m.Recording == FileName(HLS) }
+
 // Compare tells the parts that the recording holds from those that came late, and whether all that it holds are among them. A segment
 // that was stored once more, under another name, is held.
 func (m Manifest) Compare(parts []Part) (held, late []Part, whole bool) {

@@ -80,8 +80,14 @@ func (w *Worker) publish(ctx context.Context) (recording.Result, error) {
 		return recording.Result{Nothing: true, Message: "no media came"}, nil
 	}
 	manifest := recording.NewManifest(w.Config, parts)
-	key := w.folder() + manifest.Recording
-	object, err := w.put(ctx, key, parts)
+	object, err := w.put(ctx, w.folder()+manifest.Recording, parts)
+	if errors.Is(err, errMixed) {
+		w.Log.Warn("The recording is a playlist of its parts: no file can hold them", "error", err)
+		config := w.Config
+		config.Format = recording.HLS
+		manifest = recording.NewManifest(config, parts)
+		object, err = w.putPlaylist(ctx, w.folder()+manifest.Recording, parts)
+	}
 	if err != nil {
 		return recording.Result{}, err
 	}
@@ -93,7 +99,7 @@ func (w *Worker) publish(ctx context.Context) (recording.Result, error) {
 	if _, err := w.Store.PutStream(ctx, w.folder()+recording.ManifestName, strings.NewReader(string(text))); err != nil {
 		return recording.Result{}, fmt.Errorf("storing the manifest: %w", err)
 	}
-	if w.Config.Format != recording.HLS {
+	if !manifest.NeedsParts() {
 		// What is left of them costs room and nothing else. Segments that were stored twice go too.
 		if err := w.dropParts(ctx, listed); err != nil {
 			w.Log.Warn("Could not drop the parts of the recording", "error", err)
@@ -135,7 +141,7 @@ func (w *Worker) published(ctx context.Context, parts []recording.Part) (bool, r
 		// The recording holds parts that are gone, and cannot be made with these.
 		w.Log.Warn("Parts came after the recording was made; they stay beside it", "parts", len(late))
 	}
-	if w.Config.Format != recording.HLS {
+	if !manifest.NeedsParts() {
 		if err := w.dropParts(ctx, held); err != nil {
 			return false, recording.Result{}, err
 		}
@@ -174,7 +180,7 @@ func (w *Worker) resultOf(m recording.Manifest) recording.Result {
 	for _, g := range m.Gaps {
 		result.GapMilliseconds += int64(g.Seconds * 1000)
 	}
-	if w.Config.Format == recording.HLS {
+	if m.NeedsParts() {
 		// The playlist is a list of them.
 		for _, p := range m.Parts {
 			result.SizeBytes += p.Size
@@ -186,11 +192,7 @@ func (w *Worker) resultOf(m recording.Manifest) recording.Result {
 // put stores the recording itself: a playlist of the parts, or one file that they are copied into while it is stored.
 func (w *Worker) put(ctx context.Context, key string, parts []recording.Part) (store.Object, error) {
 	if w.Config.Format == recording.HLS {
-		object, err := w.Store.PutStream(ctx, key, strings.NewReader(recording.Playlist(parts)))
-		if err != nil {
-			return object, fmt.Errorf("storing the playlist: %w", err)
-		}
-		return object, nil
+		return w.putPlaylist(ctx, key, parts)
 	}
 	if _, convert := container(w.Config.Format); convert {
 		return w.putConverted(ctx, key, parts)
@@ -214,6 +216,14 @@ func (w *Worker) put(ctx context.Context, key string, parts []recording.Part) (s
 	}
 	if err != nil {
 		return object, fmt.Errorf("storing the recording: %w", err)
+	}
+	return object, nil
+}
+
+func (w *Worker) putPlaylist(ctx context.Context, key string, parts []recording.Part) (store.Object, error) {
+	object, err := w.Store.PutStream(ctx, key, strings.NewReader(recording.Playlist(parts)))
+	if err != nil {
+		return object, fmt.Errorf("storing the playlist: %w", err)
 	}
 	return object, nil
 }
@@ -368,9 +378,39 @@ func container(f recording.Format) (ffmpeg.Container, bool) {
 // jump is how far a timestamp within a run may be from where it should be before it is taken for a new clock.
 const jump = mpegts.Ticks(10 * 90000)
 
+// errMixed means that the source changed to what the file that was begun has no place for.
+var errMixed = errors.New("the source changed its codecs")
+
+// looksFor is how much of the media ffmpeg surely looks at before it begins a file: streams that come later get no place in it.
+const looksFor = mpegts.Ticks(3 * 90000)
+
+// codecs are those of the recording so far.
+type codecs struct{ video, audio uint32 }
+
+// take notes the codecs of a part, and fails where the file has no place for them.
+func (c *codecs) take(p recording.Part, info mpegts.Info, at mpegts.Ticks) error {
+	for _, kind := range []struct {
+		of  *uint32
+		now uint32
+	}{{&c.video, info.VideoCodec}, {&c.audio, info.AudioCodec}} {
+		switch {
+		case kind.now == 0 || sameCodec(kind.now, *kind.of):
+		case *kind.of != 0 || at > looksFor:
+			return fmt.Errorf("%w with part %s", errMixed, p.Name())
+		default:
+			*kind.of = kind.now
+		}
+	}
+	return nil
+}
+
+// sameCodec is for the low byte, which is the stream's type; the others are of a header that not every part begins with.
+func sameCodec(a, b uint32) bool { return a == b || a&0xff == b&0xff && (a>>8 == 0 || b>>8 == 0) }
+
 // oneClock writes all parts so that each run begins where the one before it ended.
 func (w *Worker) oneClock(ctx context.Context, parts []recording.Part, out io.Writer) error {
 	var by, end mpegts.Ticks
+	var sofar codecs
 	for i, p := range parts {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -380,6 +420,9 @@ func (w *Worker) oneClock(ctx context.Context, parts []recording.Part, out io.Wr
 			continue
 		}
 		if err != nil {
+			return err
+		}
+		if err := sofar.take(p, info, end); err != nil {
 			return err
 		}
 		newClock := i == 0 || p.Job != parts[i-1].Job || p.Run != parts[i-1].Run

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -476,5 +477,50 @@ func TestWhatCannotBeTakenIntoTheSpoolIsNotDropped(t *testing.T) {
 	}
 	if _, err := OpenSpool(w.Spool.dir, 1, spoolLimit); err != nil {
 		t.Errorf("a recorder cannot begin with what is full: %v", err)
+	}
+}
+
+func TestPartsThatOneFileCannotHoldStayAndArePlayedFromAPlaylist(t *testing.T) {
+	t.Parallel()
+	picture := []string{"-f", "lavfi", "-i", "testsrc2=rate=25:size=320x180", "-t", "4", "-pix_fmt", "yuv420p", "-g", "25", "-c:v", "libx264", "-preset", "ultrafast"}
+	hevc := append(slices.Clone(picture[:len(picture)-4]), "-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=error")
+	sound := func(rate string) []string {
+		return []string{"-f", "lavfi", "-i", "sine=sample_rate=" + rate, "-t", "4", "-c:a", "aac"}
+	}
+	both := shown(4, "320x180")
+	for name, row := range map[string]struct {
+		parts    [][]string
+		playlist bool
+	}{
+		"sound first, then a picture too": {[][]string{sound("48000"), both}, true},
+		"a picture first, then sound too": {[][]string{picture, both}, true},
+		"another codec":                   {[][]string{picture, hevc}, true},
+		"another sample rate":             {[][]string{sound("48000"), sound("44100")}, true},
+		"another size":                    {[][]string{both, shown(4, "640x360")}, false},
+		"the sound ends":                  {[][]string{both, picture}, false},
+		"sound alone":                     {[][]string{sound("48000"), sound("48000")}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			volume := t.TempDir()
+			w := desk(t, volume, 1)
+			for i, arguments := range row.parts {
+				w.record(t, 4*i, media(t, arguments...))
+			}
+			for _, when := range []string{"at first", "again"} {
+				result := w.end(t, true)
+				if !result.Ready || strings.HasSuffix(result.URI, "/recording.m3u8") != row.playlist {
+					t.Fatalf("%s: result = %+v", when, result)
+				}
+				parts, err := w.stored(t.Context())
+				if err != nil || len(parts) > 0 != row.playlist {
+					t.Errorf("%s: %d parts are left, %v", when, len(parts), err)
+				}
+				// As a worker that was killed before it could say so.
+				if w.Spool, err = OpenSpool(t.TempDir(), 1, spoolLimit); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
 	}
 }
