@@ -109,6 +109,7 @@ type VolumeClaim struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="claimName must be the name of a PersistentVolumeClaim: lower-case letters, digits, '-' and '.'"
 	ClaimName string `json:"claimName,omitempty"`
 }
 

@@ -87,10 +87,18 @@ const (
 	FlashVideo    Container = "flv"
 )
 
-// Join are the arguments that copy one transport stream from standard input into fragmented MP4 on standard output.
-func Join(aac bool) []string {
-	arguments := copyFrom("mpegts")
-	if aac {
+// Join are the arguments that copy one transport stream from standard input into fragmented MP4 on standard output. Its table may list
+// what never comes, which no file can hold: video and audio say what does, and aac whether that is AAC.
+func Join(video, audio, aac bool) []string {
+	var maps []string
+	if video {
+		maps = append(maps, "-map", "0:v:0")
+	}
+	if audio {
+		maps = append(maps, "-map", "0:a:0")
+	}
+	arguments := copyFrom("mpegts", maps...)
+	if audio && aac {
 		// A transport stream has AAC with headers of its own, which no file format takes.
 		arguments = append(arguments, "-bsf:a", "aac_adtstoasc")
 	}
@@ -104,10 +112,11 @@ func Convert(into Container, file string) ([]string, error) {
 	if !filepath.IsAbs(file) {
 		return nil, fmt.Errorf("file %q must be an absolute path", file)
 	}
-	return append(copyFrom(string(FragmentedMP4)), "-f", string(into), "-y", file), nil
+	return append(copyFrom(string(FragmentedMP4), "-map", "0:v:0?", "-map", "0:a:0?"), "-f", string(into), "-y", file), nil
 }
 
-func copyFrom(format string) []string {
+func copyFrom(format string, maps ...string) []string {
 	arguments := append([]string{}, common...)
-	return append(arguments, "-f", format, "-i", "pipe:0", "-map", "0:v:0?", "-map", "0:a:0?", "-c", "copy", "-max_muxing_queue_size", "4096")
+	arguments = append(append(arguments, "-f", format, "-i", "pipe:0"), maps...)
+	return append(arguments, "-c", "copy", "-max_muxing_queue_size", "4096")
 }

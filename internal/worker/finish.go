@@ -318,7 +318,7 @@ func (w *Worker) join(ctx context.Context, parts []recording.Part, out io.Writer
 		written <- err
 	}()
 	taken := &outlet{Writer: out}
-	err = w.ffmpeg(ctx, ffmpeg.Join(info.AAC), stream, taken)
+	err = w.ffmpeg(ctx, ffmpeg.Join(info.Video, info.Audio, info.AAC), stream, taken)
 	_ = stream.CloseWithError(errLetGo)
 	switch reading := <-written; {
 	case ctx.Err() != nil && err != nil:
