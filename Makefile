@@ -43,8 +43,8 @@ out/node/bin/kubelet: hack/node/components/go.mod hack/node/components/main.go h
 
 .PHONY: build
 build: ## Build bin/manager and bin/worker.
-	@go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/manager ./cmd
-	@go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/worker ./cmd/worker
+	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/manager ./cmd
+	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/worker ./cmd/worker
 
 ##@ Before a commit
 

@@ -306,13 +306,6 @@ func (s *stage) storeUp(port int) (err error) {
 }
 
 func (s *stage) startOperator(ctx context.Context) error {
-	say("installing")
-	if _, err := s.kubectl(ctx, "apply", "--server-side", "-k", filepath.Join(s.root, "config", "crd")); err != nil {
-		return err
-	}
-	if _, err := s.kubectl(ctx, "apply", "-k", filepath.Join(s.root, "config", "policy")); err != nil {
-		return err
-	}
 	config, err := clientcmd.BuildConfigFromFlags("", s.cluster.Kubeconfig())
 	if err != nil {
 		return err
@@ -320,10 +313,7 @@ func (s *stage) startOperator(ctx context.Context) error {
 	if s.client, err = client.New(config, client.Options{}); err != nil {
 		return err
 	}
-	receiver := fmt.Sprintf("127.0.0.1:%d", freePort())
-	s.callbacks = "http://" + receiver + "/callbacks/default/"
-	if _, err := s.process("manager", []string{"KUBECONFIG=" + s.cluster.Kubeconfig()}, filepath.Join(s.root, "bin", "manager"),
-		"--callback-bind-address="+receiver, "--metrics-bind-address=0", fmt.Sprintf("--health-probe-bind-address=127.0.0.1:%d", freePort()), "--worker-image="+workerImage); err != nil {
+	if err := s.install(ctx); err != nil {
 		return err
 	}
 	if err := within(ctx, 30*time.Second, "the Secrets are there", func() error {
