@@ -73,7 +73,9 @@ func ParsePart(key string) (Part, bool) {
 // killed before it knew, and by the next one.
 func Sort(parts []Part) []Part {
 	parts = slices.Clone(parts)
-	slices.SortFunc(parts, func(a, b Part) int { return cmp.Or(cmp.Compare(a.Job, b.Job), cmp.Compare(a.Number, b.Number)) })
+	slices.SortFunc(parts, func(a, b Part) int {
+		return cmp.Or(cmp.Compare(a.Job, b.Job), cmp.Compare(a.Number, b.Number), a.Start.Compare(b.Start))
+	})
 	seen := map[Segment]bool{}
 	return slices.DeleteFunc(parts, func(p Part) bool {
 		twice := p.Source != (Segment{}) && seen[p.Source]

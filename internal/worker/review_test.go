@@ -524,3 +524,42 @@ func TestPartsThatOneFileCannotHoldStayAndArePlayedFromAPlaylist(t *testing.T) {
 		})
 	}
 }
+
+// kubectl deletes a Job before its Pod, and the operator makes the same Job again: its new Pod has an empty spool.
+func TestAJobThatIsMadeAgainGoesOnBehindWhatItStored(t *testing.T) {
+	t.Parallel()
+	volume := t.TempDir()
+	one := media(t, shown(1, "64x36")...)
+	before := desk(t, volume, 1)
+	for second := range 3 {
+		before.record(t, second, one)
+	}
+	if err := (&uploader{Worker: before, folder: before.folder()}).all(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w := desk(t, volume, 1)
+	w.goOn(t.Context())
+	for second := 3; second < 6; second++ {
+		w.record(t, second, one)
+	}
+	// The Pod before stores its last part when this one records already.
+	before.record(t, 2, one)
+	if err := (&uploader{Worker: before, folder: before.folder()}).all(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := (&uploader{Worker: w, folder: w.folder()}).all(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	parts, err := w.stored(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts = recording.Sort(parts)
+	if len(parts) != 7 || !slices.IsSortedFunc(parts, func(a, b recording.Part) int { return a.Start.Compare(b.Start) }) {
+		t.Errorf("the parts are not in their order: %+v", parts)
+	}
+	run, err := w.Spool.Begin()
+	if err != nil || run.run <= 3 {
+		t.Errorf("run %+v, %v: the number is used already", run, err)
+	}
+}

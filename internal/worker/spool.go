@@ -64,6 +64,31 @@ func OpenSpool(dir string, job int, limit int64) (*Spool, error) {
 	return s, nil
 }
 
+// Fresh says whether no part was ever added.
+func (s *Spool) Fresh() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.number == 0
+}
+
+// yetToCome is how many parts a Pod that is ending may still store.
+const yetToCome = 10_000
+
+// Follow numbers what comes behind parts of the same Job that another spool had.
+func (s *Spool) Follow(parts []recording.Part) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := 0
+	for _, p := range parts {
+		if p.Job == s.job {
+			last = max(last, p.Number, p.Run)
+		}
+	}
+	if last > 0 {
+		s.number = max(s.number, last+yetToCome)
+	}
+}
+
 // recover makes parts of the files that a killed process left open, in their order, or that could not be made parts when they were
 // closed. No run may be open.
 func (s *Spool) recover() error {

@@ -203,6 +203,9 @@ func (r *rung) goOn(ctx context.Context) {
 	if err != nil {
 		r.Log.Warn("Could not look for what is stored already; the live playlist begins anew", "error", err)
 	}
+	if r.Spool.Fresh() {
+		r.Spool.Follow(parts)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.stored = recording.Sort(parts)

@@ -65,6 +65,7 @@ func (w *Worker) Run(ctx context.Context) recording.Result {
 	}()
 	over := true
 	if !w.Config.Finish {
+		w.goOn(ctx)
 		over = w.pull(ctx, w.source)
 	}
 	finishing, cancel := context.WithTimeout(ctx, w.patience(over))
@@ -147,6 +148,21 @@ func (w *Worker) source(ctx context.Context) source {
 		return &playlistSource{Worker: w, known: w.known(ctx)}
 	}
 	return &ffmpegSource{Worker: w}
+}
+
+// goOn numbers the parts of an empty spool behind those that are stored: a Job that was deleted is made again under its name, and its new
+// Pod must not number from 1 once more.
+func (w *Worker) goOn(ctx context.Context) {
+	if !w.Spool.Fresh() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, resumeTimeout)
+	defer cancel()
+	parts, err := w.stored(ctx)
+	if err != nil {
+		w.Log.Warn("Could not look for what is stored already; should the Job have been made again, its parts are out of order", "error", err)
+	}
+	w.Spool.Follow(parts)
 }
 
 // known are the parts of the broadcast that are recorded already.
