@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -561,5 +562,45 @@ func TestAJobThatIsMadeAgainGoesOnBehindWhatItStored(t *testing.T) {
 	run, err := w.Spool.Begin()
 	if err != nil || run.run <= 3 {
 		t.Errorf("run %+v, %v: the number is used already", run, err)
+	}
+}
+
+// small is a file system of its own.
+func small(t *testing.T, size string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
+		t.Skipf("cannot mount: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, 0) })
+	return dir
+}
+
+func TestASpoolWithoutRoomForgetsWhatIsStored(t *testing.T) {
+	t.Parallel()
+	w := desk(t, t.TempDir(), 1)
+	one := media(t, shown(2, "640x360")...)
+	dir := small(t, strconv.Itoa(10*len(one)))
+	var err error
+	if w.Spool, err = OpenSpool(dir, 1, spoolLimit); err != nil {
+		t.Fatal(err)
+	}
+	u := &uploader{Worker: w, folder: w.folder()}
+	for second := range 30 {
+		w.Spool.MakeRoom()
+		file := filepath.Join(dir, "segment.new")
+		if err := writeSynced(file, one); err != nil {
+			t.Fatalf("part %d: %v", second, err)
+		}
+		if _, err := w.Spool.Add(recording.Part{Run: 1, Start: began, Duration: time.Second}, file); err != nil {
+			t.Fatalf("part %d: %v", second, err)
+		}
+		if err := u.all(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	parts, err := w.Spool.Parts()
+	if err != nil || len(parts) == 0 || len(parts) > 10 {
+		t.Errorf("%d parts are kept, %v", len(parts), err)
 	}
 }

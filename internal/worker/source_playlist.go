@@ -74,6 +74,7 @@ func (s *playlistSource) add(found hls.Found) error {
 		s.run_++
 	}
 	now := s.Clock.Now()
+	s.Spool.MakeRoom()
 	file := filepath.Join(s.Spool.dir, "segment.new")
 	if err := writeSynced(file, found.Content); err != nil {
 		return err

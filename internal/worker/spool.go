@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/livestream-operator/livestream-operator/internal/mpegts"
@@ -120,6 +121,7 @@ type openRun struct {
 
 // Begin opens a run. Its number follows those of all runs before it, in this process or an earlier one.
 func (s *Spool) Begin() (*openRun, error) {
+	s.MakeRoom()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for run := s.number + 1; ; run++ {
@@ -179,6 +181,7 @@ func (o *openRun) closeAll() error {
 
 // Add takes a file as the next part. It is in the spool for good when this returns.
 func (s *Spool) Add(part recording.Part, file string) (recording.Part, error) {
+	s.MakeRoom()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if stat, err := os.Stat(file); err != nil {
@@ -254,19 +257,50 @@ func (s *Spool) Stored(p recording.Part) error {
 	if err := os.Rename(s.File(p), filepath.Join(s.dir, storedDir, p.Name())); err != nil {
 		return fmt.Errorf("noting that a part is stored: %w", err)
 	}
+	return s.keep(s.limit)
+}
+
+// keep drops the oldest parts that are stored and exceed so many bytes.
+func (s *Spool) keep(limit int64) error {
 	kept, err := s.list(storedDir)
 	if err != nil {
 		return err
 	}
 	sum := int64(0)
 	for _, p := range slices.Backward(kept) {
-		if sum += p.Size; sum > s.limit {
+		if sum += p.Size; sum > limit {
 			if err := removeFile(filepath.Join(s.dir, storedDir, p.Name())); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// leastRoom is what is kept free for what comes, and at most the given part of the disk.
+const leastRoom, leastShare = 256 << 20, 4
+
+// MakeRoom drops parts that are stored where the disk is nearly full: what comes has nowhere else to go. A failure shows when that is
+// written.
+func (s *Spool) MakeRoom() {
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(s.dir, &disk); err != nil {
+		return
+	}
+	block := int64(disk.Bsize)                                                                    //nolint:unconvert // its type differs between systems
+	free, wanted := int64(disk.Bavail)*block, min(leastRoom, int64(disk.Blocks)*block/leastShare) //nolint:gosec // sizes of a disk
+	if free >= wanted {
+		return
+	}
+	kept, err := s.list(storedDir)
+	if err != nil {
+		return
+	}
+	sum := int64(0)
+	for _, p := range kept {
+		sum += p.Size
+	}
+	_ = s.keep(max(0, sum-(wanted-free)))
 }
 
 // Open reads a part, stored or not; fs.ErrNotExist when it is not here.
