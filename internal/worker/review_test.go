@@ -604,3 +604,23 @@ func TestASpoolWithoutRoomForgetsWhatIsStored(t *testing.T) {
 		t.Errorf("%d parts are kept, %v", len(parts), err)
 	}
 }
+
+func TestOnlyAClockThatGoesFarBackIsAnotherPush(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]bool{
+		// ffmpeg 5.1; the clock is that of the transport stream.
+		"[segment @ 0x1] [warning] Non-monotonous DTS in output stream 0:1; previous: 100292, current: 100260; changing to 100293. This may":   false,
+		"[segment @ 0x1] [warning] Non-monotonous DTS in output stream 0:1; previous: 9000000, current: 126000; changing to 9000001. This may": true,
+		"[segment @ 0x1] [warning] Non-monotonous DTS in output stream 0:0; previous: 1000000, current: -7200; changing to 1000001.":           true,
+		// From 6.1 on.
+		"[vost#0:0/copy @ 0x1] [warning] Non-monotonic DTS; previous: 9000000, current: 126000; changing to 9000001.":                   true,
+		"[vost#0:0/copy @ 0x1] [warning] Non-monotonic DTS; previous: 9000, current: 9000; changing to 9001.":                           false,
+		"[mpegts @ 0x1] [error] Application provided invalid, non monotonically increasing dts to muxer in stream 1: 9000000 >= 126000": true,
+		"[mpegts @ 0x1] [error] Application provided invalid, non monotonically increasing dts to muxer in stream 1: 126000 >= 126000":  false,
+		"[flv @ 0x1] [warning] Packet mismatch 5 16 27":                                                                                 false,
+	} {
+		if got := jumped(line); got != want {
+			t.Errorf("%s: %v", line, got)
+		}
+	}
+}

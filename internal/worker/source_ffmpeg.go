@@ -6,10 +6,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/livestream-operator/livestream-operator/internal/ffmpeg"
+	"github.com/livestream-operator/livestream-operator/internal/mpegts"
 )
 
 // ffmpegSource pulls RTMP or HTTP-FLV with ffmpeg, which cuts it into parts.
@@ -105,10 +108,23 @@ func (s *ffmpegSource) connect(ctx context.Context) (bool, error) {
 	return got, err
 }
 
+// goesBack are ffmpeg's words, before and since 6.1, for a timestamp that is not behind the one before it.
+var goesBack = regexp.MustCompile(`(?i)non[- ]monoton.*?: (-?\d+)(?:, current: | >= )(-?\d+)`)
+
+// farBack is how far a clock goes back that began anew. Encoders go back a little now and then, which ffmpeg mends; each connect would
+// lose what is before the next key frame.
+const farBack = mpegts.Ticks(45000)
+
 // jumped says whether ffmpeg complains of timestamps that go back: another push began within the connect. It would drop all frames
 // until the clock is where it was.
 func jumped(line string) bool {
-	return strings.Contains(line, "Non-monotonous DTS") || strings.Contains(line, "non monotonically increasing dts")
+	m := goesBack.FindStringSubmatch(line)
+	if m == nil {
+		return false
+	}
+	before, err := strconv.ParseInt(m[1], 10, 64)
+	now, err2 := strconv.ParseInt(m[2], 10, 64)
+	return err == nil && err2 == nil && mpegts.Ticks(before-now) > farBack
 }
 
 // take makes parts of the files that ffmpeg says it has closed.
