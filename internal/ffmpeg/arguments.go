@@ -68,6 +68,21 @@ func PullParts(from, pattern string, length time.Duration) ([]string, error) {
 		pattern), nil
 }
 
+// PullStream are the arguments that copy a stream to standard output, as a transport stream.
+func PullStream(from string) ([]string, error) {
+	allowed, err := address(from)
+	if err != nil {
+		return nil, err
+	}
+	arguments := append([]string{}, common...)
+	return append(arguments,
+		"-protocol_whitelist", allowed, "-rw_timeout", microseconds(readTimeout),
+		"-fflags", "+genpts+discardcorrupt", "-analyzeduration", microseconds(analyze), "-probesize", "2000000",
+		"-i", from,
+		"-map", "0:v:0?", "-map", "0:a:0?", "-c", "copy", "-max_muxing_queue_size", "4096",
+		"-f", "mpegts", "-flush_packets", "1", "-mpegts_copyts", "1", "pipe:1"), nil
+}
+
 const (
 	// readTimeout of the network; the worker itself notices a stall earlier.
 	readTimeout = 90 * time.Second

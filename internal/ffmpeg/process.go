@@ -125,9 +125,12 @@ func Killed(err error) bool {
 	return is && status.Signaled()
 }
 
+// Interrupt has it write what it holds, close its files, and end.
+func (p *Process) Interrupt() { _ = p.command.Process.Signal(syscall.SIGINT) }
+
 // Finish lets it close its files, and kills it when it does not within the given time.
 func (p *Process) Finish(within time.Duration) {
-	_ = p.command.Process.Signal(syscall.SIGINT)
+	p.Interrupt()
 	timer := time.NewTimer(within)
 	defer timer.Stop()
 	select {
@@ -146,12 +149,12 @@ func (p *Process) Kill() {
 }
 
 // RunProbe runs ffprobe, and returns what it writes.
-func RunProbe(ctx context.Context, arguments []string) ([]byte, error) {
+func RunProbe(ctx context.Context, arguments []string, piped io.Reader) ([]byte, error) {
 	command := exec.CommandContext(ctx, "ffprobe", arguments...) //nolint:gosec // the arguments are built here
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	command.WaitDelay = time.Second
 	var said bytes.Buffer
-	command.Stderr = &said
+	command.Stdin, command.Stderr = piped, &said
 	found, err := command.Output()
 	if err != nil {
 		return nil, fmt.Errorf("ffprobe: %w: %s", err, redact(strings.TrimSpace(said.String())))

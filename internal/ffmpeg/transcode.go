@@ -28,10 +28,25 @@ type Output struct {
 	Pattern, Push string
 }
 
+// Piped is the transport stream that is written to standard input.
+const Piped = "pipe:0"
+
+// input are the arguments that read an address, or what is Piped.
+func input(from string) ([]string, error) {
+	if from == Piped {
+		return []string{"-protocol_whitelist", "pipe", "-f", "mpegts"}, nil
+	}
+	allowed, err := address(from)
+	if err != nil {
+		return nil, err
+	}
+	return []string{"-protocol_whitelist", allowed, "-rw_timeout", microseconds(readTimeout)}, nil
+}
+
 // Transcode are the arguments that decode a stream once and encode it for all outputs, with key frames at the same times, so that all
 // segments begin at the same ones. Nothing becomes larger than the source. Progress is written to standard output.
 func Transcode(from string, outputs []Output, segment time.Duration, encoder Encoder) ([]string, error) {
-	allowed, err := address(from)
+	read, err := input(from)
 	if err != nil {
 		return nil, err
 	}
@@ -39,9 +54,8 @@ func Transcode(from string, outputs []Output, segment time.Duration, encoder Enc
 		return nil, errors.New("there is no rendition to encode")
 	}
 	arguments := append([]string{}, common...)
+	arguments = append(append(arguments, "-progress", "pipe:1", "-stats_period", "0.5"), read...)
 	arguments = append(arguments,
-		"-progress", "pipe:1", "-stats_period", "0.5",
-		"-protocol_whitelist", allowed, "-rw_timeout", microseconds(readTimeout),
 		"-fflags", "+genpts+discardcorrupt", "-analyzeduration", microseconds(analyze), "-probesize", "2000000",
 		"-i", from, "-filter_complex", graph(outputs))
 	for i, o := range outputs {
@@ -137,15 +151,13 @@ func output(o Output, segment time.Duration) ([]string, error) {
 
 // Probe are the arguments of ffprobe that look at a stream, for ParseProbe.
 func Probe(from string) ([]string, error) {
-	allowed, err := address(from)
+	read, err := input(from)
 	if err != nil {
 		return nil, err
 	}
-	return []string{
-		"-hide_banner", "-loglevel", "error", "-protocol_whitelist", allowed, "-rw_timeout", microseconds(readTimeout),
+	return append(append([]string{"-hide_banner", "-loglevel", "error"}, read...),
 		"-analyzeduration", microseconds(probeAnalyze), "-probesize", "5000000",
-		"-show_entries", "stream=codec_type,width,height,avg_frame_rate", "-of", "json", from,
-	}, nil
+		"-show_entries", "stream=codec_type,width,height,avg_frame_rate", "-of", "json", from), nil
 }
 
 // probeAnalyze is longer than analyze: the size must be known.

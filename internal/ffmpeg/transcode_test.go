@@ -167,3 +167,28 @@ progress=continue
 		}
 	}
 }
+
+func TestAStreamIsPulledAsItIs(t *testing.T) {
+	t.Parallel()
+	got, err := PullStream("rtmp://play.example.com/live/show")
+	want := "-hide_banner -nostdin -loglevel level+warning -protocol_whitelist rtmp,tcp -rw_timeout 90000000 -fflags +genpts+discardcorrupt " +
+		"-analyzeduration 1000000 -probesize 2000000 -i rtmp://play.example.com/live/show -map 0:v:0? -map 0:a:0? -c copy -max_muxing_queue_size 4096 " +
+		"-f mpegts -flush_packets 1 -mpegts_copyts 1 pipe:1"
+	if diff := gocmp.Diff(strings.Fields(want), got); diff != "" || err != nil {
+		t.Errorf("%v\n%s", err, diff)
+	}
+	if _, err := PullStream("file:///etc/passwd"); !errors.Is(err, ErrAddress) {
+		t.Errorf("error = %v", err)
+	}
+}
+
+func TestWhatIsPipedIsReadFromNowhereElse(t *testing.T) {
+	t.Parallel()
+	got, err := Transcode(Piped, []Output{{Rendition: rendition("a", 360), Pattern: "/a/%d.ts"}}, time.Second, CPU)
+	if err != nil || !strings.Contains(strings.Join(got, " "), "-protocol_whitelist pipe -f mpegts -fflags") || !strings.Contains(strings.Join(got, " "), "-i pipe:0 ") {
+		t.Errorf("%v, %v", got, err)
+	}
+	if probe, err := Probe(Piped); err != nil || !strings.HasSuffix(strings.Join(probe, " "), " pipe:0") {
+		t.Errorf("%v, %v", probe, err)
+	}
+}

@@ -25,6 +25,8 @@ const (
 	LadderFolder = "ladder/"
 	MasterName   = "master.m3u8"
 	LadderName   = "ladder.json"
+	// PulledName tells the next worker which segments of a playlist were pulled.
+	PulledName = "pulled.json"
 )
 
 // FileName of the recording itself.

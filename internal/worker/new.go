@@ -61,7 +61,7 @@ func New(config recording.Config, env Environment, log *slog.Logger) (*Worker, e
 func newPusher(config recording.Config, env Environment, log *slog.Logger) *Worker {
 	system := clock.RealClock{}
 	return &Worker{
-		Config: config, Health: NewHealth(system.Now), Log: log, Clock: system,
+		Config: config, HTTP: &http.Client{}, Health: NewHealth(system.Now), Log: log, Clock: system,
 		Address: func() (string, error) { return address(config, env.PlaybackKeyFile, system.Now()) },
 		PushAddress: func(rendition string) (string, error) {
 			push := config.Transcoding.Push

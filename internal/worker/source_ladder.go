@@ -1,211 +1,197 @@
 package worker
 
 import (
-	"bufio"
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"sync/atomic"
 	"time"
 
 	"github.com/livestream-operator/livestream-operator/internal/ffmpeg"
-	"github.com/livestream-operator/livestream-operator/internal/ladder"
 )
 
-// ladderSource pulls with one ffmpeg that encodes all renditions.
+// ladderSource pulls RTMP or HTTP-FLV with one ffmpeg, and feeds with it the one that encodes: an encoder that pulled by itself would not
+// write what it holds while it waits for a server that sends nothing more.
 type ladderSource struct{ *transcoder }
 
 const (
-	// probeWithin bounds one look at the source.
-	probeWithin = 15 * time.Second
-	// encodesWithin is how long an encoder may give nothing after the first frame; it begins with some in hand.
-	encodesWithin = 10 * time.Second
+	// probeAfter is how much of a stream is looked at to choose the renditions, probeAtMost in bytes.
+	probeAfter  = 1500 * time.Millisecond
+	probeAtMost = 4 << 20
 )
 
-func (s *ladderSource) run(ctx context.Context) error {
-	return s.connectAgain(ctx, func(ctx context.Context) (bool, error) { return s.connect(ctx) })
-}
+func (s *ladderSource) run(ctx context.Context) error { return s.connectAgain(ctx, s.connect) }
 
 func (s *ladderSource) connect(ctx context.Context) (bool, error) {
 	from, err := s.Address()
 	if err != nil {
 		return false, err
 	}
-	outputs, runs, err := s.outputs(ctx, from)
-	defer func() {
-		for _, r := range runs {
-			if err := r.closeAll(); err != nil {
-				s.Log.Error("Could not close the segments of a connect", "error", err)
+	arguments, err := ffmpeg.PullStream(from)
+	if err != nil {
+		return false, err
+	}
+	pulled, output, err := os.Pipe()
+	if err != nil {
+		return false, fmt.Errorf("opening a pipe for what is pulled: %w", err)
+	}
+	defer func() { _ = pulled.Close() }()
+	broken := make(chan struct{}, 1)
+	process, err := ffmpeg.Start(context.WithoutCancel(ctx), arguments, ffmpeg.Options{Binary: s.FFmpeg, Output: output, Said: func(line string) {
+		if jumped(line) {
+			select {
+			case broken <- struct{}{}:
+			default:
 			}
 		}
-	}()
-	if err != nil {
-		return false, err
-	}
-	encoder := ffmpeg.CPU
-	if s.Config.Transcoding.GPU {
-		encoder = ffmpeg.NVENC
-	}
-	arguments, err := ffmpeg.Transcode(from, outputs, time.Duration(s.Config.SegmentSeconds)*time.Second, encoder)
-	if err != nil {
-		return false, err
-	}
-	told, output := io.Pipe()
-	// It is ended below, so that it can close its files.
-	process, err := ffmpeg.Start(context.WithoutCancel(ctx), arguments, ffmpeg.Options{Binary: s.FFmpeg, Output: output})
-	if err != nil {
-		return false, err
-	}
-	progress := &encoded{}
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		s.follow(told, progress)
-	}()
-	s.watch(ctx, process, runs, progress)
-	got := progress.frames.Load() > 0
-	process.Finish(closeWithin)
-	err = process.Wait()
+	}})
 	_ = output.Close()
-	<-read
-	if ctx.Err() != nil {
+	if err != nil {
+		return false, err
+	}
+	f := &feeder{transcoder: s.transcoder, ended: make(chan error, 1)}
+	go func() { f.ended <- f.run(context.WithoutCancel(ctx), pulled) }()
+	got := s.watch(ctx, process, f, broken)
+	// It holds nothing back.
+	process.Kill()
+	_ = process.Wait()
+	err = <-f.ended
+	if ctx.Err() != nil || got {
 		err = nil
 	}
 	return got, err
 }
 
-// outputs are where the renditions go: each to a run of its spool, or to a push.
-func (s *ladderSource) outputs(ctx context.Context, from string) ([]ffmpeg.Output, []*openRun, error) {
-	if s.PushAddress != nil {
-		renditions, err := s.choice(ctx, from)
-		if err != nil {
-			return nil, nil, err
-		}
-		var outputs []ffmpeg.Output
-		for _, r := range renditions {
-			to, err := s.PushAddress(r.Name)
-			if err != nil {
-				return nil, nil, err
-			}
-			outputs = append(outputs, ffmpeg.Output{Rendition: r, Push: to})
-		}
-		return outputs, nil, nil
-	}
-	if s.chosen() == nil {
-		renditions, err := s.choice(ctx, from)
-		if err != nil {
-			return nil, nil, err
-		}
-		if err := s.choose(renditions); err != nil {
-			return nil, nil, err
-		}
-	}
-	var outputs []ffmpeg.Output
-	var runs []*openRun
-	for _, r := range s.chosen() {
-		run, err := r.Spool.Begin()
-		if err != nil {
-			return nil, runs, err
-		}
-		runs = append(runs, run)
-		outputs = append(outputs, ffmpeg.Output{Rendition: r.Rendition, Pattern: filepath.Join(run.dir, "%07d.ts")})
-	}
-	return outputs, runs, nil
-}
-
-// choice looks at the source: what a callback says of its size may be 0x0.
-func (s *ladderSource) choice(ctx context.Context, from string) ([]ladder.Rendition, error) {
-	arguments, err := ffmpeg.Probe(from)
-	if err != nil {
-		return nil, err
-	}
-	probing, cancel := context.WithTimeout(ctx, probeWithin)
-	defer cancel()
-	text, err := ffmpeg.RunProbe(probing, arguments)
-	if err != nil {
-		return nil, fmt.Errorf("looking at the source: %w", err)
-	}
-	source, err := ffmpeg.ParseProbe(text)
-	if err != nil {
-		return nil, err
-	}
-	renditions := ladder.Choose(s.Config.Transcoding.Renditions, source)
-	s.Log.Info("Chose the renditions", "width", source.Width, "height", source.Height, "renditions", len(renditions), "of", len(s.Config.Transcoding.Renditions))
-	return renditions, nil
-}
-
-// encoded is what the process told last.
-type encoded struct{ frames atomic.Int64 }
-
-func (s *ladderSource) follow(told io.Reader, progress *encoded) {
-	lines := bufio.NewScanner(told)
-	var reader ffmpeg.ProgressReader
-	var before time.Duration
-	for lines.Scan() {
-		now, whole := reader.Line(lines.Text())
-		if !whole {
-			continue
-		}
-		s.Health.Encoding(now)
-		if s.PushAddress != nil {
-			s.Health.Pushed(now.Time - before)
-			before = now.Time
-		}
-		progress.frames.Store(now.Frames)
-	}
-	_, _ = io.Copy(io.Discard, told)
-}
-
-// watch takes segments that are closed, until the connect has ended, stalls, or is not wanted any more.
-func (s *ladderSource) watch(ctx context.Context, process *ffmpeg.Process, runs []*openRun, progress *encoded) {
+// watch returns when the connect has ended, stalls, or is not wanted any more, and says whether media came.
+func (s *ladderSource) watch(ctx context.Context, process *ffmpeg.Process, f *feeder, broken <-chan struct{}) (got bool) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	last, before := s.Clock.Now(), int64(0)
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return got
 		case <-process.Done():
-			return
+			return got
+		case <-broken:
+			s.Log.Info("The stream began anew within the connect; connecting again")
+			return got
+		case err := <-f.ended:
+			f.ended <- err
+			return false
 		case <-tick.C:
 		}
 		now := s.Clock.Now()
-		if frames := progress.frames.Load(); frames != before {
-			before, last = frames, now
+		if count := f.count.Load(); count != before {
+			before, last, got = count, now, true
 			s.Health.Bytes(now)
 		}
-		for i, run := range runs {
-			s.take(run, i == 0)
-		}
-		patience := encodesWithin
-		if before == 0 {
-			patience = openWithin + encodesWithin
-		}
-		if now.Sub(last) > patience {
-			s.Log.Info("Nothing is encoded; connecting again", "seconds", now.Sub(last).Seconds())
-			return
+		switch {
+		case got && now.Sub(last) > stallAfter:
+			s.Log.Info("The stream stalls; connecting again", "seconds", now.Sub(last).Seconds())
+			return got
+		case !got && now.Sub(last) > openWithin:
+			return got
 		}
 	}
 }
 
-// take makes parts of all files of a run but the newest, which is still written. One rendition stands for all where media is counted.
-func (s *ladderSource) take(run *openRun, first bool) {
-	files, err := os.ReadDir(run.dir)
-	if err != nil {
-		s.Log.Error("Could not look for segments", "error", err)
-		return
+// feeder takes what one connect brings to an encoder.
+type feeder struct {
+	*transcoder
+	// count is of bytes that came.
+	count atomic.Int64
+	ended chan error
+}
+
+// run feeds until there is nothing more, and returns when the encoder has written all.
+func (f *feeder) run(ctx context.Context, pulled *os.File) error {
+	first, err := f.sample(ctx, pulled)
+	if err != nil || len(first) == 0 {
+		return err
 	}
-	all := names(files)
-	for _, name := range all[:max(0, len(all)-1)] {
-		part, is, err := run.close(name)
+	read, write, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("opening the encoder's input: %w", err)
+	}
+	e, err := f.begin(ctx, ffmpeg.Piped, read)
+	_ = read.Close()
+	if err != nil {
+		return errors.Join(err, write.Close())
+	}
+	done := make(chan struct{})
+	taking := make(chan struct{})
+	go func() {
+		defer close(taking)
+		tick := time.NewTicker(lookEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				e.take()
+			}
+		}
+	}()
+	err = f.copy(write, io.MultiReader(bytes.NewReader(first), pulled))
+	close(done)
+	<-taking
+	_ = write.Close()
+	if err != nil {
+		e.process.Kill()
+	}
+	return errors.Join(err, e.ended())
+}
+
+// copy ends with the pull, or with an encoder that takes nothing more.
+func (f *feeder) copy(to *os.File, from io.Reader) error {
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buffer)
+		f.count.Add(int64(n))
+		if n > 0 {
+			if err := to.SetWriteDeadline(f.Clock.Now().Add(fedWithin)); err != nil {
+				return fmt.Errorf("feeding the encoder: %w", err)
+			}
+			if _, err := to.Write(buffer[:n]); err != nil {
+				return fmt.Errorf("%w while it was fed: %w", errEncoder, err)
+			}
+		}
 		if err != nil {
-			s.Log.Error("Could not take a segment", "error", err)
-			return
+			return nil //nolint:nilerr // the pull is over, however it ended
 		}
-		if is && first {
-			s.Health.Parts(part.Duration, part.Size)
+	}
+}
+
+// sample reads as much of the stream as it takes to choose the renditions, if that is still to be done.
+func (f *feeder) sample(ctx context.Context, pulled *os.File) ([]byte, error) {
+	var first []byte
+	buffer := make([]byte, 64<<10)
+	until := f.Clock.Now().Add(probeAfter)
+	for {
+		n, err := pulled.Read(buffer)
+		if len(first) == 0 {
+			until = f.Clock.Now().Add(probeAfter)
 		}
+		first = append(first, buffer[:n]...)
+		f.count.Add(int64(n))
+		if f.chosen() != nil && n > 0 {
+			return first, nil
+		}
+		if err == nil && len(first) < probeAtMost && f.Clock.Now().Before(until) {
+			continue
+		}
+		if len(first) == 0 {
+			return nil, nil
+		}
+		chosen := f.settle(ctx, ffmpeg.Piped, bytes.NewReader(first))
+		if chosen == nil || err != nil || len(first) >= probeAtMost {
+			return first, chosen
+		}
+		until = f.Clock.Now().Add(probeAfter)
 	}
 }

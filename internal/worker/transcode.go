@@ -36,8 +36,10 @@ type rung struct {
 	*Worker
 
 	uploader *uploader
-	mu       sync.Mutex
-	stored   []recording.Part
+	// tells stores what the next worker has to know; one rendition does it for all.
+	tells  func(context.Context)
+	mu     sync.Mutex
+	stored []recording.Part
 }
 
 func newTranscoder(w *Worker) *transcoder {
@@ -50,7 +52,7 @@ const liveLength = 10 * time.Minute
 
 func (t *transcoder) run(ctx context.Context) recording.Result {
 	if t.Config.Transcoding.Push != nil {
-		t.pull(ctx, func(context.Context) source { return &ladderSource{t} })
+		t.pull(ctx, t.source)
 		return recording.Result{Ready: true}
 	}
 	storing, endUploads := context.WithCancel(ctx)
@@ -63,11 +65,18 @@ func (t *transcoder) run(ctx context.Context) recording.Result {
 	}
 	over := true
 	if !t.Config.Finish {
-		over = t.pull(ctx, func(context.Context) source { return &ladderSource{t} })
+		over = t.pull(ctx, t.source)
 	}
 	finishing, cancel := context.WithTimeout(ctx, t.patience(over))
 	defer cancel()
 	return t.finish(finishing, over)
+}
+
+func (t *transcoder) source(context.Context) source {
+	if t.Config.Playback.Protocol == "HLS" {
+		return &ladderPlaylist{transcoder: t}
+	}
+	return &ladderSource{t}
 }
 
 // chosen are the rungs, nil until the source is known.
@@ -122,6 +131,14 @@ func (t *transcoder) storedLadder(ctx context.Context) ([]byte, error) {
 
 // choose opens the rungs, and begins to store what comes of them.
 func (t *transcoder) choose(renditions []ladder.Rendition) error {
+	if t.PushAddress != nil {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		for _, r := range renditions {
+			t.rungs = append(t.rungs, &rung{Rendition: r})
+		}
+		return nil
+	}
 	text, err := json.Marshal(renditions)
 	if err != nil {
 		return fmt.Errorf("encoding the ladder: %w", err)
@@ -137,6 +154,7 @@ func (t *transcoder) choose(renditions []ladder.Rendition) error {
 		}
 		rungs = append(rungs, one)
 	}
+	rungs[0].tells = t.tellPulled
 	t.mu.Lock()
 	t.rungs = rungs
 	t.mu.Unlock()
@@ -178,7 +196,7 @@ func (t *transcoder) announce(ctx context.Context, text []byte) {
 		if _, err := t.Store.PutStream(ctx, folder+recording.LadderName, bytes.NewReader(text)); err != nil {
 			return err
 		}
-		_, err := t.Store.PutStream(ctx, folder+recording.MasterName, bytes.NewReader([]byte(t.master())))
+		_, err := t.Store.PutStream(ctx, folder+recording.MasterName, bytes.NewReader([]byte(master(t.chosen()))))
 		return err
 	})
 	if err != nil {
@@ -186,8 +204,7 @@ func (t *transcoder) announce(ctx context.Context, text []byte) {
 	}
 }
 
-func (t *transcoder) master() string {
-	rungs := t.chosen()
+func master(rungs []*rung) string {
 	renditions := make([]ladder.Rendition, 0, len(rungs))
 	for _, r := range rungs {
 		renditions = append(renditions, r.Rendition)
@@ -215,10 +232,27 @@ func (r *rung) goOn(ctx context.Context) {
 func (r *rung) publishLive(ctx context.Context, p recording.Part) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.tells != nil {
+		r.tells(ctx)
+	}
 	r.stored = append(r.stored, p)
 	key := r.folder() + recording.FileName(recording.HLS)
 	if _, err := r.Store.PutStream(ctx, key, bytes.NewReader([]byte(recording.LivePlaylist(r.stored, liveLength)))); err != nil {
 		r.Log.Warn("Could not store the live playlist", "error", err)
+	}
+}
+
+// tellPulled takes what was pulled of a playlist to the store. It runs ahead of what is encoded by what the encoder holds.
+func (t *transcoder) tellPulled(ctx context.Context) {
+	text, err := os.ReadFile(filepath.Join(t.Spool.dir, recording.PulledName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if err == nil {
+		_, err = t.Store.PutStream(ctx, t.folder()+recording.LadderFolder+recording.PulledName, bytes.NewReader(text))
+	}
+	if err != nil {
+		t.Log.Warn("Could not store which segments were pulled", "error", err)
 	}
 }
 
@@ -229,8 +263,12 @@ func (t *transcoder) finish(ctx context.Context, over bool) recording.Result {
 		return t.leave(ctx)
 	}
 	total := recording.Result{Nothing: true, Message: "no media came"}
+	var made []*rung
 	for i, r := range t.chosen() {
 		one := r.finish(ctx, r.uploader, over)
+		if !one.Nothing {
+			made = append(made, r)
+		}
 		if i == 0 || total.Nothing && !one.Nothing {
 			size := total.SizeBytes
 			total, total.SizeBytes = one, one.SizeBytes+size
@@ -250,7 +288,7 @@ func (t *transcoder) finish(ctx context.Context, over bool) recording.Result {
 	}
 	var stored store.Object
 	err := retry(ctx, func() (err error) {
-		stored, err = t.Store.PutStream(ctx, t.folder()+recording.LadderFolder+recording.MasterName, bytes.NewReader([]byte(t.master())))
+		stored, err = t.Store.PutStream(ctx, t.folder()+recording.LadderFolder+recording.MasterName, bytes.NewReader([]byte(master(made))))
 		return err
 	})
 	if err != nil {

@@ -23,8 +23,8 @@ func rendition(name string, height int) ladder.Rendition {
 }
 
 // ladderOf is the configuration of a transcoder with segments of two seconds.
-func ladderOf(host string, job int, renditions ...ladder.Rendition) recording.Config {
-	c := configOf(host, "RTMP", job)
+func ladderOf(i *testmedia.Ingest, protocol string, job int, renditions ...ladder.Rendition) recording.Config {
+	c := configOf(i.Host(protocol), protocol, job)
 	c.Format, c.SegmentSeconds, c.Transcoding = recording.HLS, 2, &recording.Transcoding{Renditions: renditions}
 	return c
 }
@@ -55,140 +55,188 @@ func heightOf(t *testing.T, from string) string {
 
 func TestALadderHasTheRenditionsThatTheSourceCanFillWithAlignedKeyFrames(t *testing.T) {
 	t.Parallel()
-	ingest, dir := testmedia.Start(t), t.TempDir()
-	r := startWith(t, dir, ladderOf(ingest.Host("RTMP"), 1, rendition("720p", 720), rendition("360p", 360), rendition("180p", 180)), nil)
-	pushed := make(chan struct{})
-	go func() {
-		defer close(pushed)
-		ingest.PushSize(t.Context(), t, "show", 14*time.Second, "640x360")
-	}()
-	folder := ladderFolder(dir)
-	master := filepath.Join(folder, recording.MasterName)
-	testmedia.Eventually(t, "the ladder can be played while the stream is on air", func() bool {
-		live, err := os.ReadFile(filepath.Join(folder, "180p", "recording.m3u8"))
-		_, announced := os.Stat(master)
-		return err == nil && announced == nil && strings.Count(string(live), "#EXTINF") >= 2 && !strings.Contains(string(live), "#EXT-X-ENDLIST")
-	})
-	<-pushed
-	result := r.stop()
-	if !result.Ready || result.URI != "pvc://claim/live/show/20260102T200000Z-b1/ladder/master.m3u8" || result.DurationMilliseconds < 9000 || result.SizeBytes == 0 {
-		t.Fatalf("result = %+v", result)
-	}
-	text, err := os.ReadFile(master)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := ladder.Master([]ladder.Rendition{{Name: "360p", Width: 640, Height: 360, VideoKbps: 300, AudioKbps: 64}, {Name: "180p", Width: 320, Height: 180, VideoKbps: 300, AudioKbps: 64}}); string(text) != want {
-		t.Error(gocmp.Diff(want, string(text)))
-	}
-	var keys [][]string
-	for _, height := range []string{"360", "180"} {
-		playlist := filepath.Join(folder, height+"p", "recording.m3u8")
-		played := testmedia.Play(t, playlist)
-		if played.Problems != "" || played.Seconds < 9 {
-			t.Errorf("%sp plays for %.1f s: %s", height, played.Seconds, played.Problems)
-		}
-		if got := heightOf(t, playlist); got != height {
-			t.Errorf("%sp is %s high", height, got)
-		}
-		keys = append(keys, keyTimes(t, playlist))
-	}
-	if diff := gocmp.Diff(keys[0], keys[1]); diff != "" || len(keys[0]) < 4 {
-		t.Errorf("key frames (-360p +180p):\n%s\n%v", diff, keys)
+	for _, protocol := range []string{"HLS", "RTMP"} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			ingest, dir := testmedia.Start(t), t.TempDir()
+			r := startWith(t, dir, ladderOf(ingest, protocol, 1, rendition("720p", 720), rendition("360p", 360), rendition("180p", 180)), nil)
+			pushed := make(chan struct{})
+			go func() {
+				defer close(pushed)
+				ingest.PushSize(t.Context(), t, "show", 14*time.Second, "640x360")
+			}()
+			folder := ladderFolder(dir)
+			master := filepath.Join(folder, recording.MasterName)
+			testmedia.Eventually(t, "the ladder can be played while the stream is on air", func() bool {
+				live, err := os.ReadFile(filepath.Join(folder, "180p", "recording.m3u8"))
+				_, announced := os.Stat(master)
+				return err == nil && announced == nil && strings.Count(string(live), "#EXTINF") >= 2 && !strings.Contains(string(live), "#EXT-X-ENDLIST")
+			})
+			<-pushed
+			result := r.stop()
+			if !result.Ready || result.URI != "pvc://claim/live/show/20260102T200000Z-b1/ladder/master.m3u8" || result.DurationMilliseconds < 9000 || result.SizeBytes == 0 {
+				t.Fatalf("result = %+v", result)
+			}
+			text, err := os.ReadFile(master)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := ladder.Master([]ladder.Rendition{{Name: "360p", Width: 640, Height: 360, VideoKbps: 300, AudioKbps: 64}, {Name: "180p", Width: 320, Height: 180, VideoKbps: 300, AudioKbps: 64}}); string(text) != want {
+				t.Error(gocmp.Diff(want, string(text)))
+			}
+			var keys [][]string
+			for _, height := range []string{"360", "180"} {
+				playlist := filepath.Join(folder, height+"p", "recording.m3u8")
+				played := testmedia.Play(t, playlist)
+				if played.Problems != "" || played.Seconds < 9 {
+					t.Errorf("%sp plays for %.1f s: %s", height, played.Seconds, played.Problems)
+				}
+				if got := heightOf(t, playlist); got != height {
+					t.Errorf("%sp is %s high", height, got)
+				}
+				keys = append(keys, keyTimes(t, playlist))
+			}
+			if diff := gocmp.Diff(keys[0], keys[1]); diff != "" || len(keys[0]) < 4 {
+				t.Errorf("key frames (-360p +180p):\n%s\n%v", diff, keys)
+			}
+		})
 	}
 }
 
 func TestNothingIsUpscaled(t *testing.T) {
 	t.Parallel()
-	ingest, dir := testmedia.Start(t), t.TempDir()
-	r := startWith(t, dir, ladderOf(ingest.Host("RTMP"), 1, rendition("1080p", 1080), rendition("720p", 720)), nil)
-	ingest.Push(t.Context(), t, "show", 10*time.Second)
-	if result := r.stop(); !result.Ready {
-		t.Fatalf("result = %+v", result)
-	}
-	if got := heightOf(t, filepath.Join(ladderFolder(dir), "720p", "recording.m3u8")); got != "180" {
-		t.Errorf("a source of 180 lines became %s", got)
-	}
-	if _, err := os.Stat(filepath.Join(ladderFolder(dir), "1080p")); err == nil {
-		t.Error("there is a rendition of 1080 lines")
+	for _, protocol := range []string{"HLS", "RTMP"} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			ingest, dir := testmedia.Start(t), t.TempDir()
+			r := startWith(t, dir, ladderOf(ingest, protocol, 1, rendition("1080p", 1080), rendition("720p", 720)), nil)
+			ingest.Push(t.Context(), t, "show", 10*time.Second)
+			if result := r.stop(); !result.Ready {
+				t.Fatalf("result = %+v", result)
+			}
+			if got := heightOf(t, filepath.Join(ladderFolder(dir), "720p", "recording.m3u8")); got != "180" {
+				t.Errorf("a source of 180 lines became %s", got)
+			}
+			if _, err := os.Stat(filepath.Join(ladderFolder(dir), "1080p")); err == nil {
+				t.Error("there is a rendition of 1080 lines")
+			}
+		})
 	}
 }
 
 func TestALadderGoesOnWhateverIsKilled(t *testing.T) {
 	t.Parallel()
-	ingest, dir := testmedia.Start(t), t.TempDir()
-	renditions := []ladder.Rendition{rendition("720p", 720), rendition("180p", 180), rendition("144p", 144)}
-	first := startWith(t, dir, ladderOf(ingest.Host("RTMP"), 1, renditions...), nil)
-	pushing, end := context.WithCancel(t.Context())
-	pushed := make(chan struct{})
-	go func() {
-		defer close(pushed)
-		ingest.Push(pushing, t, "show", time.Minute)
-	}()
-	segments := func(job string) int {
-		files, _ := filepath.Glob(filepath.Join(ladderFolder(dir), "144p", "parts", job+"-*.ts"))
-		return len(files)
-	}
-	testmedia.Eventually(t, "three segments are stored", func() bool { return segments("0001") >= 3 })
-	for _, name := range []string{"ffmpeg", "worker"} {
-		before := segments("0001")
-		for _, pid := range children(first.command.Process.Pid) {
-			if is, _ := os.ReadFile("/proc/" + itoa(pid) + "/comm"); strings.TrimSpace(string(is)) == name {
-				_ = syscall.Kill(pid, syscall.SIGKILL)
+	for _, protocol := range []string{"HLS", "RTMP"} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			ingest, dir := testmedia.Start(t), t.TempDir()
+			renditions := []ladder.Rendition{rendition("720p", 720), rendition("180p", 180), rendition("144p", 144)}
+			first := startWith(t, dir, ladderOf(ingest, protocol, 1, renditions...), nil)
+			pushing, end := context.WithCancel(t.Context())
+			pushed := make(chan struct{})
+			go func() {
+				defer close(pushed)
+				ingest.Push(pushing, t, "show", time.Minute)
+			}()
+			segments := func(job string) int {
+				files, _ := filepath.Glob(filepath.Join(ladderFolder(dir), "144p", "parts", job+"-*.ts"))
+				return len(files)
 			}
-		}
-		testmedia.Eventually(t, "it goes on without "+name, func() bool { return segments("0001") >= before+2 })
-	}
-	// The whole Pod, with its spool.
-	_ = first.command.Process.Kill()
-	if err := <-first.done; err == nil {
-		t.Error("the first Job ended well, though it was killed")
-	}
-	second := startWith(t, dir, ladderOf(ingest.Host("RTMP"), 2, renditions...), nil)
-	testmedia.Eventually(t, "the next Job stores segments", func() bool { return segments("0002") >= 2 })
-	live, err := os.ReadFile(filepath.Join(ladderFolder(dir), "144p", "recording.m3u8"))
-	if err != nil || strings.Count(string(live), "/0001-") < 3 || !strings.Contains(string(live), "#EXT-X-DISCONTINUITY\n") {
-		t.Errorf("the live playlist forgot what was before: %v\n%s", err, live)
-	}
-	result := second.stop()
-	end()
-	<-pushed
-	if !result.Ready {
-		t.Fatalf("result = %+v", result)
-	}
-	for _, name := range []string{"180p", "144p"} {
-		if played := testmedia.Play(t, filepath.Join(ladderFolder(dir), name, "recording.m3u8")); played.Problems != "" || played.Seconds < 10 {
-			t.Errorf("%s plays for %.1f s: %s", name, played.Seconds, played.Problems)
-		}
+			testmedia.Eventually(t, "three segments are stored", func() bool { return segments("0001") >= 3 })
+			for _, name := range []string{"ffmpeg", "worker"} {
+				before := segments("0001")
+				for _, pid := range children(first.command.Process.Pid) {
+					if is, _ := os.ReadFile("/proc/" + itoa(pid) + "/comm"); strings.TrimSpace(string(is)) == name {
+						_ = syscall.Kill(pid, syscall.SIGKILL)
+					}
+				}
+				testmedia.Eventually(t, "it goes on without "+name, func() bool { return segments("0001") >= before+2 })
+			}
+			// The whole Pod, with its spool.
+			_ = first.command.Process.Kill()
+			if err := <-first.done; err == nil {
+				t.Error("the first Job ended well, though it was killed")
+			}
+			second := startWith(t, dir, ladderOf(ingest, protocol, 2, renditions...), nil)
+			testmedia.Eventually(t, "the next Job stores segments", func() bool { return segments("0002") >= 2 })
+			live, err := os.ReadFile(filepath.Join(ladderFolder(dir), "144p", "recording.m3u8"))
+			if err != nil || strings.Count(string(live), "/0001-") < 3 || !strings.Contains(string(live), "#EXT-X-DISCONTINUITY\n") {
+				t.Errorf("the live playlist forgot what was before: %v\n%s", err, live)
+			}
+			result := second.stop()
+			end()
+			<-pushed
+			if !result.Ready {
+				t.Fatalf("result = %+v", result)
+			}
+			for _, name := range []string{"180p", "144p"} {
+				if played := testmedia.Play(t, filepath.Join(ladderFolder(dir), name, "recording.m3u8")); played.Problems != "" || played.Seconds < 10 {
+					t.Errorf("%s plays for %.1f s: %s", name, played.Seconds, played.Problems)
+				}
+			}
+		})
 	}
 }
 
 func TestRenditionsArePushedOn(t *testing.T) {
 	t.Parallel()
-	ingest, dir := testmedia.Start(t), t.TempDir()
-	c := ladderOf(ingest.Host("RTMP"), 1, rendition("180p", 180), rendition("144p", 144))
-	c.Storage, c.Transcoding.Push = recording.Storage{}, &recording.Push{Scheme: "rtmp", Domain: ingest.Host("RTMP"), App: "live", ValiditySeconds: 60}
-	r := startWith(t, dir, c, nil)
-	pushing, end := context.WithCancel(t.Context())
-	pushed := make(chan struct{})
-	go func() {
-		defer close(pushed)
-		ingest.Push(pushing, t, "show", time.Minute)
-	}()
-	for _, height := range []string{"180", "144"} {
-		testmedia.Eventually(t, "the rendition of "+height+" lines is pushed", func() bool {
-			playlist := "http://" + ingest.Host("HLS") + "/live/show_" + height + "p.m3u8"
-			return heightOf(t, playlist) == height
+	for _, protocol := range []string{"HLS", "RTMP"} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			ingest, dir := testmedia.Start(t), t.TempDir()
+			c := ladderOf(ingest, protocol, 1, rendition("180p", 180), rendition("144p", 144))
+			c.Storage, c.Transcoding.Push = recording.Storage{}, &recording.Push{Scheme: "rtmp", Domain: ingest.Host("RTMP"), App: "live", ValiditySeconds: 60}
+			r := startWith(t, dir, c, nil)
+			pushing, end := context.WithCancel(t.Context())
+			pushed := make(chan struct{})
+			go func() {
+				defer close(pushed)
+				ingest.Push(pushing, t, "show", time.Minute)
+			}()
+			for _, height := range []string{"180", "144"} {
+				testmedia.Eventually(t, "the rendition of "+height+" lines is pushed", func() bool {
+					playlist := "http://" + ingest.Host("HLS") + "/live/show_" + height + "p.m3u8"
+					return heightOf(t, playlist) == height
+				})
+			}
+			result := r.stop()
+			end()
+			<-pushed
+			if !result.Ready || result.URI != "" {
+				t.Errorf("result = %+v", result)
+			}
+			files, _ := filepath.Glob(filepath.Join(dir, "volume", "*"))
+			if len(files) != 0 {
+				t.Errorf("something was stored: %v", slices.Sorted(slices.Values(files)))
+			}
 		})
 	}
-	result := r.stop()
-	end()
-	<-pushed
-	if !result.Ready || result.URI != "" {
-		t.Errorf("result = %+v", result)
-	}
-	files, _ := filepath.Glob(filepath.Join(dir, "volume", "*"))
-	if len(files) != 0 {
-		t.Errorf("something was stored: %v", slices.Sorted(slices.Values(files)))
+}
+
+// What comes after a pause must not be the end of the playlist again, nor must the encoder keep what it was given.
+func TestALadderHasEachFrameOnceWhateverPausesThereAre(t *testing.T) {
+	t.Parallel()
+	for protocol, most := range map[string]float64{"HLS": 1.2, "RTMP": 8} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			ingest, dir := testmedia.Start(t), t.TempDir()
+			slow := rendition("144p", 144)
+			slow.FrameRate = 1
+			r := startWith(t, dir, ladderOf(ingest, protocol, 1, rendition("180p", 180), slow), nil)
+			ingest.Push(t.Context(), t, "show", 8*time.Second)
+			// Longer than the encoder is kept waiting. Over RTMP what comes before each connect is gone.
+			<-time.After(idleAfter + 3*time.Second)
+			ingest.Push(t.Context(), t, "show", 8*time.Second)
+			if result := r.stop(); !result.Ready {
+				t.Fatalf("result = %+v", result)
+			}
+			played := testmedia.Play(t, filepath.Join(ladderFolder(dir), "180p", "recording.m3u8"))
+			if lost := 16 - float64(played.Frames)/testmedia.FramesPerSecond; lost < 0 || lost > most {
+				t.Errorf("%.2f s of 16 are lost: %d frames", lost, played.Frames)
+			}
+			if played := testmedia.Play(t, filepath.Join(ladderFolder(dir), "144p", "recording.m3u8")); float64(played.Frames) < 16-most-2 {
+				t.Errorf("at one frame a second there are %d frames of 16 s", played.Frames)
+			}
+		})
 	}
 }

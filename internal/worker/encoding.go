@@ -1,0 +1,196 @@
+package worker
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/livestream-operator/livestream-operator/internal/ffmpeg"
+	"github.com/livestream-operator/livestream-operator/internal/ladder"
+)
+
+// encoding is one run of ffmpeg, which makes a run of each rendition.
+type encoding struct {
+	*transcoder
+	process *ffmpeg.Process
+	runs    []*openRun
+	// frames were encoded of the first rendition.
+	frames atomic.Int64
+	told   *io.PipeWriter
+	read   chan struct{}
+}
+
+// flushWithin is how long an encoder has for what it holds.
+const flushWithin = 20 * time.Second
+
+// begin starts to encode an address, or what is written to piped.
+func (t *transcoder) begin(ctx context.Context, from string, piped *os.File) (*encoding, error) {
+	e := &encoding{transcoder: t, read: make(chan struct{})}
+	outputs, err := e.outputs()
+	if err == nil {
+		err = e.start(ctx, from, piped, outputs)
+	}
+	if err != nil {
+		e.close()
+		return nil, err
+	}
+	return e, nil
+}
+
+// outputs are where the renditions go: each to a run of its spool, or to a push.
+func (e *encoding) outputs() ([]ffmpeg.Output, error) {
+	var outputs []ffmpeg.Output
+	for _, r := range e.chosen() {
+		o := ffmpeg.Output{Rendition: r.Rendition}
+		if e.PushAddress != nil {
+			to, err := e.PushAddress(r.Name)
+			if err != nil {
+				return nil, err
+			}
+			o.Push = to
+		} else {
+			run, err := r.Spool.Begin()
+			if err != nil {
+				return nil, err
+			}
+			e.runs = append(e.runs, run)
+			o.Pattern = filepath.Join(run.dir, "%07d.ts")
+		}
+		outputs = append(outputs, o)
+	}
+	return outputs, nil
+}
+
+func (e *encoding) start(ctx context.Context, from string, piped *os.File, outputs []ffmpeg.Output) error {
+	encoder := ffmpeg.CPU
+	if e.Config.Transcoding.GPU {
+		encoder = ffmpeg.NVENC
+	}
+	arguments, err := ffmpeg.Transcode(from, outputs, time.Duration(e.Config.SegmentSeconds)*time.Second, encoder)
+	if err != nil {
+		return err
+	}
+	told, output := io.Pipe()
+	e.told = output
+	options := ffmpeg.Options{Binary: e.FFmpeg, Output: output}
+	if piped != nil {
+		options.Input = piped
+	}
+	// It is ended by us, so that it can close its files.
+	if e.process, err = ffmpeg.Start(context.WithoutCancel(ctx), arguments, options); err != nil {
+		return err
+	}
+	go func() {
+		defer close(e.read)
+		e.follow(told)
+	}()
+	return nil
+}
+
+func (e *encoding) follow(told io.Reader) {
+	lines := bufio.NewScanner(told)
+	var reader ffmpeg.ProgressReader
+	var before time.Duration
+	for lines.Scan() {
+		now, whole := reader.Line(lines.Text())
+		if !whole {
+			continue
+		}
+		e.Health.Encoding(now)
+		if e.PushAddress != nil {
+			e.Health.Pushed(now.Time - before)
+			before = now.Time
+		}
+		e.frames.Store(now.Frames)
+	}
+	_, _ = io.Copy(io.Discard, told)
+}
+
+// take makes parts of all files but the newest of each run, which is still written. One rendition stands for all where media is counted.
+func (e *encoding) take() {
+	for i, run := range e.runs {
+		files, err := os.ReadDir(run.dir)
+		if err != nil {
+			e.Log.Error("Could not look for segments", "error", err)
+			continue
+		}
+		all := names(files)
+		for _, name := range all[:max(0, len(all)-1)] {
+			part, is, err := run.close(name)
+			if err != nil {
+				e.Log.Error("Could not take a segment", "error", err)
+				break
+			}
+			if is && i == 0 {
+				e.Health.Parts(part.Duration, part.Size)
+			}
+		}
+	}
+}
+
+// ended waits until ffmpeg, of which the input has ended or that was told to finish, has written all, and makes parts of it.
+func (e *encoding) ended() error {
+	timer := time.NewTimer(flushWithin)
+	defer timer.Stop()
+	select {
+	case <-e.process.Done():
+	case <-timer.C:
+		e.Log.Warn("The encoder does not end; what it holds is lost")
+		e.process.Kill()
+	}
+	err := e.process.Wait()
+	e.close()
+	return err
+}
+
+func (e *encoding) close() {
+	if e.told != nil {
+		_ = e.told.Close()
+	}
+	if e.process != nil {
+		<-e.read
+	}
+	for i, run := range e.runs {
+		if i == 0 && e.process != nil {
+			e.take()
+		}
+		if err := run.closeAll(); err != nil {
+			e.Log.Error("Could not close the segments of a connect", "error", err)
+		}
+	}
+}
+
+// probeWithin bounds one look at the source.
+const probeWithin = 15 * time.Second
+
+// settle chooses the renditions at the first connect of the broadcast. What a callback says of the size of the source may be 0x0.
+func (t *transcoder) settle(ctx context.Context, from string, piped io.Reader) error {
+	if t.chosen() != nil {
+		return nil
+	}
+	arguments, err := ffmpeg.Probe(from)
+	if err != nil {
+		return err
+	}
+	probing, cancel := context.WithTimeout(ctx, probeWithin)
+	defer cancel()
+	text, err := ffmpeg.RunProbe(probing, arguments, piped)
+	if err != nil {
+		return fmt.Errorf("looking at the source: %w", err)
+	}
+	source, err := ffmpeg.ParseProbe(text)
+	if err != nil {
+		return err
+	}
+	renditions := ladder.Choose(t.Config.Transcoding.Renditions, source)
+	t.Log.Info("Chose the renditions", "width", source.Width, "height", source.Height, "renditions", len(renditions), "of", len(t.Config.Transcoding.Renditions))
+	return t.choose(renditions)
+}
+
+var errEncoder = errors.New("the encoder ended")
