@@ -33,15 +33,40 @@ func (w *Worker) finish(ctx context.Context, u *uploader, over bool) recording.R
 	return w.keep(err)
 }
 
-func (w *Worker) conclude(ctx context.Context, u *uploader, over bool) (recording.Result, error) {
-	if err := retry(ctx, func() error { return u.rest(ctx) }); err != nil {
+// overtime is how long a try may last that began in time: to join a show of many hours takes longer than to wait for a store. The
+// operator ends a worker half an hour after its time.
+const overtime = 25 * time.Minute
+
+// working outlives the deadline of trying, and nothing else.
+func working(trying context.Context) (context.Context, context.CancelFunc) {
+	deadline, is := trying.Deadline()
+	if !is {
+		return context.WithCancel(trying)
+	}
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(trying), deadline.Add(overtime))
+	context.AfterFunc(trying, func() {
+		if !errors.Is(trying.Err(), context.DeadlineExceeded) {
+			cancel()
+		}
+	})
+	return ctx, cancel
+}
+
+func (w *Worker) conclude(trying context.Context, u *uploader, over bool) (recording.Result, error) {
+	ctx := trying
+	if over {
+		var done context.CancelFunc
+		ctx, done = working(trying)
+		defer done()
+	}
+	if err := retry(trying, func() error { return u.rest(ctx) }); err != nil {
 		return recording.Result{}, fmt.Errorf("storing the last parts: %w", err)
 	}
 	if !over {
 		return recording.Result{Message: "ended before the broadcast; what was recorded is stored, and the next part goes on"}, nil
 	}
 	var result recording.Result
-	err := retry(ctx, func() (err error) {
+	err := retry(trying, func() (err error) {
 		result, err = w.publish(ctx)
 		return err
 	})

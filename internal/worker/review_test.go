@@ -624,3 +624,20 @@ func TestOnlyAClockThatGoesFarBackIsAnotherPush(t *testing.T) {
 		}
 	}
 }
+
+// A show of many hours takes longer to store than a store that is away is waited for.
+func TestARecordingThatTakesLongIsNotGivenUp(t *testing.T) {
+	t.Parallel()
+	volume := t.TempDir()
+	w := desk(t, volume, 1)
+	w.Config.Finish, w.Patience = true, 500*time.Millisecond
+	w.record(t, 0, media(t, shown(1, "320x180")...))
+	inner := w.Store
+	w.Store = &faulty{Store: inner, putStream: func(ctx context.Context, key string, content io.Reader) (store.Object, error) {
+		wait(ctx, 2*w.Patience)
+		return inner.PutStream(ctx, key, content)
+	}}
+	if result := w.Run(t.Context()); !result.Ready {
+		t.Fatalf("result = %+v", result)
+	}
+}
