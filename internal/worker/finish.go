@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -440,7 +441,11 @@ func (w *Worker) oneClock(ctx context.Context, parts []recording.Part, out io.Wr
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		info, err := w.scan(ctx, p)
+		open, err := w.piece(ctx, p)
+		if err != nil {
+			return err
+		}
+		info, err := scanned(open)
 		if errors.Is(err, mpegts.ErrNoStream) {
 			continue
 		}
@@ -454,7 +459,7 @@ func (w *Worker) oneClock(ctx context.Context, parts []recording.Part, out io.Wr
 		if at := info.First + by; newClock || at < end-jump || at > end+jump {
 			by = end - info.First
 		}
-		if err := w.copyPart(ctx, p, out, by); err != nil {
+		if err := moved(open, out, by); err != nil {
 			return err
 		}
 		end = max(end, info.End+by)
@@ -462,8 +467,28 @@ func (w *Worker) oneClock(ctx context.Context, parts []recording.Part, out io.Wr
 	return nil
 }
 
-func (w *Worker) scan(ctx context.Context, p recording.Part) (mpegts.Info, error) {
+// inMemory is how long a part may be that is kept there between the two times that it is needed.
+const inMemory = 64 << 20
+
+// piece is a part to be opened more than once: a bucket is asked for it once.
+func (w *Worker) piece(ctx context.Context, p recording.Part) (func() (io.ReadCloser, error), error) {
+	if p.Size > inMemory {
+		return func() (io.ReadCloser, error) { return w.open(ctx, p) }, nil
+	}
 	in, err := w.open(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = in.Close() }()
+	content, err := io.ReadAll(in)
+	if err != nil {
+		return nil, fmt.Errorf("reading part %s: %w", p.Name(), err)
+	}
+	return func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil }, nil
+}
+
+func scanned(open func() (io.ReadCloser, error)) (mpegts.Info, error) {
+	in, err := open()
 	if err != nil {
 		return mpegts.Info{}, err
 	}
@@ -471,8 +496,8 @@ func (w *Worker) scan(ctx context.Context, p recording.Part) (mpegts.Info, error
 	return mpegts.Scan(in)
 }
 
-func (w *Worker) copyPart(ctx context.Context, p recording.Part, out io.Writer, by mpegts.Ticks) error {
-	in, err := w.open(ctx, p)
+func moved(open func() (io.ReadCloser, error), out io.Writer, by mpegts.Ticks) error {
+	in, err := open()
 	if err != nil {
 		return err
 	}

@@ -641,3 +641,31 @@ func TestARecordingThatTakesLongIsNotGivenUp(t *testing.T) {
 		t.Fatalf("result = %+v", result)
 	}
 }
+
+func TestAPartIsReadOnceFromTheStore(t *testing.T) {
+	t.Parallel()
+	volume := t.TempDir()
+	before := desk(t, volume, 1)
+	for second := range 4 {
+		before.record(t, second, media(t, shown(1, "64x36")...))
+	}
+	if err := (&uploader{Worker: before, folder: before.folder()}).all(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w := desk(t, volume, 2)
+	var opened atomic.Int32
+	inner := w.Store
+	w.Store = &faulty{Store: inner, open: func(ctx context.Context, key string) (io.ReadCloser, error) {
+		if strings.HasSuffix(key, ".ts") {
+			opened.Add(1)
+		}
+		return inner.Open(ctx, key)
+	}}
+	if result := w.end(t, true); !result.Ready {
+		t.Fatalf("result = %+v", result)
+	}
+	// The first one tells what kind of sound there is.
+	if opened.Load() != 5 {
+		t.Errorf("%d parts were opened, want each once and the first twice", opened.Load())
+	}
+}
