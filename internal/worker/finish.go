@@ -189,13 +189,25 @@ func (w *Worker) read(ctx context.Context, key string) ([]byte, error) {
 	return text, nil
 }
 
+// dropAtOnce is how many parts are dropped at the same time: a long show has tens of thousands.
+const dropAtOnce = 16
+
 func (w *Worker) dropParts(ctx context.Context, parts []recording.Part) error {
-	for _, p := range parts {
-		if err := w.Store.Delete(ctx, w.folder()+recording.PartsFolder+p.Name()); err != nil {
-			return fmt.Errorf("dropping part %s: %w", p.Name(), err)
-		}
+	var dropping sync.WaitGroup
+	failed := make([]error, len(parts))
+	turns := make(chan struct{}, dropAtOnce)
+	for i, p := range parts {
+		turns <- struct{}{}
+		dropping.Go(func() {
+			defer func() { <-turns }()
+			if err := w.Store.Delete(ctx, w.folder()+recording.PartsFolder+p.Name()); err != nil {
+				failed[i] = fmt.Errorf("dropping part %s: %w", p.Name(), err)
+			}
+		})
 	}
-	return nil
+	dropping.Wait()
+	// One says as much as all of them.
+	return cmp.Or(failed...)
 }
 
 func (w *Worker) resultOf(m recording.Manifest) recording.Result {

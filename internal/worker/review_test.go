@@ -669,3 +669,35 @@ func TestAPartIsReadOnceFromTheStore(t *testing.T) {
 		t.Errorf("%d parts were opened, want each once and the first twice", opened.Load())
 	}
 }
+
+// together is a store that deletes nothing until it is asked twice at the same time.
+type together struct {
+	store.Store
+	met chan struct{}
+}
+
+func (s *together) Delete(ctx context.Context, key string) error {
+	select {
+	case s.met <- struct{}{}:
+	case <-s.met:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return s.Store.Delete(ctx, key)
+}
+
+func TestPartsAreDroppedTogether(t *testing.T) {
+	t.Parallel()
+	volume := t.TempDir()
+	w := desk(t, volume, 1)
+	for second := range 8 {
+		w.record(t, second, media(t, shown(1, "64x36")...))
+	}
+	w.Store, w.Patience = &together{w.Store, make(chan struct{})}, 3*time.Second
+	if result := w.end(t, true); !result.Ready {
+		t.Fatalf("result = %+v", result)
+	}
+	if parts, err := w.stored(t.Context()); err != nil || len(parts) > 0 {
+		t.Errorf("%d parts are left, %v", len(parts), err)
+	}
+}
