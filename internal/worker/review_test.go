@@ -5,154 +5,18 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
-	"k8s.io/utils/clock"
-
-	"github.com/livestream-operator/livestream-operator/internal/hls"
 	"github.com/livestream-operator/livestream-operator/internal/recording"
 	"github.com/livestream-operator/livestream-operator/internal/store"
-	"github.com/livestream-operator/livestream-operator/internal/testmedia"
 )
-
-// faulty is a store with faults.
-type faulty struct {
-	store.Store
-
-	putStream func(ctx context.Context, key string, content io.Reader) (store.Object, error)
-	open      func(ctx context.Context, key string) (io.ReadCloser, error)
-	stat      func(ctx context.Context, key string) (store.Object, error)
-}
-
-func (f *faulty) PutStream(ctx context.Context, key string, content io.Reader) (store.Object, error) {
-	if f.putStream != nil {
-		return f.putStream(ctx, key, content)
-	}
-	return f.Store.PutStream(ctx, key, content)
-}
-
-func (f *faulty) Open(ctx context.Context, key string) (io.ReadCloser, error) {
-	if f.open != nil {
-		return f.open(ctx, key)
-	}
-	return f.Store.Open(ctx, key)
-}
-
-func (f *faulty) Stat(ctx context.Context, key string) (store.Object, error) {
-	if f.stat != nil {
-		return f.stat(ctx, key)
-	}
-	return f.Store.Stat(ctx, key)
-}
-
-// media is a transport stream of so many seconds with a timestamp offset, encoded once.
-var encodedMedia sync.Map
-
-func media(t *testing.T, arguments ...string) []byte {
-	t.Helper()
-	key := ""
-	for _, a := range arguments {
-		key += a + "\x00"
-	}
-	once, _ := encodedMedia.LoadOrStore(key, sync.OnceValues(func() ([]byte, error) {
-		return exec.Command("ffmpeg", append(append([]string{"-v", "error"}, arguments...), "-f", "mpegts", "-")...).Output()
-	}))
-	content, err := once.(func() ([]byte, error))()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return content
-}
-
-// shown is picture and sound of the given length and size.
-func shown(seconds int, size string) []string {
-	return []string{
-		"-f", "lavfi", "-i", "testsrc2=rate=25:size=" + size, "-f", "lavfi", "-i", "sine=sample_rate=48000", "-t", strconv.Itoa(seconds),
-		"-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "aac",
-	}
-}
-
-// desk is a worker with a volume and a spool of its own, whose parts the test makes.
-func desk(t *testing.T, volume string, job int) *Worker {
-	t.Helper()
-	into, err := store.NewDir(volume, "pvc://claim")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = into.Close() })
-	spool, err := OpenSpool(t.TempDir(), job, spoolLimit)
-	if err != nil {
-		t.Fatal(err)
-	}
-	system := clock.RealClock{}
-	return &Worker{
-		Config: configOf("host", "HLS", job), Store: into, Spool: spool, HTTP: &http.Client{}, Health: NewHealth(system.Now),
-		Log: slog.New(slog.DiscardHandler), Clock: system, Patience: 10 * time.Second,
-	}
-}
-
-var began = time.Date(2026, 1, 2, 20, 0, 0, 0, time.UTC)
-
-// record adds a part with a run of its own to the spool.
-func (w *Worker) record(t *testing.T, second int, content []byte) recording.Part {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "part")
-	if err := os.WriteFile(file, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	info, err := scanFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := w.Spool.Add(recording.Part{Run: second + 1, Start: began.Add(time.Duration(second) * time.Second), Duration: info.Duration()}, file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
-func (w *Worker) end(t *testing.T, over bool) recording.Result {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), w.Patience)
-	defer cancel()
-	return w.finish(ctx, &uploader{Worker: w, folder: w.folder()}, over)
-}
-
-// has says how many frames are in the recording and in the parts beside it.
-func (w *Worker) has(t *testing.T, volume string) (recorded, inParts int) {
-	t.Helper()
-	folder := filepath.Join(volume, filepath.FromSlash(w.folder()))
-	if file := filepath.Join(folder, "recording.mp4"); exists(file) {
-		played := testmedia.Play(t, file)
-		if played.Problems != "" {
-			t.Errorf("it plays with problems: %s", played.Problems)
-		}
-		recorded = played.Frames
-	}
-	files, _ := filepath.Glob(filepath.Join(folder, "parts", "0*.ts"))
-	for _, f := range files {
-		inParts += testmedia.Play(t, f).Frames
-	}
-	return recorded, inParts
-}
-
-func exists(file string) bool {
-	_, err := os.Stat(file)
-	return err == nil
-}
 
 func TestPartsThatComeAfterTheRecordingWasMadeAreNotDropped(t *testing.T) {
 	t.Parallel()
@@ -326,68 +190,6 @@ func TestAStoreThatIsSlowAtTheEndGetsAllOfTheRecording(t *testing.T) {
 	}
 }
 
-// playlist serves one, whose text is what the function says, and the same media as each of its segments.
-func playlist(t *testing.T, content []byte, text func() string) string {
-	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, ".ts") {
-			_, _ = out.Write(content)
-			return
-		}
-		_, _ = out.Write([]byte(text()))
-	}))
-	t.Cleanup(server.Close)
-	return server.URL + "/show.m3u8"
-}
-
-const oneSegment = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:7\n#EXTINF:1.000,\na.ts\n"
-
-func TestAnAnswerThatIsNoPlaylistEndsNoRecording(t *testing.T) {
-	t.Parallel()
-	for name, answer := range map[string]string{
-		"a page of the network's gateway": "<html>try again later</html>",
-		"nothing":                         "",
-		"half a playlist":                 oneSegment[:12],
-		"another kind of playlist":        "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-MAP:URI=\"init.mp4\"\n#EXTINF:2,\na.m4s\n",
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := desk(t, t.TempDir(), 1)
-			var asked atomic.Int32
-			address := playlist(t, media(t, shown(1, "64x36")...), func() string {
-				if asked.Add(1) == 1 {
-					return answer
-				}
-				return oneSegment
-			})
-			w.Address = func() (string, error) { return address, nil }
-			ctx, cancel := context.WithCancel(t.Context())
-			ended := make(chan error, 1)
-			go func() { ended <- (&playlistSource{Worker: w}).run(ctx) }()
-			testmedia.Eventually(t, "the segment is recorded", func() bool { parts, _ := w.Spool.Parts(); return len(parts) == 1 })
-			cancel()
-			if err := <-ended; err != nil {
-				t.Error(err)
-			}
-		})
-	}
-}
-
-func TestAPlaylistThatCannotBeRecordedIsNotReady(t *testing.T) {
-	t.Parallel()
-	w := desk(t, t.TempDir(), 1)
-	address := playlist(t, nil, func() string { return "<html>" })
-	w.Address = func() (string, error) { return address, nil }
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- (&playlistSource{Worker: w}).run(ctx) }()
-	testmedia.Eventually(t, "it says so", func() bool { return strings.Contains(w.Health.notReady(), "cannot be recorded") })
-	cancel()
-	if err := <-ended; !errors.Is(err, hls.ErrFormat) {
-		t.Errorf("it ended with %v", err)
-	}
-}
-
 // The Pod of the Job before may still be ending when the next one has finished the recording.
 func TestARecorderThatIsLateDoesNotReplaceTheWholeRecording(t *testing.T) {
 	t.Parallel()
@@ -417,67 +219,6 @@ func TestARecorderThatIsLateDoesNotReplaceTheWholeRecording(t *testing.T) {
 				t.Errorf("%d frames are in the recording, want all 50", recorded)
 			}
 		})
-	}
-}
-
-// fill makes the spool refuse parts, as a full disk does, until it is called.
-func fill(t *testing.T, s *Spool) (release func()) {
-	t.Helper()
-	obstacle := filepath.Join(s.dir, numberFile+".new")
-	if err := os.MkdirAll(filepath.Join(obstacle, "in the way"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	return func() { _ = os.RemoveAll(obstacle) }
-}
-
-func TestWhatCouldNotBeTakenIntoTheSpoolIsTakenAtTheEnd(t *testing.T) {
-	t.Parallel()
-	volume := t.TempDir()
-	w := desk(t, volume, 1)
-	one := media(t, shown(1, "320x180")...)
-	w.record(t, 0, one)
-	run, err := w.Spool.Begin()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range 2 {
-		if err := os.WriteFile(filepath.Join(run.dir, strconv.Itoa(i)+".ts"), one, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	release := fill(t, w.Spool)
-	if err := run.closeAll(); err == nil {
-		t.Fatal("the disk is not full")
-	}
-	release()
-	if result := w.end(t, true); !result.Ready {
-		t.Fatalf("result = %+v", result)
-	}
-	if recorded, _ := w.has(t, volume); recorded != 75 {
-		t.Errorf("%d frames are in the recording, want all 75", recorded)
-	}
-}
-
-func TestWhatCannotBeTakenIntoTheSpoolIsNotDropped(t *testing.T) {
-	t.Parallel()
-	w := desk(t, t.TempDir(), 1)
-	one := media(t, shown(1, "320x180")...)
-	w.record(t, 0, one)
-	run, err := w.Spool.Begin()
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(run.dir, "0000000.ts")
-	if err := os.WriteFile(file, one, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	defer fill(t, w.Spool)()
-	w.end(t, true)
-	if !exists(file) {
-		t.Error("it is in no recording, and dropped")
-	}
-	if _, err := OpenSpool(w.Spool.dir, 1, spoolLimit); err != nil {
-		t.Errorf("a recorder cannot begin with what is full: %v", err)
 	}
 }
 
@@ -523,105 +264,6 @@ func TestPartsThatOneFileCannotHoldStayAndArePlayedFromAPlaylist(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-// kubectl deletes a Job before its Pod, and the operator makes the same Job again: its new Pod has an empty spool.
-func TestAJobThatIsMadeAgainGoesOnBehindWhatItStored(t *testing.T) {
-	t.Parallel()
-	volume := t.TempDir()
-	one := media(t, shown(1, "64x36")...)
-	before := desk(t, volume, 1)
-	for second := range 3 {
-		before.record(t, second, one)
-	}
-	if err := (&uploader{Worker: before, folder: before.folder()}).all(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	w := desk(t, volume, 1)
-	w.goOn(t.Context())
-	for second := 3; second < 6; second++ {
-		w.record(t, second, one)
-	}
-	// The Pod before stores its last part when this one records already.
-	before.record(t, 2, one)
-	if err := (&uploader{Worker: before, folder: before.folder()}).all(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := (&uploader{Worker: w, folder: w.folder()}).all(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	parts, err := w.stored(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	parts = recording.Sort(parts)
-	if len(parts) != 7 || !slices.IsSortedFunc(parts, func(a, b recording.Part) int { return a.Start.Compare(b.Start) }) {
-		t.Errorf("the parts are not in their order: %+v", parts)
-	}
-	run, err := w.Spool.Begin()
-	if err != nil || run.run <= 3 {
-		t.Errorf("run %+v, %v: the number is used already", run, err)
-	}
-}
-
-// small is a file system of its own.
-func small(t *testing.T, size string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
-		t.Skipf("cannot mount: %v", err)
-	}
-	t.Cleanup(func() { _ = syscall.Unmount(dir, 0) })
-	return dir
-}
-
-func TestASpoolWithoutRoomForgetsWhatIsStored(t *testing.T) {
-	t.Parallel()
-	w := desk(t, t.TempDir(), 1)
-	one := media(t, shown(2, "640x360")...)
-	dir := small(t, strconv.Itoa(10*len(one)))
-	var err error
-	if w.Spool, err = OpenSpool(dir, 1, spoolLimit); err != nil {
-		t.Fatal(err)
-	}
-	u := &uploader{Worker: w, folder: w.folder()}
-	for second := range 30 {
-		w.Spool.MakeRoom()
-		file := filepath.Join(dir, "segment.new")
-		if err := writeSynced(file, one); err != nil {
-			t.Fatalf("part %d: %v", second, err)
-		}
-		if _, err := w.Spool.Add(recording.Part{Run: 1, Start: began, Duration: time.Second}, file); err != nil {
-			t.Fatalf("part %d: %v", second, err)
-		}
-		if err := u.all(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	parts, err := w.Spool.Parts()
-	if err != nil || len(parts) == 0 || len(parts) > 10 {
-		t.Errorf("%d parts are kept, %v", len(parts), err)
-	}
-}
-
-func TestOnlyAClockThatGoesFarBackIsAnotherPush(t *testing.T) {
-	t.Parallel()
-	for line, want := range map[string]bool{
-		// ffmpeg 5.1; the clock is that of the transport stream.
-		"[segment @ 0x1] [warning] Non-monotonous DTS in output stream 0:1; previous: 100292, current: 100260; changing to 100293. This may":   false,
-		"[segment @ 0x1] [warning] Non-monotonous DTS in output stream 0:1; previous: 9000000, current: 126000; changing to 9000001. This may": true,
-		"[segment @ 0x1] [warning] Non-monotonous DTS in output stream 0:0; previous: 1000000, current: -7200; changing to 1000001.":           true,
-		// From 6.1 on.
-		"[vost#0:0/copy @ 0x1] [warning] Non-monotonic DTS; previous: 9000000, current: 126000; changing to 9000001.":                   true,
-		"[vost#0:0/copy @ 0x1] [warning] Non-monotonic DTS; previous: 9000, current: 9000; changing to 9001.":                           false,
-		"[mpegts @ 0x1] [error] Application provided invalid, non monotonically increasing dts to muxer in stream 1: 9000000 >= 126000": true,
-		"[mpegts @ 0x1] [error] Application provided invalid, non monotonically increasing dts to muxer in stream 1: 126000 >= 126000":  false,
-		"[flv @ 0x1] [warning] Packet mismatch 5 16 27":                                                                                 false,
-	} {
-		if got := jumped(line); got != want {
-			t.Errorf("%s: %v", line, got)
-		}
 	}
 }
 
