@@ -355,11 +355,14 @@ func TestABucketThatIsAwayLosesNothing(t *testing.T) {
 	})
 	server.Down()
 	<-pushed
+	up := make(chan struct{})
 	go func() {
+		defer close(up)
 		wait(t.Context(), 5*time.Second)
 		server.Up(t)
 	}()
 	result := r.stop()
+	<-up
 	const key = "studio/live/show/20260102T200000Z-b1/recording.mp4"
 	if !result.Ready || result.URI != "s3://recordings/"+key {
 		t.Fatalf("result = %+v", result)
