@@ -241,3 +241,24 @@ func TestOnlyAClockThatGoesFarBackIsAnotherPush(t *testing.T) {
 		}
 	}
 }
+
+// A worker that was killed after a segment was stored, and before that was noted, stores it once more.
+func TestASegmentThatIsStoredAgainIsOnceInTheLivePlaylist(t *testing.T) {
+	t.Parallel()
+	volume := t.TempDir()
+	w := desk(t, volume, 1)
+	p := w.record(t, 0, media(t, shown(1, "64x36")...))
+	if _, err := w.Store.Put(t.Context(), w.folder()+recording.PartsFolder+p.Name(), w.Spool.File(p)); err != nil {
+		t.Fatal(err)
+	}
+	r := &rung{Worker: w}
+	r.uploader = &uploader{Worker: w, folder: w.folder(), stored: r.publishLive}
+	r.goOn(t.Context())
+	if err := r.uploader.all(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	text, err := w.read(t.Context(), w.folder()+recording.FileName(recording.HLS))
+	if err != nil || strings.Count(string(text), p.Name()) != 1 {
+		t.Errorf("%v:\n%s", err, text)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -235,7 +236,13 @@ func (r *rung) publishLive(ctx context.Context, p recording.Part) {
 	if r.tells != nil {
 		r.tells(ctx)
 	}
-	r.stored = append(r.stored, p)
+	// What was stored by a worker that was killed before it could note that is stored again.
+	same := func(known recording.Part) bool {
+		return known.Job == p.Job && known.Number == p.Number && known.Start.Equal(p.Start)
+	}
+	if !slices.ContainsFunc(r.stored, same) {
+		r.stored = append(r.stored, p)
+	}
 	key := r.folder() + recording.FileName(recording.HLS)
 	if _, err := r.Store.PutStream(ctx, key, bytes.NewReader([]byte(recording.LivePlaylist(r.stored, liveLength)))); err != nil {
 		r.Log.Warn("Could not store the live playlist", "error", err)
