@@ -117,7 +117,7 @@ func (i *Ingest) PushOnly(ctx context.Context, t *testing.T, stream string, leng
 	}
 	arguments = append(arguments, "-t", strconv.FormatFloat(length.Seconds(), 'f', 3, 64), "-c:v", "libx264", "-preset", "ultrafast", "-g", "15", "-tune", "zerolatency", "-c:a", "aac",
 		"-f", "flv", "rtmp://"+i.rtmp+"/live/"+stream)
-	ffmpeg := exec.CommandContext(ctx, "ffmpeg", arguments...) //nolint:gosec // arguments of the test
+	ffmpeg := exec.CommandContext(ctx, "ffmpeg", arguments...)
 	if output, err := ffmpeg.CombinedOutput(); err != nil && ctx.Err() == nil {
 		t.Errorf("publishing: %v: %s", err, output)
 	}
@@ -126,7 +126,7 @@ func (i *Ingest) PushOnly(ctx context.Context, t *testing.T, stream string, leng
 // PushSize publishes a picture of another size.
 func (i *Ingest) PushSize(ctx context.Context, t *testing.T, stream string, length time.Duration, size string) {
 	t.Helper()
-	ffmpeg := exec.CommandContext(ctx, "ffmpeg", //nolint:gosec // arguments of the test
+	ffmpeg := exec.CommandContext(ctx, "ffmpeg",
 		"-v", "error", "-re", "-f", "lavfi", "-i", "testsrc=size="+size+":rate="+strconv.Itoa(FramesPerSecond),
 		"-f", "lavfi", "-re", "-i", "sine=frequency=1000:sample_rate=48000", "-t", strconv.FormatFloat(length.Seconds(), 'f', 3, 64),
 		"-c:v", "libx264", "-preset", "ultrafast", "-g", "15", "-tune", "zerolatency", "-b:v", "400k", "-c:a", "aac", "-f", "flv", "rtmp://"+i.rtmp+"/live/"+stream)
