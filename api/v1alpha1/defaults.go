@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	"cmp"
+	"slices"
 	"time"
 )
 
@@ -66,22 +67,29 @@ func (s *LiveStreamSettings) MaxDuration() time.Duration {
 	return time.Duration(s.MaxDurationSeconds) * time.Second
 }
 
-// Inherit is the settings with what they leave unset taken from the template.
+// Inherit is the settings with what they leave unset taken from the template. Of two that have one name, a preset and a workload, it
+// keeps its own.
 func (s LiveStreamSettings) Inherit(template LiveStreamSettings) LiveStreamSettings {
 	s.ReconnectWindowSeconds = cmp.Or(s.ReconnectWindowSeconds, template.ReconnectWindowSeconds)
 	s.CleanStopWindowSeconds = cmp.Or(s.CleanStopWindowSeconds, template.CleanStopWindowSeconds)
 	s.MaxDurationSeconds = cmp.Or(s.MaxDurationSeconds, template.MaxDurationSeconds)
 	s.HistoryLimit = cmp.Or(s.HistoryLimit, template.HistoryLimit)
-	if !s.Recording.Wanted() {
+	if len(s.Workloads) == 0 {
+		s.Workloads = slices.DeleteFunc(slices.Clone(template.Workloads), func(w Workload) bool {
+			return w.Name == WorkloadRecord && s.Recording.Wanted() || w.Name == WorkloadTranscode && s.Transcoding.Wanted()
+		})
+	}
+	if !s.Recording.Wanted() && !s.has(WorkloadRecord) {
 		s.Recording = template.Recording
 	}
-	if !s.Transcoding.Wanted() {
+	if !s.Transcoding.Wanted() && !s.has(WorkloadTranscode) {
 		s.Transcoding = template.Transcoding
 	}
-	if len(s.Workloads) == 0 {
-		s.Workloads = template.Workloads
-	}
 	return s
+}
+
+func (s *LiveStreamSettings) has(workload string) bool {
+	return slices.ContainsFunc(s.Workloads, func(w Workload) bool { return w.Name == workload })
 }
 
 // RunsAfterEnd says whether the workload runs after the broadcast, not in it.

@@ -109,3 +109,31 @@ func TestSettingsAreInheritedOneByOne(t *testing.T) {
 		}
 	}
 }
+
+// Two workloads of one name would be two Jobs of one name, and a status that the API server refuses.
+func TestNothingIsInheritedUnderANameThatIsTaken(t *testing.T) {
+	t.Parallel()
+	recording := Recording{Storage: RecordingStorage{PersistentVolumeClaim: VolumeClaim{ClaimName: "recordings"}}}
+	transcoding := Transcoding{Renditions: []Rendition{{Name: "360p", Height: 360}}, Output: TranscodingOutput{Push: RenditionPush{Domain: "push.example.com"}}}
+	named := func(names ...string) []Workload {
+		var all []Workload
+		for _, name := range names {
+			all = append(all, Workload{Name: name})
+		}
+		return all
+	}
+	for _, row := range []struct {
+		name                string
+		own, template, want LiveStreamSettings
+	}{
+		{"its own record, and the template records", LiveStreamSettings{Workloads: named("record")}, LiveStreamSettings{Recording: recording}, LiveStreamSettings{Workloads: named("record")}},
+		{"its own transcode, and the template transcodes", LiveStreamSettings{Workloads: named("transcode")}, LiveStreamSettings{Transcoding: transcoding, Recording: recording}, LiveStreamSettings{Workloads: named("transcode"), Recording: recording}},
+		{"it records, and the template has a record", LiveStreamSettings{Recording: recording}, LiveStreamSettings{Workloads: named("record", "thumbnails")}, LiveStreamSettings{Recording: recording, Workloads: named("thumbnails")}},
+		{"it transcodes, and the template has a transcode", LiveStreamSettings{Transcoding: transcoding}, LiveStreamSettings{Workloads: named("transcode", "record")}, LiveStreamSettings{Transcoding: transcoding, Workloads: named("record")}},
+		{"nothing of its own", LiveStreamSettings{}, LiveStreamSettings{Recording: recording, Workloads: named("thumbnails")}, LiveStreamSettings{Recording: recording, Workloads: named("thumbnails")}},
+	} {
+		if diff := gocmp.Diff(row.want, row.own.Inherit(row.template)); diff != "" {
+			t.Errorf("%s: %s", row.name, diff)
+		}
+	}
+}

@@ -45,3 +45,9 @@ const FinalizerScale = "livestream-operator.io/scale"
 // AnnotationMadeAs is on a LiveStream that unknownStreams made: a digest of the labels and annotations that it was made with, by
 // which an edit of them is told.
 const AnnotationMadeAs = "livestream-operator.io/made-as"
+
+// The names of the workloads that spec.recording and spec.transcoding make.
+const (
+	WorkloadRecord    = "record"
+	WorkloadTranscode = "transcode"
+)

@@ -6,7 +6,7 @@ import (
 )
 
 // RecorderName is the workload that spec.recording makes.
-const RecorderName = "record"
+const RecorderName = v1alpha1.WorkloadRecord
 
 var recorder = preset{
 	name:   RecorderName,

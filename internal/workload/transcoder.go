@@ -13,7 +13,7 @@ import (
 )
 
 // TranscoderName is the workload that spec.transcoding makes.
-const TranscoderName = "transcode"
+const TranscoderName = v1alpha1.WorkloadTranscode
 
 var transcoder = preset{
 	name:   TranscoderName,
