@@ -3,6 +3,7 @@ package workload
 import (
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -33,8 +34,24 @@ type Broadcast struct {
 	Ended *v1alpha1.BroadcastRecord
 }
 
-// Job is the Job of one part of the workload in the broadcast.
+// Job is the Job of one part of the workload in the broadcast. Labels and annotations of ours that its author wrote are dropped: they
+// say what a Job is, and one that says that it runs after its broadcast, or ends by itself, would outlive it.
 func Job(stream *v1alpha1.LiveStream, w v1alpha1.Workload, b Broadcast, part int32) *batchv1.Job {
+	w.Job = w.Job.DeepCopy()
+	for _, meta := range []*metav1.ObjectMeta{&w.Job.ObjectMeta, &w.Job.Spec.Template.ObjectMeta} {
+		meta.Labels, meta.Annotations = theirs(meta.Labels), theirs(meta.Annotations)
+	}
+	return jobOf(stream, w, b, part)
+}
+
+// theirs is without what only the operator writes.
+func theirs(all map[string]string) map[string]string {
+	all = maps.Clone(all)
+	maps.DeleteFunc(all, func(key, _ string) bool { return strings.HasPrefix(key, v1alpha1.GroupVersion.Group+"/") })
+	return all
+}
+
+func jobOf(stream *v1alpha1.LiveStream, w v1alpha1.Workload, b Broadcast, part int32) *batchv1.Job {
 	template := w.Job.DeepCopy()
 	labels := map[string]string{
 		v1alpha1.LabelManagedBy:  v1alpha1.ManagedBy,

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/recording"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -144,5 +145,33 @@ func TestJobsOfOneTemplateShareNothing(t *testing.T) {
 	second.Spec.Template.Spec.Containers[0].Env[0].Value = "other"
 	if diff := gocmp.Diff(untouched, first); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestLabelsOfOursInATemplateDoNotLetAJobOutliveItsBroadcast(t *testing.T) {
+	t.Parallel()
+	ours := map[string]string{
+		v1alpha1.LabelRun: string(v1alpha1.WorkloadRunAfterEnd), v1alpha1.LabelStop: v1alpha1.StopBySignal, v1alpha1.LabelPart: "7", v1alpha1.LabelLiveStream: "other",
+		v1alpha1.LabelPushDomain: "other", v1alpha1.LabelManagedBy: "helm", "livestream-operator.io/of-a-later-version": "x", "team": "media",
+	}
+	notes := map[string]string{recording.StopAnnotation: "2026-01-02T20:00:00Z", v1alpha1.AnnotationSequence: "x", "team": "media"}
+	template := minimal()
+	template.Labels, template.Annotations = ours, notes
+	template.Spec.Template.Labels, template.Spec.Template.Annotations = ours, notes
+	job := Job(liveStream(nil), v1alpha1.Workload{Name: "record", Job: template}, broadcast(), 1)
+	plain := Job(liveStream(nil), v1alpha1.Workload{Name: "record", Job: minimal()}, broadcast(), 1)
+	for _, meta := range []struct{ got, want metav1.ObjectMeta }{{job.ObjectMeta, plain.ObjectMeta}, {job.Spec.Template.ObjectMeta, plain.Spec.Template.ObjectMeta}} {
+		if diff := gocmp.Diff(merged(meta.want.Labels, map[string]string{"team": "media"}), meta.got.Labels); diff != "" {
+			t.Errorf("labels: %s", diff)
+		}
+		if diff := gocmp.Diff(merged(meta.want.Annotations, map[string]string{"team": "media"}), meta.got.Annotations); diff != "" {
+			t.Errorf("annotations: %s", diff)
+		}
+	}
+	if got := Runs([]batchv1.Job{*job}, nil); len(got) != 1 || got[0].AfterEnd || got[0].Signals || got[0].Finish || got[0].Part != 1 {
+		t.Errorf("it is read back as %+v", got)
+	}
+	if ours[v1alpha1.LabelRun] == "" {
+		t.Error("the LiveStream's own template was changed")
 	}
 }

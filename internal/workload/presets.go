@@ -92,19 +92,19 @@ func PresetJob(stream *v1alpha1.LiveStream, name string, settings v1alpha1.LiveS
 	ended := b.Ended
 	// It belongs to the broadcast, and runs after it only to finish.
 	b.Ended = nil
-	job := Job(stream, v1alpha1.Workload{Name: name, Job: template}, b, part)
+	made := jobOf(stream, v1alpha1.Workload{Name: name, Job: template}, b, part)
 	run := func(value string) {
-		job.Labels[v1alpha1.LabelRun], job.Spec.Template.Labels[v1alpha1.LabelRun] = value, value
+		made.Labels[v1alpha1.LabelRun], made.Spec.Template.Labels[v1alpha1.LabelRun] = value, value
 	}
 	switch {
 	case ended != nil:
 		run(v1alpha1.RunFinish)
 		// Nothing has to flow.
-		job.Spec.Template.Spec.Containers[0].ReadinessProbe = nil
+		made.Spec.Template.Spec.Containers[0].ReadinessProbe = nil
 	case !stores:
 		run(v1alpha1.RunPush)
 	}
-	return job, nil
+	return made, nil
 }
 
 func presetTemplate(stream *v1alpha1.LiveStream, name string, settings v1alpha1.LiveStreamSettings, playback v1alpha1.Playback, b Broadcast, image string, before *batchv1.Job) (config recording.Config, template *batchv1.JobTemplateSpec, stores bool, err error) {
