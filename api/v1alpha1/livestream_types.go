@@ -33,6 +33,7 @@ type PushDomainReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')",message="name must be that of a PushDomain of this namespace, of lower-case letters, digits, '-' and '.'"
 	Name string `json:"name,omitempty"`
 }
 
