@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -53,6 +54,9 @@ func Transcode(from string, outputs []Output, segment time.Duration, encoder Enc
 	if len(outputs) == 0 {
 		return nil, errors.New("there is no rendition to encode")
 	}
+	if segment < time.Millisecond || segment > longestSegment {
+		return nil, fmt.Errorf("segments of %s cannot be made", segment)
+	}
 	arguments := append([]string{}, common...)
 	arguments = append(append(arguments, "-progress", "pipe:1", "-stats_period", "0.5"), read...)
 	arguments = append(arguments,
@@ -91,6 +95,9 @@ func graph(outputs []Output) string {
 	}
 	return b.String()
 }
+
+// longestSegment is far beyond what is asked for.
+const longestSegment = time.Hour
 
 // keyEvery is how long there is no key frame at most: players change between renditions there.
 const keyEvery = 2 * time.Second
@@ -198,10 +205,18 @@ func quotient(text string) float64 {
 	above, below, _ := strings.Cut(text, "/")
 	a, err := strconv.ParseFloat(above, 64)
 	b, err2 := strconv.ParseFloat(below, 64)
-	if err != nil || err2 != nil || b == 0 {
+	if err != nil || err2 != nil {
 		return 0
 	}
-	return a / b
+	return number(a / b)
+}
+
+// number is 0 where it is none that can be counted with.
+func number(f float64) float64 {
+	if math.IsNaN(f) || math.IsInf(f, 0) || f < 0 {
+		return 0
+	}
+	return f
 }
 
 // Progress is what ffmpeg tells twice a second.
@@ -226,11 +241,11 @@ func (p *ProgressReader) Line(line string) (Progress, bool) {
 	value = strings.TrimSpace(value)
 	whole := func() int64 {
 		n, _ := strconv.ParseInt(value, 10, 64)
-		return n
+		return max(n, 0)
 	}
 	decimal := func(unit string) float64 {
 		f, _ := strconv.ParseFloat(strings.TrimSuffix(value, unit), 64)
-		return f
+		return number(f)
 	}
 	switch key {
 	case "frame":
@@ -240,7 +255,7 @@ func (p *ProgressReader) Line(line string) (Progress, bool) {
 	case "bitrate":
 		p.now.Kbps = decimal("kbits/s")
 	case "out_time_us":
-		p.now.Time = time.Duration(whole()) * time.Microsecond
+		p.now.Time = time.Duration(min(whole(), math.MaxInt64/1000)) * time.Microsecond
 	case "dup_frames":
 		p.now.Duplicated = whole()
 	case "drop_frames":

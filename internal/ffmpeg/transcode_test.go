@@ -2,6 +2,7 @@ package ffmpeg
 
 import (
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -92,6 +93,32 @@ func TestWhatCannotBeTranscodedIsRefused(t *testing.T) {
 		if got, err := Transcode(row.from, row.outputs, time.Second, row.encoder); err == nil {
 			t.Errorf("%s: %v", name, got)
 		}
+	}
+}
+
+func TestSegmentsOfNoLengthAreRefusedWithoutAPanic(t *testing.T) {
+	t.Parallel()
+	for _, length := range []time.Duration{0, time.Nanosecond, -time.Second, 2 * time.Hour, math.MaxInt64} {
+		if got, err := Transcode("rtmp://a/b/c", []Output{{Rendition: rendition("a", 360), Pattern: "/a/%d.ts"}}, length, CPU); err == nil {
+			t.Errorf("%s: %v", length, got)
+		}
+	}
+}
+
+func TestNumbersThatAreNoneAreNotCountedWith(t *testing.T) {
+	t.Parallel()
+	for _, rate := range []string{"inf/1", "nan/1", "1/0", "-25/1", "1e308/1e-308", "x/1"} {
+		source, err := ParseProbe([]byte(`{"streams":[{"codec_type":"video","width":2,"height":2,"avg_frame_rate":"` + rate + `"}]}`))
+		if err != nil || source.FrameRate != 0 {
+			t.Errorf("the rate %s is read as %v, %v", rate, source.FrameRate, err)
+		}
+	}
+	var reader ProgressReader
+	for _, line := range []string{"fps=nan", "speed=-infx", "bitrate=1e400kbits/s", "frame=-1", "out_time_us=9223372036854775807"} {
+		reader.Line(line)
+	}
+	if p, _ := reader.Line("progress=end"); p.FPS != 0 || p.Speed != 0 || p.Kbps != 0 || p.Frames != 0 || p.Time < 0 {
+		t.Errorf("progress is %+v", p)
 	}
 }
 
