@@ -1,9 +1,14 @@
 package recording
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/livestream-operator/livestream-operator/internal/ladder"
 )
@@ -157,11 +162,36 @@ type Result struct {
 	Message string `json:"message,omitempty"`
 }
 
-// ParseResult reads the message of a container that ended; false where it holds none.
+// ParseResult reads the message of a container that ended; false where it holds none, or one that no worker says: it goes into the
+// status, and a status that the API server refuses is never written again.
 func ParseResult(message string) (Result, bool) {
 	var r Result
-	if err := json.Unmarshal([]byte(message), &r); err != nil {
+	if err := json.Unmarshal([]byte(message), &r); err != nil || !r.plausible() {
 		return Result{}, false
 	}
+	if r.Message = printable(r.Message); len(r.Message) > longestMessage {
+		r.Message = strings.ToValidUTF8(r.Message[:longestMessage], "")
+	}
 	return r, r.Ready || r.Nothing || r.Message != ""
+}
+
+// Bounds of the status.
+const (
+	longestURI     = 2048
+	longestMessage = 1000
+)
+
+func (r *Result) plausible() bool {
+	sum, err := hex.DecodeString(r.SHA256)
+	return len(r.URI) <= longestURI && printable(r.URI) == r.URI && err == nil && (len(sum) == 0 || len(sum) == sha256.Size) &&
+		r.SizeBytes >= 0 && r.DurationMilliseconds >= 0 && r.Gaps >= 0 && r.Gaps <= math.MaxInt32 && r.GapMilliseconds >= 0
+}
+
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, strings.ToValidUTF8(text, "?"))
 }

@@ -33,8 +33,20 @@ const (
 	quiet = 5
 )
 
+// most is more than any worker has to tell of anything. What tells more is none, and its number would not fit the status.
+const most = 1e9
+
+func (p Progress) bounded() Progress {
+	for _, number := range []*float64{&p.MediaSeconds, &p.SecondsSinceMedia, &p.Kbps, &p.FPS, &p.Speed} {
+		*number = min(max(*number, 0), most)
+	}
+	p.DroppedFrames = min(max(p.DroppedFrames, 0), most)
+	return p
+}
+
 // Sentence says it to a person.
 func (p Progress) Sentence() string {
+	p = p.bounded()
 	said := []string{fmt.Sprintf("%s of media", (time.Duration(p.MediaSeconds) * time.Second).String())}
 	if p.Kbps > 0 {
 		said = append(said, fmt.Sprintf("%.0f kbit/s", p.Kbps))

@@ -1,6 +1,9 @@
 package recording
 
-import "testing"
+import (
+	"math"
+	"testing"
+)
 
 func TestProgressIsASentence(t *testing.T) {
 	t.Parallel()
@@ -14,5 +17,16 @@ func TestProgressIsASentence(t *testing.T) {
 		if got := p.Sentence(); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
+	}
+}
+
+func TestNumbersThatNoWorkerTellsDoNotFillTheStatus(t *testing.T) {
+	t.Parallel()
+	huge := Progress{MediaSeconds: 1e308, StoredBytes: math.MaxInt64, SecondsSinceMedia: 1e308, StoreFails: true, Kbps: 1e308, FPS: 1e308, Speed: 1e308, DroppedFrames: math.MaxInt64}
+	if said := huge.Sentence(); len(said) > 512 {
+		t.Errorf("%d characters: %s", len(said), said)
+	}
+	if got, want := (Progress{MediaSeconds: -5, DroppedFrames: -1, Speed: 1}).Sentence(), "0s of media, 0 frames/s at 1.00x, 0 frames dropped"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

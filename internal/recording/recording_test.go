@@ -158,3 +158,19 @@ func TestAResultIsToldFromALastLine(t *testing.T) {
 		}
 	}
 }
+
+// The status is written as a whole: one field that the API server refuses would keep all of it from being written.
+func TestAResultThatDoesNotFitTheStatusIsNone(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		`{"ready":true,"sha256":"abc"}`, `{"ready":true,"sha256":"` + strings.Repeat("g", 64) + `"}`, `{"ready":true,"sizeBytes":-1}`, `{"ready":true,"durationMilliseconds":-1}`,
+		`{"ready":true,"gaps":2147483648}`, `{"ready":true,"gaps":-1}`, `{"ready":true,"gapMilliseconds":-1}`, `{"ready":true,"uri":"` + strings.Repeat("a", 2049) + `"}`, `{"ready":true,"uri":"a\nb"}`,
+	} {
+		if r, is := ParseResult(text); is {
+			t.Errorf("%s is %+v", text, r)
+		}
+	}
+	if r, is := ParseResult(`{"message":"no\nroute\u0000` + strings.Repeat("é", 2000) + `"}`); !is || !fitsStatus(r) || !strings.HasPrefix(r.Message, "no route é") {
+		t.Errorf("a long message is %q", r.Message)
+	}
+}
