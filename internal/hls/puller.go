@@ -213,9 +213,9 @@ func (p *Puller) load(ctx context.Context) (*m3u8.MediaPlaylist, *url.URL, error
 		if err != nil {
 			return nil, nil, err
 		}
-		decoded, _, err := m3u8.DecodeFrom(bytes.NewReader(text), false)
+		decoded, err := decode(text)
 		if err != nil {
-			return nil, nil, fmt.Errorf("%w: %w", ErrFormat, err)
+			return nil, nil, err
 		}
 		switch playlist := decoded.(type) {
 		case *m3u8.MediaPlaylist:
@@ -257,6 +257,20 @@ func (p *Puller) isLeft(text []byte, header http.Header) bool {
 	}
 	p.current = true
 	return false
+}
+
+// decode reads a playlist. The library panics on some that are none, and what a server sends must not end a recording.
+func decode(text []byte) (playlist m3u8.Playlist, err error) {
+	defer func() {
+		if recover() != nil {
+			playlist, err = nil, fmt.Errorf("%w: it is not a playlist", ErrFormat)
+		}
+	}()
+	playlist, _, err = m3u8.DecodeFrom(bytes.NewReader(text), false)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	return playlist, nil
 }
 
 func bestOf(playlist *m3u8.MasterPlaylist) *m3u8.Variant {

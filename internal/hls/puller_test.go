@@ -266,3 +266,12 @@ func TestTheBestRenditionIsTaken(t *testing.T) {
 	p := &Puller{Client: server.Client(), Address: func() (string, error) { return server.URL + "/master.m3u8", nil }}
 	wants(t, "from a list of renditions", p, "a")
 }
+
+func TestAPlaylistThatTheLibraryCannotReadEndsNoRecording(t *testing.T) {
+	t.Parallel()
+	a := &answers{playlist: "#EXT-X-KEY:\n0"}
+	p := &Puller{Client: &http.Client{Transport: a}, Address: func() (string, error) { return "https://play.example.com/live/show.m3u8", nil }}
+	if err := p.Poll(t.Context(), func(Found) error { return nil }); !errors.Is(err, ErrFormat) {
+		t.Errorf("error = %v", err)
+	}
+}
