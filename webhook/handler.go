@@ -201,7 +201,8 @@ func (h *Handler) keys(ctx context.Context, domain *v1alpha1.PushDomain, read re
 }
 
 func (h *Handler) record(ctx context.Context, domain *v1alpha1.PushDomain, event provider.Event) (Recorded, error) {
-	if !strings.EqualFold(event.Domain, domain.Spec.Domain) {
+	// Without its length the long s would be an s, and the Kelvin sign a k.
+	if len(event.Domain) != len(domain.Spec.Domain) || !strings.EqualFold(event.Domain, domain.Spec.Domain) {
 		return Recorded{}, errOtherDomain
 	}
 	if domain.Spec.AppID != 0 && event.AppID != 0 && event.AppID != domain.Spec.AppID {
