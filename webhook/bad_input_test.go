@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -134,11 +135,21 @@ func requests(d *desk) []badInput {
 		{name: "dots in the path", path: "/callbacks/../callbacks/" + d.namespace + "/shows", status: 404},
 		{name: "upper case in the path", path: strings.ToUpper(d.path()), status: 404},
 		{name: "an empty namespace", path: "/callbacks//shows", status: 404},
+		{name: "two slashes before it", path: "/" + d.path(), status: 404},
+		{name: "a slash that is escaped", path: strings.Replace(d.path(), "/shows", "%2F%2Fshows", 1), status: 404},
+		{name: "dots that are escaped", path: "/callbacks/" + d.namespace + "/%2e%2e/shows", status: 404},
+		{name: "a NUL at the end", path: d.path() + "%00", status: 404},
+		{name: "a blank at the end", path: d.path() + "%20", status: 404},
+		{name: "a parameter in the path", path: d.path() + ";x=1", status: 404},
+		{name: "a backslash", path: strings.Replace(d.path(), "/shows", "%5Cshows", 1), status: 404},
+		{name: "a path of 8 KB", path: "/callbacks/" + strings.Repeat("x", 8<<10), status: 404},
+		{name: "the path of metrics", path: "/metrics", status: 404},
+		{name: "the path of the profiler", path: "/debug/pprof/heap", status: 404},
 	}
 	for i := range rows {
 		rows[i].says, rows[i].body = "status.callbackPath", good
 	}
-	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, http.MethodTrace} {
+	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, http.MethodTrace, "post", "BREW", "PROPFIND"} {
 		rows = append(rows, badInput{name: "method " + method, method: method, body: good, status: 405, says: "POST"})
 	}
 	return rows
@@ -147,9 +158,9 @@ func requests(d *desk) []badInput {
 func TestBadInputIsRefusedWithWhatToDo(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	rows := append(bodies(d), requests(d)...)
-	if len(rows) < 60 {
-		t.Fatalf("there are %d rows only", len(rows))
+	rows := slices.Concat(bodies(d), moreBodies(d), requests(d))
+	if all := len(rows) + len(raw(d)); all < 190 {
+		t.Fatalf("there are %d rows only", all)
 	}
 	before := d.stream("show").ResourceVersion
 	for _, row := range rows {

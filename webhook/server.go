@@ -45,6 +45,8 @@ func (s *Server) Start(ctx context.Context) error {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		// Nothing is answered that the handler did not look at.
+		DisableGeneralOptionsHandler: true,
 	}
 	ctrl.Log.WithName("receiver").Info("Receiving callbacks", "address", listener.Addr().String())
 	s.listening.Store(true)
