@@ -6,6 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 IMAGE ?= ghcr.io/livestream-operator/livestream-operator:$(VERSION)
 WORKER_IMAGE ?= ghcr.io/livestream-operator/worker:$(VERSION)
 TOOLS := bin/tools
+FUZZTIME ?= 30s
 CRDS := $(addprefix config/crd/bases/livestream-operator.io_,livestreams.yaml pushdomains.yaml)
 MODULES := . hack/controlplane/components hack/node/components hack/tools hack/tools/minio hack/tools/golangci hack/tools/kubeapilinter
 export CGO_ENABLED ?= $(shell go env CGO_ENABLED)
@@ -40,6 +41,10 @@ out/node/bin/kubelet: hack/node/components/go.mod hack/node/components/main.go h
 	@echo "building the kubelet, about a minute after the control plane, once ..."
 	@go build -trimpath -ldflags "-s -w" -o out/node/bin/pause ./hack/node/pause
 	@cd hack/node/components && go build -trimpath -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=v1.37.2 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37" -o ../../../out/node/bin/kubelet .
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (30s). What one finds is kept in testdata/fuzz: mend it, and name a test for it.
+	@hack/fuzz.sh $(FUZZTIME)
 
 .PHONY: build
 build: ## Build bin/manager and bin/worker.

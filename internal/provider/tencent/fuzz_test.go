@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"math/big"
 	"net/netip"
 	"net/url"
 	"path/filepath"
@@ -155,6 +156,42 @@ func FuzzPlaybackURL(f *testing.F) {
 		}}
 		if diff := gocmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: %s", text, diff)
+		}
+	})
+}
+
+// FuzzSignatureAndTime: a callback passes if and only if a key that is not empty made its sign of its t as it is written, and the t is
+// a number within its ten minutes, give or take the skew. The model is arithmetic; it knows nothing of how a body is read.
+func FuzzSignatureAndTime(f *testing.F) {
+	now := testNow.Unix()
+	for _, text := range []string{"1767226200", "0", "-1", "+1767226200", "01767226200", "1767226200.0", "1e9", "", " 1767226200", "9223372036854775807", "99999999999999999999", "\u0661\u0667"} {
+		f.Add(text, "", uint8(60))
+		f.Add(text, Sign("", text), uint8(0))
+		f.Add(text, strings.ToUpper(Sign(testKey, text)), uint8(0))
+	}
+	f.Fuzz(func(t *testing.T, text, sign string, skew uint8) {
+		if !utf8.ValidString(text) || !utf8.ValidString(sign) {
+			t.Skip("no JSON")
+		}
+		if sign == "" {
+			sign = Sign(testKey, text)
+		}
+		quoted := func(s string) string {
+			b, err := json.Marshal(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(b)
+		}
+		body := started(set("t", quoted(text)), set("sign", quoted(sign)))
+		auth := provider.Authentication{Required: true, Keys: []string{"", testKey}, Skew: time.Duration(skew) * time.Second, Now: testNow}
+		callback, err := Parser{}.Parse([]byte(body), auth)
+		at, digits := new(big.Int).SetString(text, 10)
+		digits = digits && !strings.ContainsFunc(text, func(r rune) bool { return r < '0' || r > '9' })
+		within := digits && at.Cmp(big.NewInt(now-int64(skew))) >= 0 && at.Cmp(big.NewInt(now+600+int64(skew))) <= 0
+		want := strings.EqualFold(sign, Sign(testKey, text)) && within
+		if (err == nil) != want || (callback.Event != nil) != want {
+			t.Errorf("t %q with sign %q and %d s is answered with %v, want it taken: %t", text, sign, skew, err, want)
 		}
 	})
 }
