@@ -8,6 +8,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -277,5 +278,27 @@ func TestARecorderWithoutMediaSaysSo(t *testing.T) {
 	w := b.stream("show").Status.Workloads[0]
 	if w.State != v1alpha1.WorkloadPending || w.Message != "the worker runs, and no media comes from the playback domain" {
 		t.Errorf("workload = %+v", w)
+	}
+}
+
+func TestARecordingWhosePodCannotRunSaysWhy(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.show(recorded)
+	b.live("show", "A")
+	job := b.onlyJob()
+	pod := b.podReady(job)
+	before := pod.DeepCopy()
+	pod.Status = corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{{
+		Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: `persistentvolumeclaim "spool" not found`,
+	}}}
+	if err := env.Client.Status().Patch(t.Context(), pod, client.MergeFrom(before)); err != nil {
+		t.Fatal(err)
+	}
+	b.over("show", "A")
+	b.settle("show")
+	c := meta.FindStatusCondition(b.stream("show").Status.Conditions, v1alpha1.ConditionRecordingReady)
+	if c == nil || c.Reason != v1alpha1.ReasonFinishing || !strings.Contains(c.Message, `persistentvolumeclaim "spool" not found`) {
+		t.Errorf("condition = %+v", c)
 	}
 }

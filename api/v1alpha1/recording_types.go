@@ -166,7 +166,7 @@ type RecordingStatus struct {
 	// +optional
 	ReadyTime *metav1.Time `json:"readyTime,omitempty"`
 
-	// message says in a sentence why it is not complete.
+	// message says in a sentence why it is not complete, or what is beside it.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024

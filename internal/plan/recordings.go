@@ -119,6 +119,7 @@ func ready(status v1alpha1.RecordingStatus, run workload.Run, now time.Time) v1a
 	status.URI, status.SHA256, status.ReadyTime = result.URI, result.SHA256, new(metav1.NewTime(at.UTC().Truncate(time.Second)))
 	status.DurationSeconds, status.SizeBytes = new(result.DurationMilliseconds/1000), new(result.SizeBytes)
 	status.Gaps, status.GapSeconds = new(int32(result.Gaps)), new(result.GapMilliseconds/1000) //nolint:gosec // far below 2^31
+	status.Message = result.Message
 	return status
 }
 
@@ -158,11 +159,17 @@ func recordingCondition(o Observed, status v1alpha1.LiveStreamStatus) metav1.Con
 	case isReady:
 		var uris []string
 		for _, r := range recordings {
+			if r.Message != "" {
+				r.URI += " (" + r.Message + ")"
+			}
 			uris = append(uris, r.URI)
 		}
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonRecorded, strings.Join(uris, " ")
 	case isComing:
 		c.Reason, c.Message = v1alpha1.ReasonFinishing, "the parts are being stored and joined"
+		if run := latestRun(o.Runs, status.History[0].ID, said.Name); run != nil && run.Phase == workload.Pending && run.Trouble != "" {
+			c.Message = "its Pod does not run: " + run.Trouble
+		}
 	case isEmpty:
 		c.Reason, c.Message = v1alpha1.ReasonNoMedia, said.Message
 	default:

@@ -111,13 +111,13 @@ func (i *Ingest) Push(ctx context.Context, t *testing.T, stream string, length t
 // PushOnly publishes the picture without the sound, or the sound without the picture.
 func (i *Ingest) PushOnly(ctx context.Context, t *testing.T, stream string, length time.Duration, sound bool) {
 	t.Helper()
-	arguments := []string{"-v", "error", "-re", "-f", "lavfi", "-i", "testsrc=size=320x180:rate=30"}
+	input := "testsrc=size=320x180:rate=30"
 	if sound {
-		arguments = []string{"-v", "error", "-re", "-f", "lavfi", "-i", "sine=frequency=1000:sample_rate=48000"}
+		input = "sine=frequency=1000:sample_rate=48000"
 	}
-	arguments = append(arguments, "-t", strconv.FormatFloat(length.Seconds(), 'f', 3, 64), "-c:v", "libx264", "-preset", "ultrafast", "-g", "15", "-tune", "zerolatency", "-c:a", "aac",
+	ffmpeg := exec.CommandContext(ctx, "ffmpeg", "-v", "error", "-re", "-f", "lavfi", "-i", input, //nolint:gosec // arguments of the test
+		"-t", strconv.FormatFloat(length.Seconds(), 'f', 3, 64), "-c:v", "libx264", "-preset", "ultrafast", "-g", "15", "-tune", "zerolatency", "-c:a", "aac",
 		"-f", "flv", "rtmp://"+i.rtmp+"/live/"+stream)
-	ffmpeg := exec.CommandContext(ctx, "ffmpeg", arguments...)
 	if output, err := ffmpeg.CombinedOutput(); err != nil && ctx.Err() == nil {
 		t.Errorf("publishing: %v: %s", err, output)
 	}
@@ -126,7 +126,7 @@ func (i *Ingest) PushOnly(ctx context.Context, t *testing.T, stream string, leng
 // PushSize publishes a picture of another size.
 func (i *Ingest) PushSize(ctx context.Context, t *testing.T, stream string, length time.Duration, size string) {
 	t.Helper()
-	ffmpeg := exec.CommandContext(ctx, "ffmpeg",
+	ffmpeg := exec.CommandContext(ctx, "ffmpeg", //nolint:gosec // arguments of the test
 		"-v", "error", "-re", "-f", "lavfi", "-i", "testsrc=size="+size+":rate="+strconv.Itoa(FramesPerSecond),
 		"-f", "lavfi", "-re", "-i", "sine=frequency=1000:sample_rate=48000", "-t", strconv.FormatFloat(length.Seconds(), 'f', 3, 64),
 		"-c:v", "libx264", "-preset", "ultrafast", "-g", "15", "-tune", "zerolatency", "-b:v", "400k", "-c:a", "aac", "-f", "flv", "rtmp://"+i.rtmp+"/live/"+stream)

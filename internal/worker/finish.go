@@ -149,16 +149,8 @@ func (w *Worker) published(ctx context.Context, parts []recording.Part) (bool, r
 	if whole && len(late) > 0 {
 		return false, recording.Result{}, nil
 	}
-	object, err := w.Store.Stat(ctx, w.folder()+manifest.Recording)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return false, recording.Result{}, nil
-	case err != nil:
-		return false, recording.Result{}, fmt.Errorf("looking at the recording: %w", err)
-	case object.Size != manifest.SizeBytes && whole:
-		return false, recording.Result{}, nil
-	case object.Size != manifest.SizeBytes:
-		return false, recording.Result{}, fmt.Errorf("the recording has %d bytes, its manifest says %d, and not all of its parts are left to make it anew", object.Size, manifest.SizeBytes)
+	if there, err := w.standsAsTold(ctx, manifest, whole); err != nil || !there {
+		return false, recording.Result{}, err
 	}
 	if len(late) > 0 {
 		// The recording holds parts that are gone, and cannot be made with these.
@@ -170,7 +162,26 @@ func (w *Worker) published(ctx context.Context, parts []recording.Part) (bool, r
 		}
 	}
 	_ = w.Spool.Drop()
-	return true, w.resultOf(manifest), nil
+	result := w.resultOf(manifest)
+	if len(late) > 0 {
+		result.Message = fmt.Sprintf("%d parts came after it was made; they are beside it, in %s", len(late), recording.PartsFolder)
+	}
+	return true, result, nil
+}
+
+// standsAsTold says whether the recording is as its manifest says. Where it is not, and not all of its parts are left, nothing can be made
+// of it.
+func (w *Worker) standsAsTold(ctx context.Context, manifest recording.Manifest, whole bool) (bool, error) {
+	object, err := w.Store.Stat(ctx, w.folder()+manifest.Recording)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("looking at the recording: %w", err)
+	case object.Size != manifest.SizeBytes && !whole:
+		return false, fmt.Errorf("the recording has %d bytes, its manifest says %d, and not all of its parts are left to make it anew", object.Size, manifest.SizeBytes)
+	}
+	return object.Size == manifest.SizeBytes, nil
 }
 
 func (w *Worker) read(ctx context.Context, key string) ([]byte, error) {

@@ -30,7 +30,7 @@ func TestPartsThatComeAfterTheRecordingWasMadeAreNotDropped(t *testing.T) {
 		t.Fatalf("result = %+v", result)
 	}
 	late.record(t, 3, one)
-	if result := late.end(t, true); !result.Ready {
+	if result := late.end(t, true); !result.Ready || !strings.Contains(result.Message, "came after it was made") {
 		t.Fatalf("result = %+v", result)
 	}
 	if recorded, inParts := late.has(t, volume); recorded+inParts != 100 {

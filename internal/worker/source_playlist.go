@@ -73,6 +73,11 @@ func (s *playlistSource) add(found hls.Found) error {
 	if !found.Continues {
 		s.run_++
 	}
+	length := info.Duration()
+	if length < found.Duration/2 {
+		// Of a frame alone nobody knows how long it is but the playlist.
+		length = found.Duration
+	}
 	now := s.Clock.Now()
 	s.Spool.MakeRoom()
 	file := filepath.Join(s.Spool.dir, "segment.new")
@@ -80,7 +85,7 @@ func (s *playlistSource) add(found hls.Found) error {
 		return err
 	}
 	part, err := s.Spool.Add(recording.Part{
-		Run: s.run_, Start: now.Add(-found.FromEnd - info.Duration()), Duration: info.Duration(), Source: found.Segment,
+		Run: s.run_, Start: now.Add(-found.FromEnd - length), Duration: length, Source: found.Segment,
 	}, file)
 	if err != nil {
 		return err

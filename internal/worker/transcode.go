@@ -243,10 +243,20 @@ func (r *rung) publishLive(ctx context.Context, p recording.Part) {
 	if !slices.ContainsFunc(r.stored, same) {
 		r.stored = append(r.stored, p)
 	}
+	if r.over(ctx) {
+		return
+	}
 	key := r.folder() + recording.FileName(recording.HLS)
 	if _, err := r.Store.PutStream(ctx, key, bytes.NewReader([]byte(recording.LivePlaylist(r.stored, liveLength)))); err != nil {
 		r.Log.Warn("Could not store the live playlist", "error", err)
 	}
+}
+
+// over says whether another worker has finished the ladder: one that is late, on a node that was cut off, must not make it live again.
+func (r *rung) over(ctx context.Context) bool {
+	text, err := r.read(ctx, r.folder()+recording.ManifestName)
+	var manifest recording.Manifest
+	return err == nil && json.Unmarshal(text, &manifest) == nil && manifest.Complete
 }
 
 // tellPulled takes what was pulled of a playlist to the store. It runs ahead of what is encoded by what the encoder holds.

@@ -240,3 +240,34 @@ func TestALadderHasEachFrameOnceWhateverPausesThereAre(t *testing.T) {
 		})
 	}
 }
+
+// The node of the Job before may have been cut off: its worker goes on, and knows nothing.
+func TestALateWorkerDoesNotMakeALadderLiveAgain(t *testing.T) {
+	t.Parallel()
+	ingest, dir := testmedia.Start(t), t.TempDir()
+	cutOff := startWith(t, dir, ladderOf(ingest, "HLS", 1, rendition("180p", 180)), nil)
+	pushing, end := context.WithCancel(t.Context())
+	pushed := make(chan struct{})
+	go func() {
+		defer close(pushed)
+		ingest.Push(pushing, t, "show", time.Minute)
+	}()
+	playlist := filepath.Join(ladderFolder(dir), "180p", "recording.m3u8")
+	segments := func() int {
+		files, _ := filepath.Glob(filepath.Join(ladderFolder(dir), "180p", "parts", "0001-*.ts"))
+		return len(files)
+	}
+	testmedia.Eventually(t, "two segments are stored", func() bool { return segments() >= 2 })
+	next := startWith(t, dir, ladderOf(ingest, "HLS", 2, rendition("180p", 180)), nil)
+	if result := next.stop(); !result.Ready {
+		t.Fatalf("result = %+v", result)
+	}
+	before := segments()
+	testmedia.Eventually(t, "the one that was cut off stores on", func() bool { return segments() >= before+2 })
+	if text, err := os.ReadFile(playlist); err != nil || !strings.Contains(string(text), "#EXT-X-ENDLIST") {
+		t.Errorf("the playlist is live again: %v\n%s", err, text)
+	}
+	end()
+	<-pushed
+	_ = cutOff.stop()
+}
