@@ -8,7 +8,7 @@ WORKER_IMAGE ?= ghcr.io/livestream-operator/worker:$(VERSION)
 TOOLS := bin/tools
 FUZZTIME ?= 30s
 CRDS := $(addprefix config/crd/bases/livestream-operator.io_,livestreams.yaml pushdomains.yaml)
-MODULES := . hack/controlplane/components hack/node/components hack/tools hack/tools/minio hack/tools/golangci hack/tools/kubeapilinter
+MODULES := . hack/controlplane/components hack/node/components hack/tools hack/tools/minio hack/tools/golangci hack/tools/kubeapilinter hack/tools/gitleaks hack/tools/govulncheck
 export CGO_ENABLED ?= $(shell go env CGO_ENABLED)
 
 ##@ Everyday
@@ -77,7 +77,21 @@ lint-api: $(TOOLS)/kubeapilinter ## Lint the API types.
 	@$(TOOLS)/kubeapilinter run -c .golangci-kal.yml ./api/...
 
 .PHONY: verify
-verify: verify-format verify-modules verify-generated verify-layout lint lint-api ## Check formatting, modules, generated files, layout and lint.
+verify: verify-format verify-modules verify-generated verify-layout leaks lint lint-api ## Check formatting, modules, generated files, layout, leaks and lint.
+
+.PHONY: leaks
+leaks: $(TOOLS)/gitleaks ## Look for credentials in the tree, and in the history where there is one.
+	@$(TOOLS)/gitleaks dir --no-banner --log-level warn --redact --verbose .
+	@if git rev-parse --git-dir >/dev/null 2>&1; then $(TOOLS)/gitleaks git --no-banner --log-level warn --redact --verbose .; fi
+
+.PHONY: vulncheck
+vulncheck: $(TOOLS)/govulncheck ## Look for known vulnerabilities in what is called; needs the network, and is no part of verify.
+	@status=0; $(TOOLS)/govulncheck ./... || status=$$?; \
+	case $$status in \
+	0) ;; \
+	3) echo "known vulnerabilities are called; see above"; exit 1 ;; \
+	*) echo "NOT CHECKED: govulncheck could not do its work, which mostly means that vuln.go.dev cannot be reached from here; nothing is known of vulnerabilities"; exit 1 ;; \
+	esac
 
 .PHONY: verify-format
 verify-format:
@@ -148,3 +162,10 @@ $(TOOLS)/golangci-lint: hack/tools/golangci/go.mod
 $(TOOLS)/kubeapilinter: hack/tools/kubeapilinter/go.mod
 	@echo "building kube-api-linter, about 2 minutes on two cores, once ..."
 	@go build -modfile=hack/tools/kubeapilinter/go.mod -o $@ sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter
+
+$(TOOLS)/gitleaks: hack/tools/gitleaks/go.mod
+	@echo "building gitleaks, about a minute on two cores, once ..."
+	@go build -modfile=hack/tools/gitleaks/go.mod -o $@ github.com/zricethezav/gitleaks/v8
+
+$(TOOLS)/govulncheck: hack/tools/govulncheck/go.mod
+	@go build -modfile=hack/tools/govulncheck/go.mod -o $@ golang.org/x/vuln/cmd/govulncheck
