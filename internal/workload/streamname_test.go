@@ -105,7 +105,13 @@ func FuzzStreamName(f *testing.F) {
 	f.Add("shows", "live", "")
 	f.Add("", "", strings.Repeat("早", 255))
 	f.Add("a", "b", "-\xff-")
+	seen := map[string][3]string{}
 	f.Fuzz(func(t *testing.T, domain, app, stream string) {
-		checkStreamName(t, stream, StreamName(domain, app, stream))
+		name, identity := StreamName(domain, app, stream), [3]string{domain, app, stream}
+		checkStreamName(t, stream, name)
+		if other, taken := seen[name]; taken && other != identity {
+			t.Errorf("%q and %q share %s", identity, other, name)
+		}
+		seen[name] = identity
 	})
 }
