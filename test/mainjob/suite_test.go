@@ -5,8 +5,6 @@ package mainjob
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -21,15 +19,12 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/wait"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/controlplane"
 	"github.com/livestream-operator/livestream-operator/internal/css"
+	"github.com/livestream-operator/livestream-operator/internal/installation"
 )
 
 const callbackKey = "theCallbackKey0123456789"
@@ -42,6 +37,8 @@ var (
 	// operatorConfig is a kubeconfig with the rights that config/rbac gives.
 	operatorConfig string
 	managerBinary  string
+	// kubectl is kubectl as the administrator.
+	kubectl func(ctx context.Context, arguments ...string) (string, error)
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -67,76 +64,18 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-func setUp(ctx context.Context, dir string) (err error) {
-	if root, err = controlplane.Root("."); err != nil {
-		return err
-	}
-	bin, err := controlplane.Build(ctx, root, os.Stderr)
+func setUp(ctx context.Context, dir string) error {
+	installed, err := installation.Up(ctx, controlplane.Options{Dir: dir, FakeNodes: 2, Progress: io.Discard})
 	if err != nil {
 		return err
 	}
+	root, cluster, api, kubectl = installed.Root, installed.Cluster, installed.API, installed.Kubectl
 	managerBinary = filepath.Join(work, "manager")
-	build := exec.CommandContext(ctx, "go", "build", "-o", managerBinary, "./cmd")
-	build.Dir = root
-	if output, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building the operator: %w: %s", err, output)
-	}
-	if cluster, err = controlplane.Up(ctx, controlplane.Options{Dir: dir, Bin: bin, FakeNodes: 2, Progress: io.Discard}); err != nil {
+	if err := installation.BuildManager(ctx, root, managerBinary); err != nil {
 		return err
-	}
-	config, err := clientcmd.BuildConfigFromFlags("", cluster.Kubeconfig())
-	if err != nil {
-		return err
-	}
-	config.QPS = -1
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		return err
-	}
-	if api, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
-		return err
-	}
-	for _, arguments := range [][]string{
-		{"apply", "-k", filepath.Join(root, "config", "crd")},
-		{"apply", "-f", filepath.Join(root, "config", "manager", "namespace.yaml")},
-		{"apply", "-k", filepath.Join(root, "config", "rbac")},
-	} {
-		if output, err := kubectl(ctx, arguments...); err != nil {
-			return fmt.Errorf("kubectl %s: %w: %s", arguments[0], err, output)
-		}
-	}
-	// A kind is served a moment after its CRD was applied.
-	err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-		_, notYet := kubectl(ctx, "get", "livestreams,pushdomains", "-A")
-		return notYet == nil, nil
-	})
-	if err != nil {
-		return fmt.Errorf("waiting for the kinds: %w", err)
-	}
-	return writeOperatorConfig(ctx)
-}
-
-func writeOperatorConfig(ctx context.Context) error {
-	token, err := kubectl(ctx, "create", "token", "livestream-operator", "-n", "livestream-system", "--duration=8h")
-	if err != nil {
-		return fmt.Errorf("making a token of the service account: %w: %s", err, token)
 	}
 	operatorConfig = filepath.Join(work, "operator.kubeconfig")
-	text := fmt.Sprintf(`apiVersion: v1
-kind: Config
-clusters: [{name: c, cluster: {server: %q, certificate-authority-data: %s}}]
-users: [{name: u, user: {token: %q}}]
-contexts: [{name: x, context: {cluster: c, user: u}}]
-current-context: x
-`, cluster.Server(), base64.StdEncoding.EncodeToString(cluster.CA()), strings.TrimSpace(token))
-	return os.WriteFile(operatorConfig, []byte(text), 0o600)
-}
-
-func kubectl(ctx context.Context, arguments ...string) (string, error) {
-	command := exec.CommandContext(ctx, filepath.Join(cluster.Bin(), "kubectl"), arguments...)
-	command.Env = append(os.Environ(), "KUBECONFIG="+cluster.Kubeconfig())
-	output, err := command.CombinedOutput()
-	return string(output), err
+	return installed.WriteOperatorConfig(operatorConfig, cluster.Server(), cluster.CA())
 }
 
 // mustKubectl is kubectl as the administrator; a failure ends the test.
