@@ -200,12 +200,11 @@ func bounded(text string) string {
 }
 
 // stop deletes Jobs in the foreground: the Pods get SIGTERM and their grace period, and the Job stays until they are gone.
-func (r *LiveStreamReconciler) stop(ctx context.Context, stream *v1alpha1.LiveStream, p plan.Plan) error {
+func (r *LiveStreamReconciler) stop(ctx context.Context, stream *v1alpha1.LiveStream, stops []plan.Stop) error {
 	var errs []error
-	for _, stop := range p.Stop {
-		err := r.stopOne(ctx, stream, stop)
-		// Gone, or another Job of that name: either way it is stopped.
-		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+	for _, stop := range stops {
+		// A conflict is another Job of that name by now, which the next try sees, or a refusal that says nothing of it.
+		if err := r.stopOne(ctx, stream, stop); err != nil && !apierrors.IsNotFound(err) {
 			errs = append(errs, fmt.Errorf("deleting Job %q: %w", stop.JobName, err))
 		}
 	}

@@ -50,7 +50,8 @@ type LiveStreamReconciler struct {
 }
 
 // Reconcile observes, repairs, plans, starts, reports and stops, in that order. Jobs are stopped only after the status that ends
-// their broadcast was accepted, which it is only if nothing happened since it was decided.
+// their broadcast was accepted, which it is only if nothing happened since it was decided. Those of broadcasts that had ended
+// before are stopped first.
 func (r *LiveStreamReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	stream := &v1alpha1.LiveStream{}
 	if err := r.Get(ctx, req.NamespacedName, stream); err != nil {
@@ -71,6 +72,13 @@ func (r *LiveStreamReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	if p.Delete {
 		return ctrl.Result{}, r.deleteIdle(ctx, observed.Stream)
 	}
+	if len(p.Start) > 0 {
+		// The last pass could not end them. Until they are told to, the next broadcast does not start: two recorders on one show are
+		// worse than one that comes later.
+		if err := r.stop(ctx, observed.Stream, p.Left(observed.Stream.Status)); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
 	started := r.start(ctx, observed, p)
 	if started.leaving {
 		return ctrl.Result{}, nil
@@ -83,7 +91,7 @@ func (r *LiveStreamReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 		return ctrl.Result{}, errors.Join(started.err, client.IgnoreNotFound(err))
 	}
 	wait := started.orSooner(sooner(p.LookAgain, again))
-	return ctrl.Result{RequeueAfter: wait}, errors.Join(started.err, r.stop(ctx, observed.Stream, p))
+	return ctrl.Result{RequeueAfter: wait}, errors.Join(started.err, r.stop(ctx, observed.Stream, p.Stop))
 }
 
 // sooner is the shorter of two waits, where 0 is for ever.

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -35,7 +36,7 @@ type Observed struct {
 type Plan struct {
 	// Start lists the Jobs to make.
 	Start []Start
-	// Stop lists the Jobs to end, once Status has been written.
+	// Stop lists the Jobs to end, once Status has been written; those of Left already before anything is started.
 	Stop []Stop
 	// Status is what the status says when Start succeeds; Report adds what did not.
 	Status v1alpha1.LiveStreamStatus
@@ -73,8 +74,15 @@ type Stop struct {
 	Workload string
 	JobName  string
 	UID      types.UID
+	// Broadcast is the one that the Job ran in.
+	Broadcast string
 	// Signal says that the Job is told to finish, and left.
 	Signal bool
+}
+
+// Left are the Jobs to end whose broadcasts had ended in the status before this plan.
+func (p Plan) Left(before v1alpha1.LiveStreamStatus) []Stop {
+	return slices.DeleteFunc(slices.Clone(p.Stop), func(s Stop) bool { return s.Broadcast == before.Broadcast.ID })
 }
 
 // Compute decides. The same Observed always gives the same Plan.

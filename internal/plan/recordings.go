@@ -125,7 +125,7 @@ func ready(status v1alpha1.RecordingStatus, run workload.Run, now time.Time) v1a
 
 // stopSignalled tells a recorder that its broadcast is over, and ends one that does not end by itself.
 func (p *Plan) stopSignalled(o Observed, run workload.Run) {
-	stop := Stop{Workload: run.Workload, JobName: run.JobName, UID: run.UID, Signal: true}
+	stop := Stop{Workload: run.Workload, JobName: run.JobName, UID: run.UID, Broadcast: run.Broadcast, Signal: true}
 	if run.Told.IsZero() {
 		p.Stop = append(p.Stop, stop)
 		return

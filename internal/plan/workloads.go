@@ -27,7 +27,7 @@ func planWorkloads(o Observed, c course, p *Plan) {
 		case run.Signals:
 			p.stopSignalled(o, run)
 		default:
-			p.Stop = append(p.Stop, Stop{Workload: run.Workload, JobName: run.JobName, UID: run.UID})
+			p.Stop = append(p.Stop, Stop{Workload: run.Workload, JobName: run.JobName, UID: run.UID, Broadcast: run.Broadcast})
 		}
 	}
 	if c.broadcast == nil {

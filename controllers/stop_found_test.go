@@ -1,0 +1,65 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+)
+
+// Found by make chaos: the API server refused the deletion of a Job for a while, the next push came meanwhile, and two recorders
+// ran on one show.
+func TestTheNextBroadcastStartsOnlyWhenTheJobsOfTheLastOneAreToldToEnd(t *testing.T) {
+	t.Parallel()
+	for name, refusal := range map[string]error{
+		"an error":                         errors.New("the API server is away"),
+		"a conflict that is about nothing": apierrors.NewConflict(batchv1.Resource("jobs"), "any", errors.New("try again")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.show()
+			b.live("show", "A")
+			first := b.onlyJob()
+			refused := true
+			b.restart(interceptor.NewClient(env.Client, interceptor.Funcs{Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
+				if refused {
+					return refusal
+				}
+				return c.Delete(ctx, o, opts...)
+			}}))
+			b.record("show", b.ends("A", 1, v1alpha1.PushReasonClientStopped))
+			tries := func() (failed bool) {
+				_, err := b.reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Namespace: b.namespace, Name: "show"}})
+				return err != nil
+			}
+			_ = tries()
+			b.pass(time.Minute)
+			if !tries() {
+				t.Error("a Job that could not be stopped is no error")
+			}
+			b.wantState("show", v1alpha1.LiveStreamIdle)
+			b.record("show", b.starts("B"))
+			if !tries() {
+				t.Error("the next broadcast did not wait")
+			}
+			if running := b.running(); len(running) != 1 || running[0].UID != first.UID {
+				t.Fatalf("%d Jobs run, want the first one alone", len(running))
+			}
+			refused = false
+			b.settle("show")
+			b.wantState("show", v1alpha1.LiveStreamLive)
+			if running := b.running(); len(running) != 1 || running[0].UID == first.UID {
+				t.Errorf("%d Jobs run, want the second one alone", len(running))
+			}
+		})
+	}
+}
