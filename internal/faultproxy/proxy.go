@@ -192,6 +192,10 @@ func (p *Proxy) forward(r *http.Request, body []byte, call Call, fault Fault) (*
 		return nil, err
 	}
 	request.Header = r.Header.Clone()
+	if call.Verb == "watch" {
+		// Its events are told from each other.
+		request.Header.Del("Accept-Encoding")
+	}
 	return p.transport.RoundTrip(request)
 }
 

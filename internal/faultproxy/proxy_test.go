@@ -226,14 +226,15 @@ func TestWhatGoesWrongWithAWatch(t *testing.T) {
 		fault Watch
 		want  []string
 	}{
-		"nothing":                     {Watch{}, []string{"ADDED a", "BOOKMARK b", "MODIFIED c", "DELETED d"}},
-		"an event is lost":            {Watch{Lose: 2}, []string{"ADDED a", "BOOKMARK b", "DELETED d"}},
-		"it is cut":                   {Watch{Cut: 2}, []string{"ADDED a", "BOOKMARK b", "closed"}},
-		"it is too old":               {Watch{Gone: 2}, []string{"ADDED a", "BOOKMARK b", "ERROR 410", "closed"}},
-		"it is late":                  {Watch{Lag: 50 * time.Millisecond}, []string{"ADDED a", "BOOKMARK b", "MODIFIED c", "DELETED d"}},
-		"it is frozen and goes on":    {Watch{Freeze: 50 * time.Millisecond, FreezeAt: 2}, []string{"ADDED a", "BOOKMARK b", "MODIFIED c", "DELETED d"}},
-		"it is frozen and stays so":   {Watch{Freeze: time.Hour, FreezeAt: 2}, []string{"ADDED a", "BOOKMARK b", "silent"}},
-		"it is frozen from the first": {Watch{Freeze: time.Hour}, []string{"silent"}},
+		"nothing":                      {Watch{}, []string{"ADDED a", "BOOKMARK b", "MODIFIED c", "DELETED d"}},
+		"an event is lost":             {Watch{Lose: 2}, []string{"ADDED a", "BOOKMARK b", "DELETED d"}},
+		"it is cut":                    {Watch{Cut: 2}, []string{"ADDED a", "BOOKMARK b", "closed"}},
+		"it is too old":                {Watch{Gone: 2}, []string{"ADDED a", "BOOKMARK b", "ERROR 410", "closed"}},
+		"it is late":                   {Watch{Lag: 50 * time.Millisecond}, []string{"ADDED a", "BOOKMARK b", "MODIFIED c", "DELETED d"}},
+		"an event is lost for a while": {Watch{Lose: 2, Life: 100 * time.Millisecond}, []string{"ADDED a", "BOOKMARK b", "DELETED d", "ERROR 410", "closed"}},
+		"it is frozen and goes on":     {Watch{Freeze: 50 * time.Millisecond, FreezeAt: 2}, []string{"ADDED a", "BOOKMARK b", "MODIFIED c", "DELETED d"}},
+		"it is frozen and stays so":    {Watch{Freeze: time.Hour, FreezeAt: 2}, []string{"ADDED a", "BOOKMARK b", "silent"}},
+		"it is frozen from the first":  {Watch{Freeze: time.Hour}, []string{"silent"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

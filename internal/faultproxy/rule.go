@@ -48,6 +48,8 @@ type Watch struct {
 	FreezeAt int
 	// Gone has the API server say, before this event, that the watch is too old, and end it; 0 for never.
 	Gone int
+	// Life is how long the watch lasts before the API server says that it is too old, so that the client lists anew; 0 for ever.
+	Life time.Duration
 }
 
 type counted struct {

@@ -92,8 +92,19 @@ func (p *Proxy) stream(w http.ResponseWriter, r *http.Request, response *http.Re
 	control := http.NewResponseController(w)
 	_ = control.Flush()
 	source := newFrames(response)
-	events := 0
-	for next := range source.late(r.Context(), fault.Lag) {
+	events, late, life := 0, source.late(r.Context(), fault.Lag), lifeOf(fault)
+	for {
+		var next delayed
+		select {
+		case n, goesOn := <-late:
+			if !goesOn {
+				return
+			}
+			next = n
+		case <-life:
+			source.end(w)
+			return
+		}
 		p.pause(r.Context(), time.Until(next.due))
 		if !next.bookmark {
 			events++
@@ -102,7 +113,10 @@ func (p *Proxy) stream(w http.ResponseWriter, r *http.Request, response *http.Re
 			p.pause(r.Context(), fault.Freeze)
 			fault.Freeze = 0
 		}
-		passed, goesOn := fault.passes(next, events, source)
+		passed, goesOn := fault.passes(next, events)
+		if !goesOn && fault.Gone > 0 {
+			source.end(w)
+		}
 		if _, err := w.Write(passed); err != nil || !goesOn { //nolint:gosec // what the API server said, to a client of it
 			return
 		}
@@ -110,18 +124,27 @@ func (p *Proxy) stream(w http.ResponseWriter, r *http.Request, response *http.Re
 	}
 }
 
+// lifeOf is when the watch is too old; never, where it has no such end.
+func lifeOf(w Watch) <-chan time.Time {
+	if w.Life == 0 {
+		return nil
+	}
+	return time.After(w.Life)
+}
+
+// end says that the watch is too old.
+func (f *frames) end(w http.ResponseWriter) {
+	if last, err := f.gone(); err == nil {
+		_, _ = w.Write(last) //nolint:gosec // what an API server says
+	}
+}
+
 // passes says what of the event passes, and whether the watch goes on after it.
-func (w Watch) passes(next delayed, events int, source *frames) (passed []byte, goesOn bool) {
+func (w Watch) passes(next delayed, events int) (passed []byte, goesOn bool) {
 	switch {
 	case next.bookmark:
 		return next.bytes, true
-	case w.Gone > 0 && events >= w.Gone:
-		last, err := source.gone()
-		if err != nil {
-			return nil, false
-		}
-		return last, false
-	case w.Cut > 0 && events >= w.Cut:
+	case w.Gone > 0 && events >= w.Gone, w.Cut > 0 && events >= w.Cut:
 		return nil, false
 	case events == w.Lose:
 		return nil, true
