@@ -1,0 +1,236 @@
+//go:build chaos
+
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/faultproxy"
+)
+
+// campaign is what one seed makes: which events come when, how often and where, and what goes wrong meanwhile. The interleaving
+// is the machine's: playing a seed again does the same to the operator, not the same in the operator.
+type campaign struct {
+	seed   uint64
+	random *rand.Rand
+	mu     sync.Mutex
+	length time.Duration
+}
+
+func newCampaign(seed uint64, length time.Duration) *campaign {
+	return &campaign{seed: seed, random: rand.New(rand.NewPCG(seed, 1)), length: length}
+}
+
+// delivery is one sending of an event. CSS sends again until it is answered 200, and at times once more.
+type delivery struct {
+	event
+
+	after time.Duration
+	to    int
+}
+
+// schedule draws the events of a stream. Its last push may stay live.
+func (c *campaign) schedule(stream string) []delivery {
+	var all []delivery
+	r := c.random
+	for at, number := time.Duration(0), 0; at < c.length; number++ {
+		// Neither longer nor greater with time.
+		sequence := fmt.Sprint(r.IntN(900000)*100 + number)
+		onAir := between(r, 100*time.Millisecond, 5*time.Second)
+		all = append(all, c.sendings(event{stream: stream, sequence: sequence, start: true}, at)...)
+		if at+onAir < c.length || r.IntN(2) == 0 {
+			code := []int32{clean, lost}[r.IntN(2)]
+			all = append(all, c.sendings(event{stream: stream, sequence: sequence, code: code}, at+onAir)...)
+		}
+		if r.IntN(4) == 0 {
+			// The next pusher is there before this one goes.
+			onAir /= 2
+		}
+		at += onAir + between(r, 0, 3*time.Second)
+	}
+	return all
+}
+
+func (c *campaign) sendings(e event, at time.Duration) []delivery {
+	all := []delivery{{e, at, c.random.IntN(2)}}
+	for c.random.IntN(4) == 0 {
+		all = append(all, delivery{e, at + between(c.random, 0, 4*time.Second), c.random.IntN(2)})
+	}
+	if c.random.IntN(4) == 0 {
+		// It is late, and may be overtaken.
+		all[0].after += between(c.random, 0, 3*time.Second)
+	}
+	return all
+}
+
+func between(r *rand.Rand, least, most time.Duration) time.Duration {
+	return least + time.Duration(r.Int64N(int64(most-least)))
+}
+
+// longestStall is within decisionTime, so that it needs no slack of its own.
+const longestStall = time.Second
+
+// choose draws what happens to a call.
+func (c *campaign) choose(w *world, r *replica) func(faultproxy.Call) *faultproxy.Rule {
+	return func(call faultproxy.Call) *faultproxy.Rule {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if call.Verb == "watch" {
+			return &faultproxy.Rule{Fault: faultproxy.Fault{Watch: c.watchFault()}}
+		}
+		dice := c.random.IntN(1000)
+		if call.Resource == "leases" {
+			// A lease that is not renewed for long is lost, which is another fault.
+			dice += 950
+		}
+		rule := &faultproxy.Rule{After: c.random.IntN(2) == 0}
+		switch {
+		case dice < 15:
+			rule.Fault = faultproxy.Fault{Run: func(faultproxy.Call) { r.kill() }, Drop: true}
+		case dice < 45:
+			rule.Fault.Drop = true
+		case dice < 60:
+			rule.Fault.Stall = between(c.random, 0, longestStall)
+		case dice < 70:
+			rule.Fault.Truncate, rule.After = true, true
+		case dice < 110:
+			rule.After = false
+			rule.Fault.Status = []int{http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable, http.StatusForbidden}[c.random.IntN(4)]
+		case dice < 140 && call.Writes() && call.Verb != "create":
+			rule.After, rule.Fault.Status = false, http.StatusConflict
+		default:
+			return nil
+		}
+		return rule
+	}
+}
+
+func (c *campaign) watchFault() faultproxy.Watch {
+	switch c.random.IntN(6) {
+	case 0:
+		return faultproxy.Watch{Lag: between(c.random, 0, time.Second)}
+	case 1:
+		return faultproxy.Watch{Cut: 1 + c.random.IntN(8)}
+	case 2:
+		return faultproxy.Watch{Gone: 1 + c.random.IntN(8)}
+	case 3:
+		return faultproxy.Watch{Freeze: between(c.random, 0, 5*time.Second), FreezeAt: c.random.IntN(6)}
+	case 4:
+		return faultproxy.Watch{Lose: 1 + c.random.IntN(8), Life: between(c.random, time.Second, 6*time.Second)}
+	default:
+		return faultproxy.Watch{}
+	}
+}
+
+// run plays the campaign. An odd seed has two replicas, one of which is stopped past its lease.
+func (c *campaign) run(ctx context.Context, binary string) (outcome, error) {
+	o := options{binary: binary, replicas: 1 + int(c.seed%2), change: func(s *v1alpha1.LiveStream) {
+		if slices.Contains([]string{"s0", "s2"}, s.Name) {
+			afterEnd(s)
+			s.Spec.ReconnectWindowSeconds = new(int32(2))
+		}
+	}}
+	for i := range 5 {
+		o.streams = append(o.streams, fmt.Sprint("s", i))
+	}
+	var deliveries []delivery
+	for _, stream := range o.streams {
+		deliveries = append(deliveries, c.schedule(stream)...)
+	}
+	w, err := newWorld(ctx, o)
+	if w == nil || err != nil {
+		return outcome{}, err
+	}
+	w.faulty = true
+	for _, r := range w.replicas {
+		r.proxy.Choose(c.choose(w, r))
+		// So that watches begin anew, with faults.
+		r.kill()
+	}
+	var sending sync.WaitGroup
+	for _, d := range deliveries {
+		sending.Go(func() {
+			<-time.After(d.after)
+			d.at = time.Now()
+			if err := w.deliver(d.event, d.to); err != nil {
+				w.fail(disagreement, "%v", err)
+			}
+		})
+	}
+	disturbed := make(chan struct{})
+	go func() {
+		defer close(disturbed)
+		c.disturb(w)
+	}()
+	<-disturbed
+	for _, r := range w.replicas {
+		r.proxy.Clear()
+	}
+	sending.Wait()
+	return w.finish(), nil
+}
+
+// disturb kills replicas, and stops one for longer than its lease where there are two.
+func (c *campaign) disturb(w *world) {
+	if len(w.replicas) == 2 {
+		w.slack = 20 * time.Second
+		stopped := w.replicas[0]
+		stopped.signal(syscall.SIGSTOP)
+		w.extra++
+		<-time.After(w.slack)
+		stopped.signal(syscall.SIGCONT)
+		<-time.After(max(0, c.length-w.slack))
+		return
+	}
+	for end := time.Now().Add(c.length); time.Now().Before(end); {
+		c.mu.Lock()
+		wait := between(c.random, time.Second, 8*time.Second)
+		c.mu.Unlock()
+		<-time.After(wait)
+		w.replicas[0].kill()
+		w.extra++
+	}
+}
+
+// seeds are those of a run: the same each time, so that what is new is the code's doing.
+func seeds() []uint64 {
+	switch {
+	case *seed != 0:
+		return []uint64{*seed}
+	case *full:
+		var all []uint64
+		for s := range uint64(200) {
+			all = append(all, 1000+s)
+		}
+		return all
+	default:
+		return []uint64{1, 2, 4, 6}
+	}
+}
+
+func TestRandomCampaign(t *testing.T) {
+	for _, s := range seeds() {
+		t.Run(fmt.Sprint("seed ", s), func(t *testing.T) {
+			t.Parallel()
+			o, err := newCampaign(s, 30*time.Second).run(t.Context(), binary)
+			if err != nil {
+				t.Fatal(err)
+			}
+			results.add(o)
+			results.seed(s)
+			t.Logf("%d events, %d faults, settled within %v", o.events, o.faults, o.settled)
+			for _, v := range o.violations {
+				t.Errorf("%s\nplay it again with: make chaos SEED=%d", v, s)
+			}
+		})
+	}
+}

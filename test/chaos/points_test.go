@@ -1,0 +1,157 @@
+//go:build chaos
+
+package chaos
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/livestream-operator/livestream-operator/internal/faultproxy"
+)
+
+// point is a call of the operator, as it comes again in each run of a scenario: the nth of its kind.
+type point struct {
+	verb, resource string
+	nth            int
+}
+
+func (p point) String() string {
+	return strings.ReplaceAll(fmt.Sprint(p.verb, " ", p.resource, " ", p.nth), "/", ".")
+}
+
+// pointsOf are the calls of a clean run. What is left out never depends on a stream: leases, and what is asked once of an API server.
+func pointsOf(calls []faultproxy.Call) []point {
+	seen := map[string]int{}
+	var points []point
+	for _, c := range calls {
+		if c.Resource == "" || c.Resource == "leases" || c.Verb == "watch" {
+			continue
+		}
+		seen[c.Key()]++
+		points = append(points, point{c.Verb, c.Resource, seen[c.Key()]})
+	}
+	return points
+}
+
+// decisive says whether the point is one of those that are always played: what makes and ends things.
+func (p point) decisive() bool {
+	return slices.Contains([]string{"create jobs", "delete jobs", "update deployments/scale", "patch livestreams"}, p.verb+" "+p.resource)
+}
+
+// share leaves a part of the points out, always the same, where not all are asked for.
+func share(points []point, each int) []point {
+	if *full {
+		return points
+	}
+	var some []point
+	for i, p := range points {
+		if p.decisive() || i%each == 0 {
+			some = append(some, p)
+		}
+	}
+	return some
+}
+
+// rule hits the point.
+func (p point) rule(after bool, fault faultproxy.Fault) faultproxy.Rule {
+	return faultproxy.Rule{Verb: p.verb, Resource: p.resource, Nth: p.nth, After: after, Fault: fault}
+}
+
+// clean plays the scenario without faults, for its calls.
+func (s scenario) clean(t *testing.T) []point {
+	t.Helper()
+	o, err := s.act(t.Context(), binary, nil)
+	if err != nil || len(o.violations) > 0 {
+		t.Fatalf("without faults: %v %v", err, o.violations)
+	}
+	return pointsOf(o.calls)
+}
+
+// hit plays the scenario with rules in force at the replica that leads; one that no call meets is told.
+func (s scenario) hit(t *testing.T, rules func(w *world) []faultproxy.Rule, slack time.Duration) {
+	t.Helper()
+	var hits []func() int
+	s.check(t, func(w *world) {
+		w.faulty, w.slack = true, slack
+		for _, r := range rules(w) {
+			hits = append(hits, w.replicas[0].proxy.Add(r))
+		}
+	})
+	if !slices.ContainsFunc(hits, func(h func() int) bool { return h() > 0 }) {
+		results.missed()
+		t.Log("the call did not come in this run")
+	}
+}
+
+func phase(after bool) string {
+	if after {
+		return "after"
+	}
+	return "before"
+}
+
+func TestKilledAtEachCall(t *testing.T) {
+	for _, s := range scenarios {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			for _, p := range share(s.clean(t), 5) {
+				for _, after := range []bool{false, true} {
+					t.Run(fmt.Sprint(p, " ", phase(after)), func(t *testing.T) {
+						t.Parallel()
+						s.hit(t, func(w *world) []faultproxy.Rule {
+							kill := func(faultproxy.Call) { w.replicas[0].kill() }
+							return []faultproxy.Rule{p.rule(after, faultproxy.Fault{Run: kill, Drop: true})}
+						}, 0)
+					})
+				}
+			}
+		})
+	}
+}
+
+// apiFaults are what goes wrong with a call, besides the death of who makes it.
+var apiFaults = []struct {
+	name  string
+	after bool
+	fault faultproxy.Fault
+	// times is how many calls go wrong, 0 for one.
+	times int
+	// rare are played in full runs only, and decisive ones at decisive calls besides.
+	rare, decisive bool
+}{
+	{name: "conflict", fault: faultproxy.Fault{Status: http.StatusConflict}},
+	{name: "unavailable", fault: faultproxy.Fault{Status: http.StatusServiceUnavailable}},
+	{name: "answer lost", after: true, fault: faultproxy.Fault{Drop: true}},
+	{name: "unavailable for a while", fault: faultproxy.Fault{Status: http.StatusServiceUnavailable}, times: 6, rare: true, decisive: true},
+	{name: "request lost", fault: faultproxy.Fault{Drop: true}, rare: true},
+	{name: "error after the commit", after: true, fault: faultproxy.Fault{Status: http.StatusInternalServerError}, rare: true},
+	{name: "too many requests", fault: faultproxy.Fault{Status: http.StatusTooManyRequests, RetryAfter: 1}, rare: true},
+	{name: "forbidden", fault: faultproxy.Fault{Status: http.StatusForbidden}, rare: true},
+	{name: "stalled", fault: faultproxy.Fault{Stall: 5 * time.Second}, rare: true},
+	{name: "cut short", after: true, fault: faultproxy.Fault{Truncate: true}, rare: true},
+}
+
+func TestEachCallGoesWrong(t *testing.T) {
+	for _, s := range scenarios {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			for _, p := range share(s.clean(t), 11) {
+				for _, f := range apiFaults {
+					if f.rare && !*full && !(f.decisive && p.decisive()) {
+						continue
+					}
+					t.Run(fmt.Sprint(p, " ", f.name), func(t *testing.T) {
+						t.Parallel()
+						r := p.rule(f.after, f.fault)
+						r.Times = f.times
+						s.hit(t, func(*world) []faultproxy.Rule { return []faultproxy.Rule{r} }, f.fault.Stall)
+					})
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,93 @@
+//go:build chaos
+
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/css"
+)
+
+const (
+	clean = 1 // the client stopped
+	lost  = 3 // anything that has the long window
+
+	// CSS tries again after a minute, and waits 20 s for an answer.
+	retryAfter     = 100 * time.Millisecond
+	answerPatience = 8 * time.Second
+)
+
+// event is what a callback tells.
+type event struct {
+	stream, sequence string
+	start            bool
+	code             int32
+	at               time.Time
+}
+
+func started(stream, sequence string) event {
+	return event{stream: stream, sequence: sequence, start: true, at: time.Now()}
+}
+
+func ended(stream, sequence string, code int32) event {
+	return event{stream: stream, sequence: sequence, code: code, at: time.Now()}
+}
+
+func (e event) callback() css.Callback {
+	p := css.Push{Domain: "push.example.com", App: "live", Stream: e.stream, Sequence: e.sequence, AppID: 1, ClientIP: "1.1.1.1", Node: "2.2.2.2"}
+	if e.start {
+		return p.Start(e.at)
+	}
+	return p.Interruption(e.at, time.Minute, e.code, "ended")
+}
+
+// deliver sends the event until it is answered 200, to one replica after the other from the given one on, and looks right then
+// whether the API server has it.
+func (w *world) deliver(e event, first int) error {
+	w.note(fact{e.stream, e.sequence}, e.start)
+	for try := first; ; try++ {
+		status, err := w.post(e, w.replicas[try%len(w.replicas)])
+		if err == nil && status == http.StatusOK {
+			w.isStored(e)
+			return nil
+		}
+		if err == nil && status != http.StatusServiceUnavailable && status != http.StatusNotFound {
+			w.fail(disagreement, "a good callback is answered %d", status)
+		}
+		select {
+		case <-w.ctx.Done():
+			return fmt.Errorf("the callback was never taken: %d, %w", status, w.ctx.Err())
+		case <-time.After(retryAfter):
+		}
+	}
+}
+
+func (w *world) post(e event, to *replica) (int, error) {
+	ctx, cancel := context.WithTimeout(w.ctx, answerPatience)
+	defer cancel()
+	status, _, err := css.Post(ctx, "http://"+to.address()+"/callbacks/"+w.name+"/shows", e.callback().Signed(callbackKey, time.Now()))
+	return status, err
+}
+
+// isStored asks the API server itself.
+func (w *world) isStored(e event) {
+	stream := &v1alpha1.LiveStream{}
+	err := installed.API.Get(w.ctx, client.ObjectKey{Namespace: w.name, Name: e.stream}, stream)
+	if apierrors.IsNotFound(err) || w.ctx.Err() != nil {
+		return
+	}
+	stored := err == nil && slices.ContainsFunc(stream.Status.Pushes, func(p v1alpha1.Push) bool {
+		return p.Sequence == e.sequence && (e.start || p.EndTime != nil)
+	})
+	if !stored {
+		w.fail(ackedLost, "push %s of %s (start: %v) was answered 200 and is not in the status: %v", e.sequence, e.stream, e.start, err)
+	}
+}

@@ -1,0 +1,95 @@
+//go:build chaos
+
+package chaos
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/livestream-operator/livestream-operator/internal/faultproxy"
+)
+
+// watchFaults are what goes wrong with the watches of a kind from the moment on at which the scenario begins. The nth event is
+// counted from there: the watches are cut once, so that the new ones begin with the scenario.
+func watchFaults() map[string]faultproxy.Watch {
+	faults := map[string]faultproxy.Watch{"late": {Lag: time.Second}, "frozen at first": {Freeze: 3 * time.Second}}
+	for n := 1; n <= 3; n++ {
+		faults[fmt.Sprint("cut before event ", n)] = faultproxy.Watch{Cut: n}
+		faults[fmt.Sprint("too old at event ", n)] = faultproxy.Watch{Gone: n}
+		faults[fmt.Sprint("frozen at event ", n)] = faultproxy.Watch{Freeze: 3 * time.Second, FreezeAt: n}
+	}
+	return faults
+}
+
+var watched = []string{"livestreams", "jobs", "pods", "pushdomains"}
+
+func TestEachWatchGoesWrong(t *testing.T) {
+	for _, s := range scenarios {
+		for name, fault := range watchFaults() {
+			for i, resource := range watched {
+				if !*full && (len(s.name)+len(name)+i)%13 != 0 {
+					continue
+				}
+				t.Run(fmt.Sprint(s.name, "/", resource, " ", name), func(t *testing.T) {
+					t.Parallel()
+					s.hit(t, func(w *world) []faultproxy.Rule {
+						// The operator is started anew, behind a proxy that has the rule.
+						defer w.replicas[0].kill()
+						return []faultproxy.Rule{{Verb: "watch", Resource: resource, Times: 2, Fault: faultproxy.Fault{Watch: fault}}}
+					}, 0)
+				})
+			}
+		}
+	}
+}
+
+// pastScenarios end with an operator that is started on a view of the past.
+var pastScenarios = []scenario{
+	{name: "on air in the past, and over now", play: func(w *world) error {
+		return w.all(w.started("A"), w.remembers(), w.onAir(), w.stopped("A", clean), w.idle(), w.startsInThePast(), w.holds(3*time.Second, w.idle()), w.sameJob(1))
+	}},
+	{name: "on air in the past, and in another broadcast now", play: func(w *world) error {
+		return w.all(w.started("A"), w.remembers(), w.onAir(), w.stopped("A", clean), w.idle(), w.start("B"), w.startsInThePast(), w.holds(3*time.Second, w.onAir()), w.sameJob(2))
+	}},
+	{name: "idle in the past, and on air now", play: func(w *world) error {
+		return w.all(w.remembers(), w.start("A"), w.startsInThePast(), w.holds(3*time.Second, w.onAir()), w.sameJob(1))
+	}},
+	{name: "in the window in the past, and back now", play: func(w *world) error {
+		return w.all(w.start("A"), w.stopped("A", clean), w.remembers(), w.started("B"), w.startsInThePast(), w.holds(3*time.Second, w.onAir()), w.sameJob(1))
+	}},
+}
+
+func TestStartedAnewOnAViewOfThePast(t *testing.T) {
+	for _, s := range pastScenarios {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			s.check(t, func(w *world) { w.faulty = true })
+		})
+	}
+}
+
+// remembers notes the moment that is to be the past.
+func (w *world) remembers() step {
+	return func() error {
+		s, err := w.show()
+		w.past = revisionOf(s)
+		return err
+	}
+}
+
+// startsInThePast starts the operator anew, with lists as they were and watches that stand still for a while.
+func (w *world) startsInThePast() step {
+	return func() error {
+		r := w.replicas[0]
+		at := faultproxy.Fault{At: fmt.Sprint(w.past), Watch: faultproxy.Watch{Freeze: 4 * time.Second}}
+		for _, resource := range watched {
+			for _, verb := range []string{"list", "watch"} {
+				// A watch that begins with a list is refused; the list follows, and the watch from there on.
+				r.proxy.Add(faultproxy.Rule{Verb: verb, Resource: resource, Times: 2, Fault: at})
+			}
+		}
+		r.kill()
+		return nil
+	}
+}

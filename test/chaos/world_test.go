@@ -1,0 +1,377 @@
+//go:build chaos
+
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/faultproxy"
+)
+
+const (
+	callbackKey = "theCallbackKey0123456789"
+	// bystander marks what looks like the operator's and is not.
+	bystander = "chaos.example.com/bystander"
+	// patience is far longer than anything takes that goes well, a change of leader included.
+	patience = 40 * time.Second
+)
+
+// world is a namespace with streams, and an operator of its own that sees nothing else.
+type world struct {
+	ctx      context.Context //nolint:containedctx // it ends with the world
+	name     string
+	replicas []*replica
+	options  options
+
+	mu       sync.Mutex
+	facts    map[fact]*told
+	failures []violation
+	settled  []time.Duration
+	// faulty says that something is to go wrong.
+	faulty bool
+	// slack is for how long faults may hold a call up; marks are where the counted calls begin, by replica.
+	slack      time.Duration
+	marks      []int
+	lateWrites int
+	extra      int
+	// past is a revision to go back to.
+	past uint64
+}
+
+// options say what is in a world.
+type options struct {
+	binary   string
+	replicas int
+	streams  []string
+	// change changes the LiveStreams before they are made.
+	change func(*v1alpha1.LiveStream)
+	scaled bool
+}
+
+// outcome is what became of a world.
+type outcome struct {
+	violations []violation
+	calls      []faultproxy.Call
+	settled    []time.Duration
+	faults     int
+	events     int
+	lateWrites int
+}
+
+func newWorld(ctx context.Context, o options) (*world, error) {
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "chaos-"}}
+	if err := installed.API.Create(ctx, namespace); err != nil {
+		return nil, err
+	}
+	w := &world{ctx: ctx, name: namespace.Name, facts: map[fact]*told{}, options: o}
+	observed.begin(w.name)
+	for _, object := range w.objects() {
+		object.SetNamespace(w.name)
+		if err := installed.API.Create(ctx, object); err != nil {
+			return nil, fmt.Errorf("making %s: %w", object.GetName(), err)
+		}
+	}
+	err := w.until("the namespace is ready for Pods", func() error {
+		return installed.API.Get(ctx, client.ObjectKey{Namespace: w.name, Name: "default"}, &corev1.ServiceAccount{})
+	})
+	if err != nil {
+		return nil, err
+	}
+	arguments := []string{"--leader-election-namespace=" + w.name}
+	if o.replicas > 1 {
+		arguments = append(arguments, "--leader-elect")
+	}
+	for i := range max(1, o.replicas) {
+		r, err := newReplica(w.name, o.binary, i, arguments...)
+		if err != nil {
+			return nil, err
+		}
+		w.replicas = append(w.replicas, r)
+		// The first one leads.
+		if err := w.until("the streams are idle", func() error { return w.agrees() }); err != nil {
+			return w, err
+		}
+	}
+	for _, r := range w.replicas {
+		w.marks = append(w.marks, len(r.proxy.Calls()))
+	}
+	return w, nil
+}
+
+func (w *world) objects() []client.Object {
+	reference := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "lease"}
+	objects := []client.Object{
+		// What config/rbac gives in the operator's own namespace.
+		&rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "lease"}, Rules: []rbacv1.PolicyRule{{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, Verbs: []string{"create", "get", "update"}}}},
+		&rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "lease"}, RoleRef: reference, Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Name: "livestream-operator", Namespace: "livestream-system"}}},
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "css"}, StringData: map[string]string{"callbackKey": callbackKey, "playbackKey": "thePlaybackKey0123456789"}},
+		&v1alpha1.PushDomain{ObjectMeta: metav1.ObjectMeta{Name: "shows"}, Spec: v1alpha1.PushDomainSpec{
+			Provider: v1alpha1.ProviderTencentCSS, Domain: "push.example.com",
+			Callback: v1alpha1.Callback{KeySecretRefs: []v1alpha1.SecretKeyReference{{Name: "css", Key: "callbackKey"}}},
+			Playback: v1alpha1.Playback{Domain: "play.example.com", KeySecretRef: v1alpha1.SecretKeyReference{Name: "css", Key: "playbackKey"}},
+		}},
+		w.bystander(),
+	}
+	if w.options.scaled {
+		labels := map[string]string{"app": "packager"}
+		objects = append(objects, &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "packager"}, Spec: appsv1.DeploymentSpec{
+			Replicas: new(int32(0)), Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "packager", Image: "packager"}}}},
+		}})
+	}
+	for _, name := range w.options.streams {
+		stream := newStream(name)
+		if w.options.change != nil {
+			w.options.change(stream)
+		}
+		objects = append(objects, stream)
+	}
+	return objects
+}
+
+func newStream(name string) *v1alpha1.LiveStream {
+	return &v1alpha1.LiveStream{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.LiveStreamSpec{
+		PushDomainRef: v1alpha1.PushDomainReference{Name: "shows"}, AppName: "live", StreamName: name,
+		LiveStreamSettings: v1alpha1.LiveStreamSettings{
+			CleanStopWindowSeconds: new(int32(1)), ReconnectWindowSeconds: new(int32(8)), HistoryLimit: 50,
+			Workloads: []v1alpha1.Workload{newWorkload("record")},
+		},
+	}}
+}
+
+func newWorkload(name string) v1alpha1.Workload {
+	w := v1alpha1.Workload{Name: name, Job: &batchv1.JobTemplateSpec{}}
+	w.Job.Spec.Template.Spec.Containers = []corev1.Container{{Name: name, Image: name}}
+	w.Job.Spec.BackoffLimit = new(int32(0))
+	return w
+}
+
+// bystander has the operator's labels and no owner.
+func (w *world) bystander() *batchv1.Job {
+	labels := map[string]string{bystander: "true", v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, v1alpha1.LabelLiveStream: w.options.streams[0],
+		v1alpha1.LabelWorkload: "record", v1alpha1.LabelBroadcast: "other", v1alpha1.LabelPart: "1"}
+	return &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "bystander", Labels: labels}, Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{
+		ObjectMeta: metav1.ObjectMeta{Labels: labels},
+		Spec:       corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "c", Image: "i"}}},
+	}}}
+}
+
+// until waits; what does not come true in time is an error, and a violation where the caller makes it one.
+func (w *world) until(what string, holds func() error) error {
+	deadline := time.After(patience)
+	tick := time.NewTicker(25 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := holds()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-w.ctx.Done():
+			return w.ctx.Err()
+		case <-deadline:
+			return fmt.Errorf("never came true: %s: %w", what, err)
+		}
+	}
+}
+
+func (w *world) fail(k kind, format string, arguments ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failures = append(w.failures, violation{k, fmt.Sprintf(format, arguments...)})
+}
+
+// calls are those that the operator made since the world was ready, in the order of the replicas.
+func (w *world) calls() []faultproxy.Call {
+	var calls []faultproxy.Call
+	for i, r := range w.replicas {
+		if i < len(w.marks) {
+			calls = append(calls, r.proxy.Calls()[w.marks[i]:]...)
+		}
+	}
+	return calls
+}
+
+// writes counts what the operator wrote. Leases are renewed all the time, and a PushDomain's status once a minute.
+func (w *world) writes() int {
+	n := 0
+	for _, c := range w.calls() {
+		if c.Writes() && c.Resource != "leases" && c.Resource != "pushdomains/status" {
+			n++
+		}
+	}
+	return n
+}
+
+// finish lets the world settle without faults, looks at all that it did, deletes the streams, and looks at what is left.
+func (w *world) finish() outcome {
+	for _, r := range w.replicas {
+		r.proxy.Clear()
+	}
+	w.settle()
+	w.rest()
+	w.removeStreams()
+	w.catchUp()
+	o := outcome{calls: w.calls(), events: w.events(), lateWrites: w.lateWrites, settled: w.settled, faults: w.extra}
+	for _, r := range w.replicas {
+		o.faults += r.proxy.Faults()
+	}
+	h := observed.end(w.name)
+	o.violations = append(w.failures, h.judge(w.wasStopped, w.slack)...)
+	w.close()
+	if *keep && len(o.violations) > 0 {
+		w.showLogs()
+	}
+	return o
+}
+
+func (w *world) close() {
+	for _, r := range w.replicas {
+		r.close()
+	}
+	// It takes its time, and nothing of it is of interest.
+	_ = installed.API.Delete(context.WithoutCancel(w.ctx), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.name}})
+}
+
+func (w *world) showLogs() {
+	for _, r := range w.replicas {
+		text, err := os.ReadFile(r.log.Name())
+		if err != nil {
+			continue
+		}
+		lines := strings.Split(string(text), "\n")
+		fmt.Printf("---- %s\n%s\n", r.log.Name(), strings.Join(lines[max(0, len(lines)-80):], "\n"))
+	}
+}
+
+// settle waits until status and Jobs agree with the model.
+func (w *world) settle() {
+	began := time.Now()
+	if err := w.until("status and Jobs agree with the model", w.agrees); err != nil {
+		w.fail(disagreement, "%v", err)
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.settled = append(w.settled, time.Since(began))
+}
+
+// quiet is how long nothing may be written once all is settled.
+func quiet() time.Duration {
+	if *full {
+		return 10 * time.Second
+	}
+	return 2 * time.Second
+}
+
+// rest counts the writes that come when nothing is left to do.
+func (w *world) rest() {
+	last, since := w.writes(), time.Now()
+	err := w.until("the operator is at rest", func() error {
+		if now := w.writes(); now != last {
+			last, since = now, time.Now()
+		}
+		if time.Since(since) < time.Second {
+			return errors.New("it has just written")
+		}
+		return nil
+	})
+	if err != nil {
+		w.fail(restless, "%v", err)
+		return
+	}
+	<-time.After(quiet())
+	if w.lateWrites = w.writes() - last; w.lateWrites > 0 {
+		var kinds []string
+		for _, c := range w.calls() {
+			if c.Writes() && c.At.After(since) {
+				kinds = append(kinds, c.Key())
+			}
+		}
+		w.fail(restless, "%d writes: %v", w.lateWrites, kinds)
+	}
+}
+
+// removeStreams deletes the LiveStreams, and sees that all of them goes, and nothing else.
+func (w *world) removeStreams() {
+	in := client.InNamespace(w.name)
+	if err := installed.API.DeleteAllOf(w.ctx, &v1alpha1.LiveStream{}, in); err != nil {
+		w.fail(orphan, "deleting the streams: %v", err)
+		return
+	}
+	ours := client.MatchingLabels{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}
+	err := w.until("nothing of the deleted streams is left", func() error {
+		var streams v1alpha1.LiveStreamList
+		var jobs batchv1.JobList
+		var pods corev1.PodList
+		if err := errors.Join(installed.API.List(w.ctx, &streams, in), installed.API.List(w.ctx, &jobs, in, ours), installed.API.List(w.ctx, &pods, in, ours)); err != nil {
+			return err
+		}
+		jobs.Items = slices.DeleteFunc(jobs.Items, func(j batchv1.Job) bool { return j.Labels[bystander] != "" })
+		pods.Items = slices.DeleteFunc(pods.Items, func(p corev1.Pod) bool { return p.Labels[bystander] != "" })
+		if n := len(streams.Items) + len(jobs.Items) + len(pods.Items); n > 0 {
+			return fmt.Errorf("%d LiveStreams, %d Jobs and %d Pods are", len(streams.Items), len(jobs.Items), len(pods.Items))
+		}
+		return w.scaledTo(0)
+	})
+	if err != nil {
+		w.fail(orphan, "%v", err)
+	}
+	other := &batchv1.Job{}
+	if err := installed.API.Get(w.ctx, client.ObjectKey{Namespace: w.name, Name: "bystander"}, other); err != nil || other.DeletionTimestamp != nil {
+		w.fail(orphan, "the Job of somebody else was touched: %v", err)
+	}
+}
+
+// scaledTo says whether the Deployment, if there is one, was told so many.
+func (w *world) scaledTo(want int32) error {
+	if !w.options.scaled {
+		return nil
+	}
+	d := &appsv1.Deployment{}
+	if err := installed.API.Get(w.ctx, client.ObjectKey{Namespace: w.name, Name: "packager"}, d); err != nil {
+		return err
+	}
+	if *d.Spec.Replicas != want {
+		return fmt.Errorf("the target has %d replicas, want %d", *d.Spec.Replicas, want)
+	}
+	return nil
+}
+
+// catchUp has the observer see all that there is.
+func (w *world) catchUp() {
+	revisions := map[string]uint64{}
+	probe := &batchv1.Job{}
+	if err := installed.API.Get(w.ctx, client.ObjectKey{Namespace: w.name, Name: "bystander"}, probe); err != nil {
+		return
+	}
+	patched := probe.DeepCopy()
+	patched.Annotations = map[string]string{"chaos.example.com/seen": "true"}
+	if err := installed.API.Patch(w.ctx, patched, client.MergeFrom(probe)); err != nil {
+		return
+	}
+	revisions["jobs"] = revisionOf(patched)
+	last := newStream("last")
+	last.Namespace = w.name
+	if err := installed.API.Create(w.ctx, last); err == nil {
+		revisions["streams"] = revisionOf(last)
+	}
+	observed.caughtUp(w.ctx, maps.Clone(revisions))
+}
