@@ -76,6 +76,9 @@ func between(r *rand.Rand, least, most time.Duration) time.Duration {
 	return least + time.Duration(r.Int64N(int64(most-least)))
 }
 
+// campaignLength is how long a seed disturbs.
+const campaignLength = 30 * time.Second
+
 // longestStall is within decisionTime, so that it needs no slack of its own.
 const longestStall = time.Second
 
@@ -221,7 +224,7 @@ func TestRandomCampaign(t *testing.T) {
 	for _, s := range seeds() {
 		t.Run(fmt.Sprint("seed ", s), func(t *testing.T) {
 			t.Parallel()
-			o, err := newCampaign(s, 30*time.Second).run(t.Context(), binary)
+			o, err := newCampaign(s, campaignLength).run(t.Context(), binary)
 			if err != nil {
 				t.Fatal(err)
 			}

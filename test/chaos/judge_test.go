@@ -23,7 +23,10 @@ const decisionTime = 2 * time.Second
 func (h *history) judge(stopped func(stream, sequence string) bool, slack time.Duration) []violation {
 	found := slices.Clone(h.found)
 	for _, p := range h.pairs {
-		first := h.jobs[metav1.GetControllerOf(p.first).UID]
+		var first *job
+		if owner := metav1.GetControllerOf(p.first); owner != nil {
+			first = h.jobs[owner.UID]
+		}
 		if first == nil || first.deleting == 0 || first.deleting > p.revision {
 			found = append(found, violation{doubled, fmt.Sprintf("Pods %s and %s of one workload are both live", p.first.Name, p.second.Name)})
 		}
@@ -55,6 +58,10 @@ func compare(before, after *v1alpha1.LiveStream, stopped func(stream, sequence s
 		if p.EndTime != nil && !stopped(after.Name, p.Sequence) {
 			found = append(found, violation{wrongStop, fmt.Sprintf("push %s of %s ended without an interruption", p.Sequence, after.Name)})
 		}
+	}
+	// Every write carries the version that it rests on, so that a change of the state agrees with the pushes.
+	if state := after.Status.State; state != before.Status.State && state != v1alpha1.LiveStreamUnknown && (state == v1alpha1.LiveStreamLive) != live(after) {
+		found = append(found, violation{disagreement, fmt.Sprintf("%s became %s, and a push is live: %v", after.Name, state, live(after))})
 	}
 	if id := before.Status.Broadcast.ID; id != "" && after.Status.Broadcast.ID != id && live(before) && live(after) && !after.Spec.Suspended() {
 		found = append(found, violation{wrongStop, fmt.Sprintf("broadcast %s of %s ended while a push was live", id, after.Name)})

@@ -118,3 +118,12 @@ func (t *tally) seed(s uint64) {
 	defer t.mu.Unlock()
 	t.Seeds = append(t.Seeds, s)
 }
+
+func (t *tally) mutant(caught bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.Mutants++
+	if caught {
+		t.MutantsCaught++
+	}
+}

@@ -38,13 +38,16 @@ var scenarios = []scenario{
 	}},
 	{name: "two pushers", play: func(w *world) error {
 		// The second has the lower number.
-		return w.all(w.start("90"), w.started("1000"), w.onAir(), w.stopped("90", clean), w.holds(2*time.Second, w.onAir()), w.sameJob(1), w.stopped("1000", clean), w.idle())
+		return w.all(w.start("1000"), w.started("90"), w.onAir(), w.stopped("1000", clean), w.holds(2*time.Second, w.onAir()), w.sameJob(1), w.stopped("90", clean), w.idle())
 	}},
 	{name: "reconnect", play: func(w *world) error {
 		return w.all(w.start("A"), w.stopped("A", lost), w.waits(2*time.Second), w.started("B"), w.onAir(), w.sameJob(1), w.stopped("A", lost), w.onAir(), w.stopped("B", clean), w.idle())
 	}},
 	{name: "next broadcast", play: func(w *world) error {
 		return w.all(w.start("900"), w.stopped("900", clean), w.offAir(), w.started("1000"), w.onAir(), w.sameJob(2), w.stopped("1000", clean), w.idle())
+	}},
+	{name: "no type", play: func(w *world) error {
+		return w.all(w.start("A"), w.typeless("A"), w.onAir(), w.sameJob(1))
 	}},
 	{name: "deleted on air", options: options{scaled: true, change: scales}, play: func(w *world) error {
 		return w.all(w.start("A"), w.deleted())
@@ -62,7 +65,7 @@ var scenarios = []scenario{
 		return w.all(w.start("A"), w.stopped("A", clean), w.idle(), w.start("B"), w.stopped("B", clean), w.idle())
 	}},
 	{name: "failover", options: options{replicas: 2}, play: func(w *world) error {
-		return w.all(w.start("A"), w.loses(), w.stopped("A", clean), w.started("B"), w.onAir(), w.stopped("B", clean), w.idle())
+		return w.all(w.start("A"), w.oneReconciles(), w.loses(), w.stopped("A", clean), w.started("B"), w.onAir(), w.stopped("B", clean), w.idle())
 	}},
 }
 
@@ -269,6 +272,18 @@ func (w *world) exits(code string) step {
 			}
 			return nil
 		})
+	}
+}
+
+// oneReconciles sees that the replica which got no callback wrote nothing.
+func (w *world) oneReconciles() step {
+	return func() error {
+		for _, c := range w.replicas[1].proxy.Calls() {
+			if c.Writes() && c.Resource != "leases" && c.Resource != "pushdomains/status" && !w.faulty {
+				w.fail(disagreement, "the replica that does not lead wrote: %s", c.Key())
+			}
+		}
+		return nil
 	}
 }
 

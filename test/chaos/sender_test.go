@@ -4,6 +4,8 @@ package chaos
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -77,17 +79,51 @@ func (w *world) post(e event, to *replica) (int, error) {
 	return status, err
 }
 
-// isStored asks the API server itself.
+// isStored asks the API server itself. What no LiveStream had when it came waits in the PushDomain to be claimed; an operator whose
+// watch lost a LiveStream puts it there, too.
 func (w *world) isStored(e event) {
-	stream := &v1alpha1.LiveStream{}
+	stream, domain := &v1alpha1.LiveStream{}, &v1alpha1.PushDomain{}
 	err := installed.API.Get(w.ctx, client.ObjectKey{Namespace: w.name, Name: e.stream}, stream)
 	if apierrors.IsNotFound(err) || w.ctx.Err() != nil {
 		return
 	}
-	stored := err == nil && slices.ContainsFunc(stream.Status.Pushes, func(p v1alpha1.Push) bool {
-		return p.Sequence == e.sequence && (e.start || p.EndTime != nil)
-	})
-	if !stored {
-		w.fail(ackedLost, "push %s of %s (start: %v) was answered 200 and is not in the status: %v", e.sequence, e.stream, e.start, err)
+	tells := func(p v1alpha1.Push) bool { return p.Sequence == e.sequence && (e.start || p.EndTime != nil) }
+	if err == nil && slices.ContainsFunc(stream.Status.Pushes, tells) {
+		return
+	}
+	err = errors.Join(err, installed.API.Get(w.ctx, client.ObjectKey{Namespace: w.name, Name: "shows"}, domain))
+	if slices.ContainsFunc(domain.Status.UnclaimedPushes, func(p v1alpha1.UnclaimedPush) bool { return tells(p.Push) && p.StreamName == e.stream }) {
+		return
+	}
+	// It may have been claimed between the two looks.
+	if err == nil && installed.API.Get(w.ctx, client.ObjectKeyFromObject(stream), stream) == nil && slices.ContainsFunc(stream.Status.Pushes, tells) {
+		return
+	}
+	w.fail(ackedLost, "push %s of %s (start: %v) was answered 200 and is not in the status: %v", e.sequence, e.stream, e.start, err)
+}
+
+// typeless sends a callback that does not say what it is about.
+func (w *world) typeless(sequence string) step {
+	return func() error {
+		var fields map[string]any
+		if err := json.Unmarshal(ended("show", sequence, clean).callback().Signed(callbackKey, time.Now()), &fields); err != nil {
+			return err
+		}
+		delete(fields, "event_type")
+		body, err := json.Marshal(fields)
+		if err != nil {
+			return err
+		}
+		return w.until("a callback without a type is refused", func() error {
+			status, _, err := css.Post(w.ctx, "http://"+w.replicas[0].address()+"/callbacks/"+w.name+"/shows", body)
+			if status == http.StatusOK {
+				w.fail(disagreement, "a callback without a type is answered 200")
+				return nil
+			}
+			if err == nil && status != http.StatusBadRequest {
+				err = fmt.Errorf("answered %d", status)
+			}
+			return err
+		})
 	}
 }

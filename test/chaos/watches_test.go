@@ -56,7 +56,16 @@ var pastScenarios = []scenario{
 		return w.all(w.remembers(), w.start("A"), w.startsInThePast(), w.holds(3*time.Second, w.onAir()), w.sameJob(1))
 	}},
 	{name: "in the window in the past, and back now", play: func(w *world) error {
-		return w.all(w.start("A"), w.stopped("A", clean), w.remembers(), w.started("B"), w.startsInThePast(), w.holds(3*time.Second, w.onAir()), w.sameJob(1))
+		return w.all(w.start("A"), w.stopped("A", lost), w.remembers(), w.started("B"), w.startsInThePast(), w.holds(3*time.Second, w.onAir()), w.sameJob(1))
+	}},
+	{name: "without the Job in the past, with it now", play: func(w *world) error {
+		return w.all(w.remembers(), w.started("A"), w.onAir(), w.startsInThePast("jobs", "pods"), w.holds(3*time.Second, w.onAir()), w.sameJob(1))
+	}},
+	{name: "idle in the past, and the backup comes now", play: func(w *world) error {
+		return w.all(w.remembers(), w.start("A"), w.startsInThePast(), w.started("B"), w.stopped("A", clean), w.onAir(), w.sameJob(1))
+	}},
+	{name: "on air in the past, and the next push comes now", play: func(w *world) error {
+		return w.all(w.start("A"), w.remembers(), w.stopped("A", clean), w.idle(), w.startsInThePast(), w.started("B"), w.onAir(), w.sameJob(2))
 	}},
 }
 
@@ -79,11 +88,14 @@ func (w *world) remembers() step {
 }
 
 // startsInThePast starts the operator anew, with lists as they were and watches that stand still for a while.
-func (w *world) startsInThePast() step {
+func (w *world) startsInThePast(resources ...string) step {
 	return func() error {
+		if len(resources) == 0 {
+			resources = watched
+		}
 		r := w.replicas[0]
 		at := faultproxy.Fault{At: fmt.Sprint(w.past), Watch: faultproxy.Watch{Freeze: 4 * time.Second}}
-		for _, resource := range watched {
+		for _, resource := range resources {
 			for _, verb := range []string{"list", "watch"} {
 				// A watch that begins with a list is refused; the list follows, and the watch from there on.
 				r.proxy.Add(faultproxy.Rule{Verb: verb, Resource: resource, Times: 2, Fault: at})
