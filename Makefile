@@ -46,6 +46,15 @@ out/node/bin/kubelet: hack/node/components/go.mod hack/node/components/main.go h
 fuzz: ## Run every fuzz target for FUZZTIME (30s). What one finds is kept in testdata/fuzz: mend it, and name a test for it.
 	@hack/fuzz.sh $(FUZZTIME)
 
+CHAOS_RUN := $(if $(RUN),$(RUN),$(if $(SEED),TestRandomCampaign,$(if $(MUTANTS),Mutant,.)))
+.PHONY: chaos
+chaos: ## Have everything go wrong around the operator: about 10 minutes on two cores. FULL=1 takes hours; MUTANTS=1, SEED=n, RUN=regexp do a part.
+	@go run ./hack/controlplane build
+	@go test -tags chaos -count 1 -v -timeout $(if $(FULL),24h,90m) -parallel $(or $(PARALLEL),8) ./test/chaos -run '$(CHAOS_RUN)' \
+		$(if $(FULL),-chaos.full) $(if $(SEED),-chaos.seed=$(SEED)) $(if $(MUTANTS),-chaos.mutants) $(if $(LOGS),-chaos.logs) \
+		| grep -Ev '^=== (RUN|PAUSE|CONT)'
+	@cat out/chaos.json
+
 .PHONY: build
 build: ## Build bin/manager and bin/worker.
 	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/manager ./cmd
@@ -71,6 +80,7 @@ fmt: ## Format the code.
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint ## Lint the code.
 	@$(TOOLS)/golangci-lint run ./...
+	@$(TOOLS)/golangci-lint run --build-tags chaos ./test/chaos/...
 
 .PHONY: lint-api
 lint-api: $(TOOLS)/kubeapilinter ## Lint the API types.

@@ -117,7 +117,7 @@ func (p *Proxy) stream(w http.ResponseWriter, r *http.Request, response *http.Re
 		if !goesOn && fault.Gone > 0 {
 			source.end(w)
 		}
-		if _, err := w.Write(passed); err != nil || !goesOn { //nolint:gosec // what the API server said, to a client of it
+		if _, err := w.Write(passed); err != nil || !goesOn {
 			return
 		}
 		_ = control.Flush()

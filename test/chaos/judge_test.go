@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
@@ -87,24 +85,21 @@ func (h *history) judgeJob(j *job, slack time.Duration) []violation {
 	if j.deleting == 0 {
 		return found
 	}
-	for i := len(versions) - 1; i >= 0; i-- {
-		v := versions[i]
+	for _, v := range slices.Backward(versions) {
 		if v.revision > j.deleting {
 			continue
 		}
 		going := v.gone || v.stream.DeletionTimestamp != nil
-		if !going && v.stream.Status.Broadcast.ID == j.latest.Labels[v1alpha1.LabelBroadcast] && live(v.stream) && !finished(j) {
+		switch {
+		case going:
+		case j.finishedFirst:
+			found = append(found, violation{wrongStop, fmt.Sprintf("Job %s had ended by itself and was deleted, its Pod and log with it", j.latest.Name)})
+		case v.stream.Status.Broadcast.ID == j.latest.Labels[v1alpha1.LabelBroadcast] && live(v.stream):
 			found = append(found, violation{wrongStop, fmt.Sprintf("Job %s was stopped while its broadcast was on air", j.latest.Name)})
 		}
 		return found
 	}
 	return found
-}
-
-func finished(j *job) bool {
-	return slices.ContainsFunc(j.latest.Status.Conditions, func(c batchv1.JobCondition) bool {
-		return (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue
-	})
 }
 
 func judgeStart(j *job, versions []version, slack time.Duration) []violation {

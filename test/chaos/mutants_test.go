@@ -44,6 +44,16 @@ func (s scenario) with(name string, rule faultproxy.Rule) trial {
 	}}
 }
 
+// killed is the scenario with the operator's death right after a call was carried out.
+func (s scenario) killed(p point) trial {
+	return trial{s.name + ", killed after " + p.String(), func(ctx context.Context, binary string) (outcome, error) {
+		return s.act(ctx, binary, func(w *world) {
+			w.faulty = true
+			w.replicas[0].proxy.Add(p.rule(true, faultproxy.Fault{Run: func(faultproxy.Call) { w.replicas[0].kill() }, Drop: true}))
+		})
+	}}
+}
+
 func named(name string) scenario {
 	return scenarios[slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == name })]
 }
@@ -60,6 +70,8 @@ func trials() []trial {
 		named("start").with("an API server that is away", away),
 		named("next broadcast").with("a Job that cannot be deleted", undeleted),
 		named("stop").with("a Job that cannot be deleted", undeleted),
+		// The first puts the finalizer on before the scenario begins.
+		named("deleted on air").killed(point{"patch", "livestreams", 1}),
 	}
 	for _, s := range append(slices.Clone(scenarios), pastScenarios...) {
 		all = append(all, s.trial())

@@ -50,6 +50,8 @@ type job struct {
 	created, deleting uint64
 	createdAt         time.Time
 	gone              bool
+	// finishedFirst says that it had ended by itself when it was told to.
+	finishedFirst bool
 }
 
 // pair is two live Pods of one workload, and when the second came.
@@ -156,10 +158,11 @@ func (h *history) seeJob(j *batchv1.Job, revision uint64, gone bool) {
 		known = &job{created: revision, createdAt: time.Now()}
 		h.jobs[j.UID] = known
 	}
-	known.latest, known.gone = j, gone
 	if known.deleting == 0 && (gone || j.DeletionTimestamp != nil) {
 		known.deleting = revision
+		known.finishedFirst = known.latest != nil && !active(known.latest)
 	}
+	known.latest, known.gone = j, gone
 	if !active(j) || gone {
 		return
 	}

@@ -234,7 +234,7 @@ func (w *world) finish() outcome {
 		o.faults += r.proxy.Faults()
 	}
 	h := observed.end(w.name)
-	o.violations = append(w.failures, h.judge(w.wasStopped, w.slack)...)
+	o.violations = slices.Concat(w.failures, h.judge(w.wasStopped, w.slack))
 	w.close()
 	if *keep && len(o.violations) > 0 {
 		w.showLogs()
