@@ -101,14 +101,39 @@ func (r *LiveStreamReconciler) findAfterEnd(ctx context.Context, v *view) error 
 		if slices.ContainsFunc(v.Runs, func(run workload.Run) bool { return run.JobName == name }) {
 			continue
 		}
-		job := &batchv1.Job{}
-		if err := r.Live.Get(ctx, client.ObjectKey{Namespace: v.Stream.Namespace, Name: name}, job); apierrors.IsNotFound(err) {
-			continue
-		} else if err != nil {
-			return fmt.Errorf("reading Job %q: %w", name, err)
+		if err := r.find(ctx, v, name); err != nil {
+			return err
 		}
-		v.Runs = append(v.Runs, workload.Runs(ownedBy(v.Stream.UID, []batchv1.Job{*job}), nil)...)
 	}
+	return nil
+}
+
+// findLeft asks the API server for Jobs that the status knows and the cache does not show, where others are about to start: one that
+// was made a moment ago may still run in the broadcast before.
+func (r *LiveStreamReconciler) findLeft(ctx context.Context, v *view, p plan.Plan) error {
+	if !slices.ContainsFunc(p.Start, func(s plan.Start) bool { return s.Ended == nil }) {
+		return nil
+	}
+	for _, w := range v.Stream.Status.Workloads {
+		if w.JobName == "" || slices.ContainsFunc(v.Runs, func(run workload.Run) bool { return run.JobName == w.JobName }) {
+			continue
+		}
+		if err := r.find(ctx, v, w.JobName); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// find adds the Job, if there is one, to what is known.
+func (r *LiveStreamReconciler) find(ctx context.Context, v *view, name string) error {
+	job := &batchv1.Job{}
+	if err := r.Live.Get(ctx, client.ObjectKey{Namespace: v.Stream.Namespace, Name: name}, job); apierrors.IsNotFound(err) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("reading Job %q: %w", name, err)
+	}
+	v.Runs = append(v.Runs, workload.Runs(ownedBy(v.Stream.UID, []batchv1.Job{*job}), nil)...)
 	return nil
 }
 

@@ -63,3 +63,30 @@ func TestTheNextBroadcastStartsOnlyWhenTheJobsOfTheLastOneAreToldToEnd(t *testin
 		})
 	}
 }
+
+// Found by make chaos: the watch of Jobs stood still, the broadcast ended and the next push came, and two recorders ran on one show.
+func TestAJobThatTheCacheDoesNotShowIsToldToEndBeforeTheNextBroadcastStarts(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.show()
+	b.live("show", "A")
+	first := b.onlyJob()
+	b.restart(interceptor.NewClient(env.Client, interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+		if jobs, is := list.(*batchv1.JobList); is {
+			jobs.Items = nil
+			return nil
+		}
+		return c.List(ctx, list, opts...)
+	}}))
+	b.record("show", b.ends("A", 1, v1alpha1.PushReasonClientStopped))
+	b.reconcile("show")
+	b.pass(time.Minute)
+	b.reconcile("show")
+	b.wantState("show", v1alpha1.LiveStreamIdle)
+	b.record("show", b.starts("B"))
+	b.reconcile("show")
+	b.wantState("show", v1alpha1.LiveStreamLive)
+	if running := b.running(); len(running) != 1 || running[0].UID == first.UID {
+		t.Errorf("%d Jobs run, want that of the second broadcast alone", len(running))
+	}
+}
