@@ -52,7 +52,7 @@ chaos: ## Have everything go wrong around the operator: about 10 minutes on two 
 	@go run ./hack/controlplane build
 	@go test -tags chaos -count 1 -v -timeout $(if $(FULL),24h,90m) -parallel $(or $(PARALLEL),8) ./test/chaos -run '$(CHAOS_RUN)' \
 		$(if $(FULL),-chaos.full) $(if $(SEED),-chaos.seed=$(SEED)) $(if $(MUTANTS),-chaos.mutants) $(if $(LOGS),-chaos.logs) \
-		| grep -Ev '^=== (RUN|PAUSE|CONT)'
+		| grep --line-buffered -Ev '^=== (RUN|PAUSE|CONT)'
 	@cat out/chaos.json
 
 .PHONY: build

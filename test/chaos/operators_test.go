@@ -125,6 +125,11 @@ var faultyOperators = []mutant{
 		instead: "	if false {\n",
 	},
 	{
+		name: "a Job that the cache does not show is let run", file: "controllers/livestream_controller.go", first: []string{"without the Job in the past, and the next broadcast now"},
+		text:    "errors.Join(r.findLeft(ctx, &observed, p), r.findRunning(ctx, &observed, p))",
+		instead: "r.findRunning(ctx, &observed, p)",
+	},
+	{
 		name: "no leader is elected", file: "internal/operator/operator.go", first: []string{"failover"},
 		text:    "		LeaderElection:                options.LeaderElect,\n",
 		instead: "		LeaderElection:                false,\n",

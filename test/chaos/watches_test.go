@@ -61,6 +61,9 @@ var pastScenarios = []scenario{
 	{name: "without the Job in the past, with it now", play: func(w *world) error {
 		return w.all(w.remembers(), w.started("A"), w.onAir(), w.startsInThePast("jobs", "pods"), w.holds(3*time.Second, w.onAir()), w.sameJob(1))
 	}},
+	{name: "without the Job in the past, and the next broadcast now", play: func(w *world) error {
+		return w.all(w.remembers(), w.start("A"), w.startsInThePast("jobs", "pods"), w.stopped("A", clean), w.offAir(), w.started("B"), w.onAir(), w.sameJob(2))
+	}},
 	{name: "idle in the past, and the backup comes now", play: func(w *world) error {
 		return w.all(w.remembers(), w.start("A"), w.startsInThePast(), w.started("B"), w.stopped("A", clean), w.onAir(), w.sameJob(1))
 	}},
@@ -94,7 +97,7 @@ func (w *world) startsInThePast(resources ...string) step {
 			resources = watched
 		}
 		r := w.replicas[0]
-		at := faultproxy.Fault{At: fmt.Sprint(w.past), Watch: faultproxy.Watch{Freeze: 4 * time.Second}}
+		at := faultproxy.Fault{At: fmt.Sprint(w.past), Watch: faultproxy.Watch{Freeze: 8 * time.Second}}
 		for _, resource := range resources {
 			for _, verb := range []string{"list", "watch"} {
 				// A watch that begins with a list is refused; the list follows, and the watch from there on.
