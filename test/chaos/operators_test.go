@@ -31,8 +31,8 @@ var faultyOperators = []mutant{
 	},
 	{
 		name: "an event is written without a resourceVersion", file: "webhook/store.go", first: []string{"idle in the past, and the backup comes now"},
-		text:    "	patch.Metadata.ResourceVersion, patch.Metadata.UID = stream.ResourceVersion, stream.UID\n",
-		instead: "	patch.Metadata.UID = stream.UID\n",
+		text:    "			ResourceVersion string    `json:\"resourceVersion\"`\n",
+		instead: "			ResourceVersion string    `json:\"-\"`\n",
 	},
 	{
 		name: "the status is written without a resourceVersion", file: "controllers/livestream_controller.go", first: []string{"in the window in the past, and back now", "idle in the past, and on air now", "on air in the past, and over now", "seed 2", "seed 4"},

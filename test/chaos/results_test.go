@@ -62,6 +62,7 @@ func (t *tally) add(o outcome) {
 	defer t.mu.Unlock()
 	t.Runs++
 	t.Faults += o.faults
+	defer t.save()
 	t.Events += o.events
 	t.WritesAfterSettle += o.lateWrites
 	t.settled = append(t.settled, o.settled...)
@@ -86,13 +87,31 @@ func (t *tally) add(o outcome) {
 	}
 }
 
+// save writes what is known so far: a run that is broken off leaves its figures.
+func (t *tally) save() {
+	if err := t.write(filepath.Join(installed.Root, "out", "chaos.json")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+}
+
+// write keeps the figures of the other kind of run: mutants have one of their own.
 func (t *tally) write(path string) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	before := &tally{}
+	if text, err := os.ReadFile(path); err == nil && json.Unmarshal(text, before) == nil {
+		if *mutants {
+			before.Mutants, before.MutantsCaught = t.Mutants, t.MutantsCaught
+			return before.put(path)
+		}
+		t.Mutants, t.MutantsCaught = before.Mutants, before.MutantsCaught
+	}
 	slices.Sort(t.settled)
 	if n := len(t.settled); n > 0 {
 		t.SettleP99 = t.settled[(n*99-1)/100].Seconds()
 	}
+	return t.put(path)
+}
+
+func (t *tally) put(path string) error {
 	text, err := json.MarshalIndent(t, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encoding the results: %w", err)
@@ -126,4 +145,5 @@ func (t *tally) mutant(caught bool) {
 	if caught {
 		t.MutantsCaught++
 	}
+	t.save()
 }

@@ -25,6 +25,8 @@ const (
 	// CSS tries again after a minute, and waits 20 s for an answer.
 	retryAfter     = 100 * time.Millisecond
 	answerPatience = 8 * time.Second
+	// It gives up after 16 minutes; nothing goes wrong for that long here.
+	givesUp = 90 * time.Second
 )
 
 // event is what a callback tells.
@@ -55,18 +57,24 @@ func (e event) callback() css.Callback {
 // whether the API server has it.
 func (w *world) deliver(e event, first int) error {
 	w.note(fact{e.stream, e.sequence}, e.start)
+	deadline := time.After(givesUp)
 	for try := first; ; try++ {
 		status, err := w.post(e, w.replicas[try%len(w.replicas)])
 		if err == nil && status == http.StatusOK {
 			w.isStored(e)
 			return nil
 		}
-		if err == nil && status != http.StatusServiceUnavailable && status != http.StatusNotFound {
-			w.fail(disagreement, "a good callback is answered %d", status)
+		if err == nil {
+			err = fmt.Errorf("answered %d", status)
+		}
+		if status != 0 && status != http.StatusServiceUnavailable && status != http.StatusNotFound {
+			w.fail(disagreement, "a good callback is %v", err)
 		}
 		select {
 		case <-w.ctx.Done():
 			return fmt.Errorf("the callback was never taken: %d, %w", status, w.ctx.Err())
+		case <-deadline:
+			return fmt.Errorf("the callback was not taken in %s: %d, %w", givesUp, status, err)
 		case <-time.After(retryAfter):
 		}
 	}

@@ -64,12 +64,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "setting up:", err)
 		return 1
 	}
-	code := m.Run()
-	if err := results.write(filepath.Join(installed.Root, "out", "chaos.json")); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return code
+	return m.Run()
 }
 
 func setUp(ctx context.Context, dir string) (err error) {
