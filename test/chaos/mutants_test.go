@@ -70,8 +70,9 @@ func trials() []trial {
 		named("start").with("an API server that is away", away),
 		named("next broadcast").with("a Job that cannot be deleted", undeleted),
 		named("stop").with("a Job that cannot be deleted", undeleted),
-		// The first puts the finalizer on before the scenario begins.
+		// One puts the finalizer on, the next takes it off.
 		named("deleted on air").killed(point{"patch", "livestreams", 1}),
+		named("deleted on air").killed(point{"patch", "livestreams", 2}),
 	}
 	for _, s := range append(slices.Clone(scenarios), pastScenarios...) {
 		all = append(all, s.trial())
