@@ -36,20 +36,16 @@ func (s scenario) trial() trial {
 
 // with is the scenario with one rule in force.
 func (s scenario) with(name string, rule faultproxy.Rule) trial {
+	return s.withAll(name, func(*world) []faultproxy.Rule { return []faultproxy.Rule{rule} })
+}
+
+func (s scenario) withAll(name string, rules func(*world) []faultproxy.Rule) trial {
 	return trial{s.name + ", " + name, func(ctx context.Context, binary string) (outcome, error) {
 		return s.act(ctx, binary, func(w *world) {
 			w.faulty = true
-			w.replicas[0].proxy.Add(rule)
-		})
-	}}
-}
-
-// killed is the scenario with the operator's death right after a call was carried out.
-func (s scenario) killed(p point) trial {
-	return trial{s.name + ", killed after " + p.String(), func(ctx context.Context, binary string) (outcome, error) {
-		return s.act(ctx, binary, func(w *world) {
-			w.faulty = true
-			w.replicas[0].proxy.Add(p.rule(true, faultproxy.Fault{Run: func(faultproxy.Call) { w.replicas[0].kill() }, Drop: true}))
+			for _, r := range rules(w) {
+				w.replicas[0].proxy.Add(r)
+			}
 		})
 	}}
 }
@@ -70,9 +66,7 @@ func trials() []trial {
 		named("start").with("an API server that is away", away),
 		named("next broadcast").with("a Job that cannot be deleted", undeleted),
 		named("stop").with("a Job that cannot be deleted", undeleted),
-		// One puts the finalizer on, the next takes it off.
-		named("deleted on air").killed(point{"patch", "livestreams", 1}),
-		named("deleted on air").killed(point{"patch", "livestreams", 2}),
+		named("deleted on air").withAll("a share that cannot be given back", unscalable),
 	}
 	for _, s := range append(slices.Clone(scenarios), pastScenarios...) {
 		all = append(all, s.trial())

@@ -95,7 +95,7 @@ var faultyOperators = []mutant{
 		instead: "	_ = controllerutil.RemoveFinalizer\n",
 	},
 	{
-		name: "the share of a deleted stream is kept", file: "controllers/scaler_setup.go", first: []string{"deleted on air, killed after patch livestreams 1", "deleted on air, killed after patch livestreams 2"},
+		name: "the share of a deleted stream is kept", file: "controllers/scaler_setup.go", first: []string{"deleted on air, a share that cannot be given back"},
 		text:    "	for _, ref := range plan.TargetsOf(stream, settings) {\n		if _, err := r.Scaler.Settle(",
 		instead: "	for _, ref := range plan.TargetsOf(stream, settings)[:0] {\n		if _, err := r.Scaler.Settle(",
 	},

@@ -169,3 +169,17 @@ func TestEachCallGoesWrong(t *testing.T) {
 		})
 	}
 }
+
+// unscalable has the API server refuse to give a share back for a while, and the operator die when the finalizer is off.
+func unscalable(w *world) []faultproxy.Rule {
+	kill := func(faultproxy.Call) { w.replicas[0].kill() }
+	return []faultproxy.Rule{
+		{Verb: "update", Resource: "deployments/scale", Nth: 2, Times: 4, Fault: faultproxy.Fault{Status: http.StatusServiceUnavailable}},
+		{Verb: "patch", Resource: "livestreams", Times: 2, After: true, Fault: faultproxy.Fault{Run: kill, Drop: true}},
+	}
+}
+
+func TestAShareIsGivenBackBeforeTheFinalizerGoes(t *testing.T) {
+	t.Parallel()
+	named("deleted on air").hit(t, unscalable, 0)
+}
