@@ -25,10 +25,14 @@ var (
 		Help:    "Time from event_time, by the provider's clock, to the answer. A retry comes a minute or more late.",
 		Buckets: []float64{.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 900, 1800},
 	}, []string{"event"})
+	refusedConnections = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "livestream_connections_refused_total",
+		Help: "Connections that were closed at once, because their source had as many open as it may.",
+	})
 )
 
 func init() {
-	metrics.Registry.MustRegister(callbacks, ackSeconds, lagSeconds)
+	metrics.Registry.MustRegister(callbacks, ackSeconds, lagSeconds, refusedConnections)
 }
 
 func count(result string, took time.Duration) {

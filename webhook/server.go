@@ -16,6 +16,8 @@ import (
 type Server struct {
 	Address string
 	Handler http.Handler
+	// ConnectionsPerSource bounds the open connections of one address, or of one IPv6 /64; 0 bounds none.
+	ConnectionsPerSource int
 
 	listening atomic.Bool
 }
@@ -37,6 +39,9 @@ func (s *Server) Start(ctx context.Context) error {
 	listener, err := config.Listen(ctx, "tcp", s.Address)
 	if err != nil {
 		return fmt.Errorf("listening for callbacks on %q: %w", s.Address, err)
+	}
+	if s.ConnectionsPerSource > 0 {
+		listener = newPerSource(listener, s.ConnectionsPerSource)
 	}
 	server := &http.Server{
 		Handler:           s.Handler,

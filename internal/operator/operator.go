@@ -48,8 +48,10 @@ const (
 // Options are the command line's.
 type Options struct {
 	CallbackAddress, MetricsAddress, ProbeAddress string
-	LeaderElect                                   bool
-	LeaderElectionNamespace                       string
+	// ConnectionsPerSource bounds the open connections of one sender of callbacks; 0 bounds none.
+	ConnectionsPerSource    int
+	LeaderElect             bool
+	LeaderElectionNamespace string
 	// APIHosts are those that spec.api.endpoint may name besides CSS's own.
 	APIHosts []string
 	// WorkerImage is what records and transcodes.
@@ -78,7 +80,7 @@ func Run(ctx context.Context, options Options) error {
 		Client: mgr.GetAPIReader(), Clock: clock.RealClock{},
 		Keep: webhook.KeepSecrets, AgainAfter: webhook.SecretAgainAfter, MaxKept: webhook.MaxSecrets,
 	}
-	if err := addReceiver(ctx, mgr, reader, options.CallbackAddress); err != nil {
+	if err := addReceiver(ctx, mgr, reader, options); err != nil {
 		return err
 	}
 	if err := addReconcilers(ctx, mgr, reader, options); err != nil {
@@ -145,7 +147,7 @@ func leaseNamespace(chosen string) string {
 	return ""
 }
 
-func addReceiver(ctx context.Context, mgr ctrl.Manager, reader *secrets.Reader, address string) error {
+func addReceiver(ctx context.Context, mgr ctrl.Manager, reader *secrets.Reader, options Options) error {
 	// The informers of all that the receiver reads have to exist before the start, or it would not wait for them.
 	for _, object := range []client.Object{&v1alpha1.PushDomain{}, &v1alpha1.LiveStream{}} {
 		if _, err := mgr.GetCache().GetInformer(ctx, object); err != nil {
@@ -154,7 +156,10 @@ func addReceiver(ctx context.Context, mgr ctrl.Manager, reader *secrets.Reader, 
 	}
 	domains := webhook.NewDomainStatus(mgr.GetCache(), mgr.GetAPIReader(), mgr.GetClient(), clock.RealClock{})
 	store := &webhook.Store{Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Writer: mgr.GetClient(), Clock: clock.RealClock{}}
-	server := &webhook.Server{Address: address, Handler: webhook.NewHandler(mgr.GetCache(), reader, store, domains, clock.RealClock{})}
+	server := &webhook.Server{
+		Address: options.CallbackAddress, ConnectionsPerSource: options.ConnectionsPerSource,
+		Handler: webhook.NewHandler(mgr.GetCache(), reader, store, domains, clock.RealClock{}),
+	}
 	for _, runnable := range []interface {
 		Start(context.Context) error
 		NeedLeaderElection() bool
