@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,6 +29,8 @@ type Env struct {
 	// Client reads from and writes to the API server itself.
 	Client client.WithWatch
 }
+
+const startPatience = 2 * time.Minute
 
 // Run starts the API server, runs the tests of the package, and stops it. It is for TestMain: the result is the exit code.
 // The binaries come from KUBEBUILDER_ASSETS, or else from what hack/controlplane has built.
@@ -62,6 +65,8 @@ func start(env *Env) (*envtest.Environment, error) {
 		BinaryAssetsDirectory: assets,
 		CRDDirectoryPaths:     []string{filepath.Join(root, "config", "crd", "bases")},
 		ErrorIfCRDPathMissing: true,
+		// On a busy machine the API server takes longer than envtest's 20 s.
+		ControlPlaneStartTimeout: startPatience,
 	}
 	if env.Config, err = environment.Start(); err != nil {
 		return nil, err
