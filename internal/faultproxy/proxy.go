@@ -34,6 +34,7 @@ type Proxy struct {
 	calls    []Call
 	faults   int
 	released chan struct{}
+	ended    chan struct{}
 }
 
 // New starts a proxy before the API server at upstream, which has a certificate of the authority ca. Lists and watches of all
@@ -56,7 +57,7 @@ func New(upstream string, ca []byte, namespace string) (*Proxy, error) {
 		return nil, fmt.Errorf("opening the proxy's port: %w", err)
 	}
 	p := &Proxy{
-		url: "https://" + listener.Addr().String(), namespace: namespace, upstream: target, ca: own, released: make(chan struct{}),
+		url: "https://" + listener.Addr().String(), namespace: namespace, upstream: target, ca: own, released: make(chan struct{}), ended: make(chan struct{}),
 		transport: &http.Transport{
 			TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true,
 			// Bodies pass as they are.
@@ -83,6 +84,12 @@ func (p *Proxy) Close() error {
 	err := p.server.Close()
 	p.transport.CloseIdleConnections()
 	return err
+}
+
+// CloseIdle closes the connections of clients that nothing goes over.
+func (p *Proxy) CloseIdle() {
+	p.server.SetKeepAlivesEnabled(false)
+	p.server.SetKeepAlivesEnabled(true)
 }
 
 // ServeHTTP passes a call on, or has it go wrong.

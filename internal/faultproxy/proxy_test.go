@@ -248,6 +248,21 @@ func TestWhatGoesWrongWithAWatch(t *testing.T) {
 	}
 }
 
+func TestWatchesEndWhenTheyAreToldTo(t *testing.T) {
+	p, clients := newProxy(t, &upstream{events: []string{event("ADDED", "a")}}, "")
+	watch, err := clients.CoreV1().ConfigMaps("").Watch(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first := <-watch.ResultChan(); nameOf(first.Object) != "a" {
+		t.Fatalf("the first event is %v", first)
+	}
+	p.EndWatches()
+	if e, open := <-watch.ResultChan(); open {
+		t.Errorf("after its end the watch says %v", e)
+	}
+}
+
 // watched are the first events of a watch; after the last one, that it is closed, or silent for a while.
 func watched(t *testing.T, clients *kubernetes.Clientset, count int) []string {
 	t.Helper()

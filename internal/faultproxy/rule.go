@@ -126,10 +126,28 @@ func (p *Proxy) answered(place, status int) {
 }
 
 // Calls are the calls that came so far, in order.
-func (p *Proxy) Calls() []Call {
+func (p *Proxy) Calls() []Call { return p.CallsFrom(0) }
+
+// CallsFrom are the calls that came so far but the first n.
+func (p *Proxy) CallsFrom(n int) []Call {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Clone(p.calls)
+	return slices.Clone(p.calls[min(n, len(p.calls)):])
+}
+
+// Count is how many calls came so far.
+func (p *Proxy) Count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.calls)
+}
+
+// EndWatches ends all watches that are open, in order, so that new ones begin under the rules in force.
+func (p *Proxy) EndWatches() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.ended)
+	p.ended = make(chan struct{})
 }
 
 // Faults is how many calls went wrong so far.

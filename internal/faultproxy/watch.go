@@ -92,6 +92,9 @@ func (p *Proxy) stream(w http.ResponseWriter, r *http.Request, response *http.Re
 	control := http.NewResponseController(w)
 	_ = control.Flush()
 	source := newFrames(response)
+	p.mu.Lock()
+	ended := p.ended
+	p.mu.Unlock()
 	events, late, life := 0, source.late(r.Context(), fault.Lag), lifeOf(fault)
 	for {
 		var next delayed
@@ -101,6 +104,8 @@ func (p *Proxy) stream(w http.ResponseWriter, r *http.Request, response *http.Re
 				return
 			}
 			next = n
+		case <-ended:
+			return
 		case <-life:
 			source.end(w)
 			return
