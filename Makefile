@@ -55,6 +55,11 @@ chaos: ## Have everything go wrong around the operator: about 10 minutes on two 
 		| grep --line-buffered -Ev '^=== (RUN|PAUSE|CONT)'
 	@cat out/chaos.json
 
+.PHONY: refusals
+refusals: ## Have the receiver refuse a million requests, and see that nothing is left behind: about 2 minutes.
+	@assets="$$(hack/envtest-assets.sh)"; \
+	KUBEBUILDER_ASSETS="$$assets" REFUSALS=1000000 go test -count 1 -v -timeout 20m ./webhook -run TestHundredsOfThousandsOfRefusalsLeaveNothingBehind
+
 .PHONY: build
 build: ## Build bin/manager and bin/worker.
 	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/manager ./cmd
