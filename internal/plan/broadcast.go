@@ -186,7 +186,7 @@ func (c *course) waitForDomain(o Observed) {
 		return
 	}
 	since := o.Now
-	if status := &o.Stream.Status; status.State == v1alpha1.LiveStreamUnknown && status.Since != nil {
+	if status := &o.Stream.Status; status.State == v1alpha1.LiveStreamUnknown && status.Since != nil && !ahead(o, status.Since.Time) {
 		since = status.Since.Time
 	}
 	// What was inherited went with the PushDomain.
@@ -205,11 +205,11 @@ func (c *course) waitOrClose(o Observed) {
 		reason, ended = cmp.Or(last.Reason, reason), last.EndTime.Time
 	}
 	since := o.Now
-	if status := &o.Stream.Status; status.State == v1alpha1.LiveStreamInterrupted && status.Since != nil {
+	if status := &o.Stream.Status; status.State == v1alpha1.LiveStreamInterrupted && status.Since != nil && !ahead(o, status.Since.Time) {
 		since = status.Since.Time
 	}
 	// A push that came and went between two looks began the window anew.
-	if last != nil && last.RecordedTime != nil && last.RecordedTime.After(since) {
+	if last != nil && last.RecordedTime != nil && last.RecordedTime.After(since) && !ahead(o, last.RecordedTime.Time) {
 		since = last.RecordedTime.Time
 	}
 	c.windowEnd = since.Add(o.Settings.Window(reason))
@@ -268,8 +268,15 @@ func unsettled(history []v1alpha1.BroadcastRecord) int {
 	return needed
 }
 
+// clocksDiffer is how far the clocks of replicas may be apart.
+const clocksDiffer = time.Minute
+
+// ahead says whether the clock was set back after the operator took this time from it. What began then counts from now on: a window
+// must not last until the clock is where it was.
+func ahead(o Observed, at time.Time) bool { return at.After(o.Now.Add(clocksDiffer)) }
+
 func sinceOf(o Observed, state v1alpha1.LiveStreamState) *metav1.MicroTime {
-	if status := &o.Stream.Status; status.State == state && status.Since != nil {
+	if status := &o.Stream.Status; status.State == state && status.Since != nil && !ahead(o, status.Since.Time) {
 		return status.Since
 	}
 	return new(metav1.NewMicroTime(o.Now))

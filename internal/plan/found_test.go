@@ -69,3 +69,25 @@ func TestAJobThatEndedBeforeItsStatusWasWrittenBelongsToTheShow(t *testing.T) {
 		t.Errorf("the broadcast is %s and the Job's %s: part 1 of the recording belongs to no broadcast", got, want)
 	}
 }
+
+// The clock is set back by 11 minutes at the beginning of a window of 60 s. The operator's timers go on, so that it looks when 60 s are
+// over, and the window counts from then on.
+func TestAWindowDoesNotLastUntilAClockThatWasSetBackIsWhereItWas(t *testing.T) {
+	t.Parallel()
+	w := newWorld("record")
+	w.receive(t, started("A", w.now))
+	w.pass(t)
+	w.advance(t, at(100))
+	w.receive(t, interrupted("A", w.now, v1alpha1.PushReasonNetworkError))
+	w.pass(t)
+	const back = -11 * time.Minute
+	w.now, w.look = w.now.Add(back), w.look.Add(back)
+	w.advance(t, at(100+115).Add(back))
+	if got := w.stream.Status.State; got != v1alpha1.LiveStreamInterrupted {
+		t.Errorf("115 s after the loss it is %s, want Interrupted: a step back ends nothing early", got)
+	}
+	w.advance(t, at(100+125).Add(back))
+	if got := w.stream.Status.State; got != v1alpha1.LiveStreamIdle || len(w.active()) > 0 {
+		t.Errorf("125 s after the loss it is %s with %d Jobs, want Idle with none", got, len(w.active()))
+	}
+}
