@@ -88,7 +88,11 @@ func (c *campaign) choose(r *replica) func(faultproxy.Call) *faultproxy.Rule {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if call.Verb == "watch" {
-			return &faultproxy.Rule{Fault: faultproxy.Fault{Watch: c.watchFault()}}
+			fault := c.watchFault()
+			if fault == (faultproxy.Watch{}) {
+				return nil
+			}
+			return &faultproxy.Rule{Fault: faultproxy.Fault{Watch: fault}}
 		}
 		dice := c.random.IntN(1000)
 		if call.Resource == "leases" {
@@ -221,6 +225,7 @@ func seeds() []uint64 {
 }
 
 func TestRandomCampaign(t *testing.T) {
+	t.Parallel()
 	for _, s := range seeds() {
 		t.Run(fmt.Sprint("seed ", s), func(t *testing.T) {
 			t.Parallel()

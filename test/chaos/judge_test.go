@@ -30,7 +30,7 @@ func (h *history) judge(stopped func(stream, sequence string) bool, slack time.D
 		}
 	}
 	for _, versions := range h.streams {
-		for i := 1; i < len(versions); i++ {
+		for i := 1; i < len(versions) && h.stopped == nil; i++ {
 			found = append(found, compare(versions[i-1].stream, versions[i].stream, stopped)...)
 		}
 	}

@@ -15,45 +15,51 @@ import (
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 )
 
-// fact is a push of a stream; told is what its callbacks said. That is the whole model: a push is live if its start was sent and its
-// interruption was not, whatever came when and how often.
-type fact struct{ stream, sequence string }
-
+// told is what the callbacks of a push said. That is the whole model: a push is live if its start was sent and its interruption was
+// not, whatever came when and how often.
 type told struct{ start, stop bool }
 
-func (w *world) note(f fact, start bool) {
+func (w *world) note(e event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.facts[f] == nil {
-		w.facts[f] = &told{}
+	if w.facts[e.stream] == nil {
+		w.facts[e.stream] = map[string]*told{}
 	}
-	if start {
-		w.facts[f].start = true
+	t := w.facts[e.stream][e.sequence]
+	if t == nil {
+		t = &told{}
+		w.facts[e.stream][e.sequence] = t
+	}
+	if e.start {
+		t.start = true
 	} else {
-		w.facts[f].stop = true
+		t.stop = true
 	}
 }
 
 func (w *world) wasStopped(stream, sequence string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	t := w.facts[fact{stream, sequence}]
+	t := w.facts[stream][sequence]
 	return t != nil && t.stop
 }
 
-func (w *world) events() int {
+// pushes is how many the model knows.
+func (w *world) pushes() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n := 0
-	for _, t := range w.facts {
-		if t.start {
-			n++
-		}
-		if t.stop {
-			n++
-		}
+	for _, pushes := range w.facts {
+		n += len(pushes)
 	}
 	return n
+}
+
+// answered is how many callbacks were answered 200, repeats included.
+func (w *world) answered() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.events
 }
 
 // pushesOf are the pushes that the model has of a stream, true for those that are live.
@@ -61,10 +67,8 @@ func (w *world) pushesOf(stream string) map[string]bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	pushes := map[string]bool{}
-	for f, t := range w.facts {
-		if f.stream == stream {
-			pushes[f.sequence] = !t.stop
-		}
+	for sequence, t := range w.facts[stream] {
+		pushes[sequence] = !t.stop
 	}
 	return pushes
 }

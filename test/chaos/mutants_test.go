@@ -74,7 +74,7 @@ func trials() []trial {
 	for _, seed := range []uint64{1, 2, 4} {
 		all = append(all, trial{fmt.Sprint("seed ", seed), newCampaign(seed, campaignLength).run})
 	}
-	return all
+	return append(all, trial{"storm", newStorm(1).run})
 }
 
 // build builds the operator with the fault.

@@ -11,6 +11,8 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
@@ -34,6 +36,11 @@ type history struct {
 	// found are violations that are certain at once, pairs those that have to wait for the watch of Jobs.
 	found []violation
 	pairs []pair
+
+	// stopped, where it is set, has the versions of LiveStreams judged as they come, and not kept: there are too many. latest has
+	// the last one of each, by name.
+	stopped func(stream, sequence string) bool
+	latest  map[string]*v1alpha1.LiveStream
 }
 
 // version is a state of a LiveStream; gone says that it is the last one.
@@ -78,18 +85,68 @@ func (o *observer) watch(ctx context.Context, api client.WithWatch) error {
 // follow goes on where a watch ended.
 func (o *observer) follow(ctx context.Context, api client.WithWatch, name string, list client.ObjectList, w watch.Interface) {
 	for ctx.Err() == nil {
+		tooOld := false
 		for event := range w.ResultChan() {
 			o.see(name, event)
+			tooOld = tooOld || event.Type == watch.Error && isTooOld(apierrors.FromObject(event.Object))
+		}
+		if tooOld {
+			o.listAnew(ctx, api, name, list)
 		}
 		o.mu.Lock()
 		from := strconv.FormatUint(o.latest[name], 10)
 		o.mu.Unlock()
 		next, err := api.Watch(ctx, list, &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: from}})
+		if isTooOld(err) {
+			o.listAnew(ctx, api, name, list)
+		}
 		if err != nil {
 			<-time.After(50 * time.Millisecond)
 			continue
 		}
 		w = next
+	}
+}
+
+func isTooOld(err error) bool { return apierrors.IsResourceExpired(err) || apierrors.IsGone(err) }
+
+// listAnew sees what is there where an API server that was started anew does not know what happened before.
+func (o *observer) listAnew(ctx context.Context, api client.Client, name string, list client.ObjectList) {
+	fresh, is := list.DeepCopyObject().(client.ObjectList)
+	if !is || api.List(ctx, fresh) != nil {
+		return
+	}
+	objects, err := meta.ExtractList(fresh)
+	if err != nil {
+		return
+	}
+	there := map[types.UID]bool{}
+	for _, object := range objects {
+		o.see(name, watch.Event{Type: watch.Modified, Object: object})
+		if object, is := object.(client.Object); is {
+			there[object.GetUID()] = true
+		}
+	}
+	revision, _ := strconv.ParseUint(fresh.GetResourceVersion(), 10, 64)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.latest[name] = revision
+	for _, h := range o.worlds {
+		h.forget(name, there, revision)
+	}
+}
+
+// forget sees the end of what is not there any more.
+func (h *history) forget(name string, there map[types.UID]bool, revision uint64) {
+	for uid, j := range h.jobs {
+		if name == "jobs" && !there[uid] && !j.gone {
+			h.seeJob(j.latest, revision, true)
+		}
+	}
+	for uid := range h.pods {
+		if name == "pods" && !there[uid] {
+			delete(h.pods, uid)
+		}
 	}
 }
 
@@ -120,7 +177,21 @@ func (o *observer) see(name string, event watch.Event) {
 func (o *observer) begin(namespace string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.worlds[namespace] = &history{streams: map[types.UID][]version{}, jobs: map[types.UID]*job{}, pods: map[types.UID]*corev1.Pod{}}
+	o.worlds[namespace] = &history{streams: map[types.UID][]version{}, jobs: map[types.UID]*job{}, pods: map[types.UID]*corev1.Pod{}, latest: map[string]*v1alpha1.LiveStream{}}
+}
+
+// passes has the versions of a world's LiveStreams judged as they come.
+func (o *observer) passes(namespace string, stopped func(stream, sequence string) bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.worlds[namespace].stopped = stopped
+}
+
+// last is the latest version of a LiveStream in a world whose versions pass; nil when it is not there.
+func (o *observer) last(namespace, name string) *v1alpha1.LiveStream {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.worlds[namespace].latest[name]
 }
 
 // end returns what was seen, which nobody else uses any more.
@@ -149,7 +220,35 @@ func (o *observer) caughtUp(ctx context.Context, revisions map[string]uint64) {
 }
 
 func (h *history) seeStream(s *v1alpha1.LiveStream, revision uint64, gone bool) {
-	h.streams[s.UID] = append(h.streams[s.UID], version{revision: revision, at: time.Now(), stream: s, gone: gone})
+	if h.stopped == nil {
+		h.streams[s.UID] = append(h.streams[s.UID], version{revision: revision, at: time.Now(), stream: s, gone: gone})
+		return
+	}
+	if before := h.latest[s.Name]; before != nil && len(h.found) < mostFound {
+		h.found = append(h.found, compare(before, s, h.stopped)...)
+	}
+	h.latest[s.Name] = s
+	if gone {
+		delete(h.latest, s.Name)
+	}
+	if len(s.Spec.Workloads) > 0 {
+		h.streams[s.UID] = append(h.streams[s.UID], version{revision: revision, at: time.Now(), stream: outline(s), gone: gone})
+	}
+}
+
+// mostFound is enough to read.
+const mostFound = 1000
+
+// outline is what Jobs are judged by.
+func outline(s *v1alpha1.LiveStream) *v1alpha1.LiveStream {
+	o := &v1alpha1.LiveStream{}
+	o.Name, o.DeletionTimestamp, o.Status.Broadcast.ID = s.Name, s.DeletionTimestamp, s.Status.Broadcast.ID
+	for _, p := range s.Status.Pushes {
+		if p.EndTime == nil {
+			o.Status.Pushes = append(o.Status.Pushes, v1alpha1.Push{Sequence: p.Sequence})
+		}
+	}
+	return o
 }
 
 func (h *history) seeJob(j *batchv1.Job, revision uint64, gone bool) {

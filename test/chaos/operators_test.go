@@ -154,4 +154,15 @@ var faultyOperators = []mutant{
 		text:    "	if len(p.Start)+len(p.Stop) == 0 && !p.Delete {\n",
 		instead: "	if len(p.Start)+len(p.Stop) >= 0 {\n",
 	},
+	{
+		name: "each callback leaves a goroutine", file: "webhook/handler.go", first: []string{"storm"},
+		text:    "	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)\n",
+		instead: "	go func() { <-context.Background().Done() }()\n	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)\n",
+	},
+	{
+		name: "each connection leaves a descriptor", file: "webhook/server.go", first: []string{"storm"},
+		text: "	server := &http.Server{\n",
+		instead: "	var kept []any\n	server := &http.Server{\n		ConnContext: func(ctx context.Context, c net.Conn) context.Context {\n			if tcp, is := c.(*net.TCPConn); is {\n" +
+			"				file, _ := tcp.File()\n				kept = append(kept, file)\n			}\n			return ctx\n		},\n",
+	},
 }

@@ -101,6 +101,7 @@ func phase(after bool) string {
 }
 
 func TestKilledAtEachCall(t *testing.T) {
+	t.Parallel()
 	for _, s := range scenarios {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
@@ -150,6 +151,7 @@ func played(i, n int, decisive bool) bool {
 }
 
 func TestEachCallGoesWrong(t *testing.T) {
+	t.Parallel()
 	for _, s := range scenarios {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()

@@ -23,6 +23,7 @@ const (
 	orphan       kind = "orphan"
 	restless     kind = "writes after settling"
 	disagreement kind = "disagreement with the model"
+	growth       kind = "growth"
 )
 
 type violation struct {
@@ -36,22 +37,28 @@ func (v violation) String() string { return string(v.kind) + ": " + v.text }
 type tally struct {
 	mu sync.Mutex
 
-	Faults            int      `json:"faults"`
-	Survived          int      `json:"survived"`
-	Unreached         int      `json:"unreached"`
-	Runs              int      `json:"runs"`
-	Events            int      `json:"events"`
-	AckedLost         int      `json:"acked_lost"`
-	DoubleWorkloads   int      `json:"double_workloads"`
-	WrongStops        int      `json:"wrong_stops"`
-	Resurrections     int      `json:"resurrections"`
-	Orphans           int      `json:"orphans"`
-	Disagreements     int      `json:"disagreements"`
-	SettleP99         float64  `json:"settle_seconds_p99"`
-	WritesAfterSettle int      `json:"writes_after_settle"`
-	Mutants           int      `json:"mutants"`
-	MutantsCaught     int      `json:"mutants_caught"`
-	Seeds             []uint64 `json:"seeds"`
+	Faults            int     `json:"faults"`
+	Survived          int     `json:"survived"`
+	Unreached         int     `json:"unreached"`
+	Runs              int     `json:"runs"`
+	Events            int     `json:"events"`
+	Pushes            int     `json:"pushes"`
+	AckedLost         int     `json:"acked_lost"`
+	DoubleWorkloads   int     `json:"double_workloads"`
+	WrongStops        int     `json:"wrong_stops"`
+	Resurrections     int     `json:"resurrections"`
+	Orphans           int     `json:"orphans"`
+	Disagreements     int     `json:"disagreements"`
+	SettleP99         float64 `json:"settle_seconds_p99"`
+	WritesAfterSettle int     `json:"writes_after_settle"`
+	Mutants           int     `json:"mutants"`
+	MutantsCaught     int     `json:"mutants_caught"`
+	// Soak is of one process, from its start to its end. The slope is only told where it means something.
+	Soak             float64  `json:"soak_minutes"`
+	HeapSlope        *float64 `json:"heap_slope_mib_per_hour,omitempty"`
+	GoroutinesGrowth int      `json:"goroutines_growth"`
+	DescriptorGrowth int      `json:"fds_growth"`
+	Seeds            []uint64 `json:"seeds"`
 
 	settled []time.Duration
 }
@@ -64,6 +71,7 @@ func (t *tally) add(o outcome) {
 	t.Faults += o.faults
 	defer t.save()
 	t.Events += o.events
+	t.Pushes += o.pushes
 	t.WritesAfterSettle += o.lateWrites
 	t.settled = append(t.settled, o.settled...)
 	if len(o.violations) == 0 {

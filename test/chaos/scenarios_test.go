@@ -332,6 +332,7 @@ func (s scenario) check(t *testing.T, prepare func(*world)) outcome {
 }
 
 func TestScenariosWithoutFaults(t *testing.T) {
+	t.Parallel()
 	for _, s := range scenarios {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()

@@ -53,21 +53,29 @@ func (e event) callback() css.Callback {
 	return p.Interruption(e.at, time.Minute, e.code, "ended")
 }
 
+// isIn says whether the push is the event's, and is told of it.
+func (e event) isIn(p v1alpha1.Push) bool {
+	return p.Sequence == e.sequence && (e.start || p.EndTime != nil)
+}
+
 // deliver sends the event until it is answered 200, to one replica after the other from the given one on, and looks right then
 // whether the API server has it.
 func (w *world) deliver(e event, first int) error {
-	w.note(fact{e.stream, e.sequence}, e.start)
+	w.note(e)
 	deadline := time.After(givesUp)
 	for try := first; ; try++ {
 		status, err := w.post(e, w.replicas[try%len(w.replicas)])
 		if err == nil && status == http.StatusOK {
-			w.isStored(e)
+			w.mu.Lock()
+			w.events++
+			w.mu.Unlock()
+			w.look(e)
 			return nil
 		}
 		if err == nil {
 			err = fmt.Errorf("answered %d", status)
 		}
-		if status != 0 && status != http.StatusServiceUnavailable && status != http.StatusNotFound {
+		if status != 0 && status != http.StatusServiceUnavailable && status != http.StatusNotFound && !w.mayRefuse(status) {
 			w.fail(disagreement, "a good callback is %v", err)
 		}
 		select {
@@ -95,16 +103,15 @@ func (w *world) isStored(e event) {
 	if apierrors.IsNotFound(err) || w.ctx.Err() != nil {
 		return
 	}
-	tells := func(p v1alpha1.Push) bool { return p.Sequence == e.sequence && (e.start || p.EndTime != nil) }
-	if err == nil && slices.ContainsFunc(stream.Status.Pushes, tells) {
+	if err == nil && slices.ContainsFunc(stream.Status.Pushes, e.isIn) {
 		return
 	}
 	err = errors.Join(err, installed.API.Get(w.ctx, client.ObjectKey{Namespace: w.name, Name: "shows"}, domain))
-	if slices.ContainsFunc(domain.Status.UnclaimedPushes, func(p v1alpha1.UnclaimedPush) bool { return tells(p.Push) && p.StreamName == e.stream }) {
+	if slices.ContainsFunc(domain.Status.UnclaimedPushes, func(p v1alpha1.UnclaimedPush) bool { return e.isIn(p.Push) && p.StreamName == e.stream }) {
 		return
 	}
 	// It may have been claimed between the two looks.
-	if err == nil && installed.API.Get(w.ctx, client.ObjectKeyFromObject(stream), stream) == nil && slices.ContainsFunc(stream.Status.Pushes, tells) {
+	if err == nil && installed.API.Get(w.ctx, client.ObjectKeyFromObject(stream), stream) == nil && slices.ContainsFunc(stream.Status.Pushes, e.isIn) {
 		return
 	}
 	w.fail(ackedLost, "push %s of %s (start: %v) was answered 200 and is not in the status: %v", e.sequence, e.stream, e.start, err)

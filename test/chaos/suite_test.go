@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -27,7 +28,7 @@ import (
 )
 
 var (
-	full = flag.Bool("chaos.full", false, "every fault at every call, and many seeds: hours")
+	full = flag.Bool("chaos.full", false, "every call, many seeds and the long storm: about 50 minutes")
 	seed = flag.Uint64("chaos.seed", 0, "the seed of the random campaign, to play one again; 0 takes those that are fixed")
 	// The mutants have a target of their own: they take longer than all the rest.
 	mutants = flag.Bool("chaos.mutants", false, "build faulty operators, and see that each is caught")
@@ -75,6 +76,9 @@ func setUp(ctx context.Context, dir string) (err error) {
 	if err := installation.BuildManager(ctx, installed.Root, binary); err != nil {
 		return err
 	}
+	// Senders keep their connections, as CSS may.
+	keeping := http.DefaultTransport.(*http.Transport) //nolint:forcetypeassert,errcheck // it is one
+	keeping.MaxIdleConns, keeping.MaxIdleConnsPerHost = 0, 256
 	observed = newObserver()
 	if err := observed.watch(ctx, installed.API); err != nil {
 		return err

@@ -25,6 +25,7 @@ func watchFaults() map[string]faultproxy.Watch {
 var watched = []string{"livestreams", "jobs", "pods", "pushdomains"}
 
 func TestEachWatchGoesWrong(t *testing.T) {
+	t.Parallel()
 	for _, s := range scenarios {
 		for name, fault := range watchFaults() {
 			for i, resource := range watched {
@@ -73,6 +74,7 @@ var pastScenarios = []scenario{
 }
 
 func TestStartedAnewOnAViewOfThePast(t *testing.T) {
+	t.Parallel()
 	for _, s := range pastScenarios {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()

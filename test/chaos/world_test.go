@@ -40,7 +40,8 @@ type world struct {
 	options  options
 
 	mu       sync.Mutex
-	facts    map[fact]*told
+	facts    map[string]map[string]*told
+	events   int
 	failures []violation
 	settled  []time.Duration
 	// faulty says that something is to go wrong.
@@ -52,6 +53,12 @@ type world struct {
 	extra      int
 	// past is a revision to go back to.
 	past uint64
+	// patience is how long anything may take, quiet how long nothing may be written once all is settled.
+	patience, quiet time.Duration
+	// look looks for what was answered 200.
+	look func(event)
+	// mayRefuse says that a good callback may be refused for a while.
+	mayRefuse func(status int) bool
 }
 
 // options say what is in a world.
@@ -62,6 +69,8 @@ type options struct {
 	// change changes the LiveStreams before they are made.
 	change func(*v1alpha1.LiveStream)
 	scaled bool
+	// arguments are further ones of a replica.
+	arguments func(number int) []string
 }
 
 // outcome is what became of a world.
@@ -71,6 +80,7 @@ type outcome struct {
 	settled    []time.Duration
 	faults     int
 	events     int
+	pushes     int
 	lateWrites int
 }
 
@@ -79,7 +89,8 @@ func newWorld(ctx context.Context, o options) (*world, error) {
 	if err := installed.API.Create(ctx, namespace); err != nil {
 		return nil, err
 	}
-	w := &world{ctx: ctx, name: namespace.Name, facts: map[fact]*told{}, options: o}
+	w := &world{ctx: ctx, name: namespace.Name, facts: map[string]map[string]*told{}, options: o, patience: patience, quiet: quiet()}
+	w.look, w.mayRefuse = w.isStored, func(int) bool { return false }
 	observed.begin(w.name)
 	for _, object := range w.objects() {
 		object.SetNamespace(w.name)
@@ -98,7 +109,11 @@ func newWorld(ctx context.Context, o options) (*world, error) {
 		arguments = append(arguments, "--leader-elect")
 	}
 	for i := range max(1, o.replicas) {
-		r, err := newReplica(w.name, o.binary, i, arguments...)
+		own := arguments
+		if o.arguments != nil {
+			own = slices.Concat(arguments, o.arguments(i))
+		}
+		r, err := newReplica(w.name, o.binary, i, own...)
 		if err != nil {
 			return nil, err
 		}
@@ -109,7 +124,7 @@ func newWorld(ctx context.Context, o options) (*world, error) {
 		}
 	}
 	for _, r := range w.replicas {
-		w.marks = append(w.marks, len(r.proxy.Calls()))
+		w.marks = append(w.marks, r.proxy.Count())
 	}
 	return w, nil
 }
@@ -172,10 +187,14 @@ func (w *world) bystander() *batchv1.Job {
 	}}}
 }
 
-// until waits; what does not come true in time is an error, and a violation where the caller makes it one.
 func (w *world) until(what string, holds func() error) error {
-	deadline := time.After(patience)
-	tick := time.NewTicker(25 * time.Millisecond)
+	return w.untilEvery(25*time.Millisecond, what, holds)
+}
+
+// untilEvery waits; what does not come true in time is an error, and a violation where the caller makes it one.
+func (w *world) untilEvery(every time.Duration, what string, holds func() error) error {
+	deadline := time.After(w.patience)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		err := holds()
@@ -203,7 +222,7 @@ func (w *world) calls() []faultproxy.Call {
 	var calls []faultproxy.Call
 	for i, r := range w.replicas {
 		if i < len(w.marks) {
-			calls = append(calls, r.proxy.Calls()[w.marks[i]:]...)
+			calls = append(calls, r.proxy.CallsFrom(w.marks[i])...)
 		}
 	}
 	return calls
@@ -227,9 +246,14 @@ func (w *world) finish() outcome {
 	}
 	w.settle()
 	w.rest()
+	return w.end()
+}
+
+// end deletes the streams and says what became of the world.
+func (w *world) end() outcome {
 	w.removeStreams()
 	w.catchUp()
-	o := outcome{calls: w.calls(), events: w.events(), lateWrites: w.lateWrites, settled: w.settled, faults: w.extra}
+	o := outcome{calls: w.calls(), events: w.answered(), pushes: w.pushes(), lateWrites: w.lateWrites, settled: w.settled, faults: w.extra}
 	for _, r := range w.replicas {
 		o.faults += r.proxy.Faults()
 	}
@@ -297,7 +321,7 @@ func (w *world) rest() {
 		w.fail(restless, "%v", err)
 		return
 	}
-	<-time.After(quiet())
+	<-time.After(w.quiet)
 	if w.lateWrites = w.writes() - last; w.lateWrites > 0 {
 		var kinds []string
 		for _, c := range w.calls() {

@@ -1,0 +1,504 @@
+//go:build chaos
+
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/faultproxy"
+)
+
+// Two replicas of a storm are killed and stopped. The third never is, so that what it holds can be followed from its start to its
+// end: it only receives at first, and leads in the second phase, since a leader that loses its lease ends.
+const (
+	mortals  = 2
+	survivor = 2
+)
+
+// stormSize is how much of a storm there is.
+type stormSize struct {
+	// slots is how many LiveStreams there are at a time, withJobs how many of them have a workload.
+	slots, withJobs int
+	// phases are how long the mortals lead, and how long the survivor does.
+	phases [2]time.Duration
+	// cycle is the mean time from push to push of a stream, spread over how long the copies of an event come.
+	cycle, spread time.Duration
+	// life is how many pushes a LiveStream has at most before it is deleted, and the next takes its place.
+	life int
+	// calls is how many of a thousand calls go wrong.
+	calls int
+	// pauses are between what happens to the processes.
+	pauses [2]time.Duration
+	sample time.Duration
+	quiet  time.Duration
+	// events and pushes are how many have to come together.
+	events, pushes int
+}
+
+func sizeOfStorm() stormSize {
+	if *full {
+		return stormSize{
+			slots: 1000, withJobs: 30, phases: [2]time.Duration{8 * time.Minute, 24 * time.Minute}, cycle: 30 * time.Second, spread: 16 * time.Second,
+			life: 16, calls: 14, pauses: [2]time.Duration{20 * time.Second, 40 * time.Second}, sample: 5 * time.Second, quiet: time.Minute,
+			events: 1_000_000, pushes: 50_000,
+		}
+	}
+	return stormSize{
+		slots: 200, withJobs: 8, phases: [2]time.Duration{24 * time.Second, 24 * time.Second}, cycle: 10 * time.Second, spread: 6 * time.Second,
+		life: 4, calls: 30, pauses: [2]time.Duration{4 * time.Second, 8 * time.Second}, sample: time.Second, quiet: 3 * time.Second,
+		events: 10_000, pushes: 500,
+	}
+}
+
+// storm is what one seed makes of very many streams.
+type storm struct {
+	stormSize
+
+	seed   uint64
+	w      *world
+	random *dice
+	held   *series
+	// underWay bounds the deliveries that wait for an answer, by the replica that they are sent to first: one that is stopped must not
+	// hold up the others. due counts those that are to be sent by now.
+	underWay [mortals + 1]chan struct{}
+	due      atomic.Int64
+	acked    atomic.Int64
+}
+
+// dice are thrown by many.
+type dice struct {
+	mu     sync.Mutex
+	random *rand.Rand
+}
+
+func (d *dice) between(least, most time.Duration) time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return between(d.random, least, most)
+}
+
+func (d *dice) below(n int) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.random.IntN(n)
+}
+
+func newStorm(seed uint64) *storm {
+	s := &storm{stormSize: sizeOfStorm(), seed: seed, random: &dice{random: rand.New(rand.NewPCG(seed, 2))}, held: &series{}}
+	for i := range s.underWay {
+		s.underWay[i] = make(chan struct{}, 48)
+	}
+	return s
+}
+
+func (s *storm) run(ctx context.Context, binary string) (outcome, error) {
+	var metrics []string
+	for range mortals + 1 {
+		address, err := freeAddress()
+		if err != nil {
+			return outcome{}, err
+		}
+		metrics = append(metrics, address)
+	}
+	w, err := newWorld(ctx, options{
+		binary: binary, replicas: mortals + 1, streams: []string{"first"},
+		arguments: func(i int) []string { return []string{"--metrics-bind-address=" + metrics[i]} },
+	})
+	if w == nil || err != nil {
+		return outcome{}, err
+	}
+	s.w = w
+	w.faulty, w.slack, w.patience, w.quiet, w.look = true, 25*time.Second, 3*time.Minute, s.quiet, s.look
+	observed.passes(w.name, w.wasStopped)
+	s.held.address = "http://" + metrics[survivor] + "/metrics"
+	watched, forget := context.WithCancel(ctx)
+	defer forget()
+	go s.held.follow(watched, s.sample)
+
+	slots := s.newSlots()
+	unlet := w.replicas[survivor].refuseLeases()
+	s.blow(slots, s.phases[0], s.disturbLeaders)
+	w.extra -= unlet()
+	s.handOver(metrics[survivor])
+	w.settle()
+	atRest := s.atRest()
+	s.blow(slots, s.phases[1], s.disturbOthers)
+	w.settle()
+	s.compare(slots)
+	for i, r := range w.replicas {
+		w.marks[i] = r.proxy.Count()
+	}
+	w.rest()
+	s.judgeSoak(atRest)
+	return w.end(), nil
+}
+
+// blow has streams and faults go for a while. It returns when every callback was answered 200.
+func (s *storm) blow(slots []*slot, length time.Duration, disturb func(end time.Time)) {
+	end := time.Now().Add(length)
+	for _, r := range s.w.replicas {
+		r.proxy.Choose(s.choose)
+		r.proxy.EndWatches()
+	}
+	var playing sync.WaitGroup
+	for _, sl := range slots {
+		playing.Go(func() { sl.play(end) })
+	}
+	disturb(end)
+	playing.Wait()
+	for _, r := range s.w.replicas {
+		r.proxy.Clear()
+	}
+}
+
+// choose draws what happens to a call. Leases are left alone: what becomes of a leader is done to its process.
+func (s *storm) choose(call faultproxy.Call) *faultproxy.Rule {
+	if call.Resource == "leases" {
+		return nil
+	}
+	if call.Verb == "watch" {
+		return &faultproxy.Rule{Fault: faultproxy.Fault{Watch: s.watchFault()}}
+	}
+	if s.random.below(1000) >= s.calls {
+		return nil
+	}
+	rule := &faultproxy.Rule{After: s.random.below(2) == 0}
+	switch s.random.below(6) {
+	case 0, 1:
+		rule.Fault.Drop = true
+	case 2:
+		rule.Fault.Stall = s.random.between(0, longestStall)
+	case 3:
+		rule.Fault.Truncate, rule.After = true, true
+	case 4:
+		rule.After, rule.Fault.Status = false, http.StatusConflict
+		if !call.Writes() || call.Verb == "create" {
+			rule.Fault.Status = http.StatusServiceUnavailable
+		}
+	default:
+		rule.After = false
+		rule.Fault.Status = []int{http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable, http.StatusForbidden}[s.random.below(4)]
+	}
+	return rule
+}
+
+// watchFault ends every watch after some time: all that follow are to have their faults, too.
+func (s *storm) watchFault() faultproxy.Watch {
+	life := s.random.between(10*time.Second, time.Minute)
+	switch s.random.below(5) {
+	case 0:
+		return faultproxy.Watch{Lag: s.random.between(0, time.Second), Life: life}
+	case 1:
+		return faultproxy.Watch{Cut: 1 + s.random.below(3000), Life: life}
+	case 2:
+		return faultproxy.Watch{Gone: 1 + s.random.below(3000), Life: life}
+	case 3:
+		return faultproxy.Watch{Freeze: s.random.between(0, 5*time.Second), FreezeAt: s.random.below(1000), Life: life}
+	default:
+		return faultproxy.Watch{Lose: 1 + s.random.below(1000), Life: s.random.between(time.Second, 6*time.Second)}
+	}
+}
+
+// refuseLeases keeps a replica from leading until it is let again, and has the function tell how often it was refused.
+func (r *replica) refuseLeases() (refused func() int) {
+	return r.proxy.Add(faultproxy.Rule{Resource: "leases", Times: -1, Fault: faultproxy.Fault{Status: http.StatusServiceUnavailable}})
+}
+
+// disturbLeaders stops whoever leads past its lease, or kills it.
+func (s *storm) disturbLeaders(end time.Time) {
+	for first := true; time.Now().Before(end); first = false {
+		for _, r := range s.w.replicas[:mortals] {
+			if !r.leads() {
+				continue
+			}
+			s.w.extra++
+			if !first && s.random.below(3) == 0 {
+				r.kill()
+				continue
+			}
+			r.stopFor(20 * time.Second)
+		}
+		<-time.After(min(s.random.between(s.pauses[0], s.pauses[1]), max(0, time.Until(end))))
+	}
+}
+
+// handOver has the survivor lead.
+func (s *storm) handOver(metrics string) {
+	var counts []func() int
+	for _, r := range s.w.replicas[:mortals] {
+		counts = append(counts, r.refuseLeases())
+		r.kill()
+		s.w.extra++
+	}
+	if err := s.w.until("the survivor leads", func() error { return isLeader(metrics) }); err != nil {
+		s.w.fail(disagreement, "%v", err)
+	}
+	for i, r := range s.w.replicas[:mortals] {
+		s.w.extra -= counts[i]()
+		r.proxy.Clear()
+	}
+}
+
+// disturbOthers kills one mortal and stops the other, and has the leader pause for less than its lease.
+func (s *storm) disturbOthers(end time.Time) {
+	for n := 0; time.Now().Before(end); n++ {
+		s.w.extra++
+		switch n % 3 {
+		case 0:
+			s.w.replicas[0].kill()
+		case 1:
+			s.w.replicas[1].stopFor(s.random.between(time.Second, 20*time.Second))
+		default:
+			s.w.replicas[survivor].stopFor(s.random.between(time.Second, 5*time.Second))
+		}
+		<-time.After(min(s.random.between(s.pauses[0], s.pauses[1]), max(0, time.Until(end))))
+	}
+}
+
+func (r *replica) stopFor(d time.Duration) {
+	r.signal(syscall.SIGSTOP)
+	<-time.After(d)
+	r.signal(syscall.SIGCONT)
+}
+
+// look sees what was answered 200 by the observer's watch, and asks the API server at once about one in a hundred, and about all
+// that do not come.
+func (s *storm) look(e event) {
+	if s.acked.Add(1)%100 == 0 {
+		s.w.isStored(e)
+		return
+	}
+	for range 50 {
+		if stream := observed.last(s.w.name, e.stream); stream != nil && slices.ContainsFunc(stream.Status.Pushes, e.isIn) {
+			return
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	s.w.isStored(e)
+}
+
+// compare looks for each push of the streams that are there now, as it was done for the others before they were deleted.
+func (s *storm) compare(slots []*slot) {
+	for _, sl := range slots {
+		if sl.stream != "" {
+			sl.forgets()
+		}
+	}
+}
+
+// slot has one LiveStream after the other.
+type slot struct {
+	*storm
+
+	number, generation int
+	random             *rand.Rand
+	stream             string
+	withJob            bool
+	left, played       int
+	sending            sync.WaitGroup
+}
+
+func (s *storm) newSlots() []*slot {
+	var slots []*slot
+	for i := range s.slots {
+		slots = append(slots, &slot{storm: s, number: i, withJob: i < s.withJobs, random: rand.New(rand.NewPCG(s.seed, uint64(100+i)))})
+	}
+	return slots
+}
+
+// mostDue is when no new pushes begin, since those that are there are not answered as fast as they come: CSS would not wait, but
+// beyond what the machine can do nothing is learned.
+const mostDue = 3000
+
+// play plays pushes until the end, and returns when all their callbacks were answered.
+func (sl *slot) play(end time.Time) {
+	defer sl.sending.Wait()
+	for {
+		wait := between(sl.random, 0, 2*sl.cycle)
+		if time.Until(end) < wait {
+			<-time.After(max(0, time.Until(end)))
+			return
+		}
+		<-time.After(wait)
+		if sl.due.Load() > mostDue {
+			continue
+		}
+		if sl.left == 0 && !sl.renew() {
+			return
+		}
+		sl.left--
+		sl.push()
+	}
+}
+
+// push plays one push. It may go on while the next one begins; the last one of a LiveStream may be on air when that is deleted.
+func (sl *slot) push() {
+	// Neither longer nor greater with time.
+	sl.played++
+	sequence := fmt.Sprintf("%d%04d", sl.played*7919%10_007, sl.number)
+	onAir := between(sl.random, 0, sl.cycle)
+	if sl.random.IntN(4) == 0 {
+		onAir /= 100
+	}
+	sl.send(event{stream: sl.stream, sequence: sequence, start: true}, 0)
+	if sl.left > 0 || sl.random.IntN(4) > 0 {
+		sl.send(event{stream: sl.stream, sequence: sequence, code: []int32{clean, lost}[sl.random.IntN(2)]}, onAir)
+	}
+}
+
+// send has an event come 1 to 13 times, as CSS repeats it when it gets no answer; mostly 13 times, and at times late.
+func (sl *slot) send(e event, after time.Duration) {
+	copies := 13
+	if sl.random.IntN(3) == 0 {
+		copies = 1 + sl.random.IntN(13)
+	}
+	first := after
+	if sl.random.IntN(4) == 0 {
+		first += between(sl.random, 0, sl.spread/4)
+	}
+	for n := range copies {
+		due := first
+		if n > 0 {
+			due = after + between(sl.random, 0, sl.spread)
+		}
+		to := sl.random.IntN(mortals + 1)
+		sl.sending.Go(func() {
+			<-time.After(due)
+			sl.due.Add(1)
+			defer sl.due.Add(-1)
+			sl.underWay[to] <- struct{}{}
+			defer func() { <-sl.underWay[to] }()
+			e.at = time.Now()
+			if err := sl.w.deliver(e, to); err != nil {
+				sl.w.fail(disagreement, "%v", err)
+			}
+		})
+	}
+}
+
+// renew looks at the LiveStream that has had its pushes, deletes it, and makes the next.
+func (sl *slot) renew() bool {
+	sl.sending.Wait()
+	if sl.stream != "" {
+		if err := sl.w.untilEvery(500*time.Millisecond, "a stream agrees with the model", sl.agrees); err != nil {
+			sl.w.fail(disagreement, "%v", err)
+			return false
+		}
+		sl.forgets()
+		if err := installed.API.Delete(sl.w.ctx, &v1alpha1.LiveStream{ObjectMeta: metav1.ObjectMeta{Namespace: sl.w.name, Name: sl.stream}}); err != nil {
+			sl.w.fail(disagreement, "deleting a stream: %v", err)
+			return false
+		}
+	}
+	sl.left = 1 + sl.random.IntN(sl.life)
+	sl.generation++
+	sl.stream = fmt.Sprintf("s%d-%d", sl.number, sl.generation)
+	stream := newStream(sl.stream)
+	stream.Namespace = sl.w.name
+	if !sl.withJob {
+		stream.Spec.Workloads = nil
+	}
+	if err := installed.API.Create(sl.w.ctx, stream); err != nil {
+		sl.w.fail(disagreement, "making a stream: %v", err)
+		return false
+	}
+	err := sl.w.untilEvery(200*time.Millisecond, "a new stream is idle", func() error {
+		if seen := observed.last(sl.w.name, sl.stream); seen == nil || seen.Status.State != v1alpha1.LiveStreamIdle {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+	if err != nil {
+		sl.w.fail(disagreement, "%v", err)
+	}
+	return err == nil
+}
+
+func (sl *slot) get() (*v1alpha1.LiveStream, error) {
+	stream := &v1alpha1.LiveStream{}
+	return stream, installed.API.Get(sl.w.ctx, client.ObjectKey{Namespace: sl.w.name, Name: sl.stream}, stream)
+}
+
+func (sl *slot) agrees() error {
+	stream, err := sl.get()
+	if err != nil {
+		return err
+	}
+	var jobs batchv1.JobList
+	if sl.withJob {
+		err = installed.API.List(sl.w.ctx, &jobs, client.InNamespace(sl.w.name), client.MatchingLabels{v1alpha1.LabelLiveStream: sl.stream})
+	}
+	if err := errors.Join(err, sl.w.agreesOn(stream, jobs.Items)); err != nil {
+		return fmt.Errorf("%s: %w", sl.stream, err)
+	}
+	return nil
+}
+
+// forgets looks for all that was answered 200, after the last answer.
+func (sl *slot) forgets() {
+	stream, err := sl.get()
+	if apierrors.IsNotFound(err) {
+		sl.w.fail(ackedLost, "LiveStream %s is gone", sl.stream)
+		return
+	}
+	if err != nil {
+		sl.w.fail(disagreement, "%v", err)
+		return
+	}
+	for sequence, isLive := range sl.w.pushesOf(sl.stream) {
+		e := event{stream: sl.stream, sequence: sequence, start: isLive}
+		if !slices.ContainsFunc(stream.Status.Pushes, e.isIn) {
+			sl.w.fail(ackedLost, "push %s of %s (live: %v) was answered 200 and is not in the status", sequence, sl.stream, isLive)
+		}
+	}
+}
+
+func TestStorm(t *testing.T) {
+	t.Parallel()
+	number := *seed
+	if number == 0 {
+		number = 1
+	}
+	s := newStorm(number)
+	o, err := s.run(t.Context(), binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	results.soak(s.held)
+	results.add(o)
+	results.seed(number)
+	t.Logf("%d events of %d pushes, %d faults, settled within %v; %s", o.events, o.pushes, o.faults, o.settled, s.held)
+	if o.events < s.events || o.pushes < s.pushes {
+		t.Errorf("only %d events of %d pushes came together, want %d of %d: the machine is too slow, or something stood still", o.events, o.pushes, s.events, s.pushes)
+	}
+	again := fmt.Sprint("make chaos RUN=TestStorm SEED=", number)
+	if *full {
+		again += " FULL=1"
+	}
+	for i, v := range o.violations {
+		if i == 20 {
+			t.Errorf("and %d more", len(o.violations)-i)
+			break
+		}
+		t.Error(v)
+	}
+	if t.Failed() {
+		t.Logf("play it again with: %s", again)
+	}
+}
