@@ -208,6 +208,9 @@ func (c *campaign) disturb(w *world) {
 	}
 }
 
+// fullSeeds is how many there is time for beside the long storm.
+const fullSeeds = 40
+
 // seeds are those of a run: the same each time, so that what is new is the code's doing.
 func seeds() []uint64 {
 	switch {
@@ -215,7 +218,7 @@ func seeds() []uint64 {
 		return []uint64{*seed}
 	case *full:
 		var all []uint64
-		for s := range uint64(200) {
+		for s := range uint64(fullSeeds) {
 			all = append(all, 1000+s)
 		}
 		return all

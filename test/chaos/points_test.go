@@ -127,7 +127,7 @@ var apiFaults = []struct {
 	fault faultproxy.Fault
 	// times is how many calls go wrong, 0 for one.
 	times int
-	// rare are played in full runs only, and those for decisive calls at those; the three others come first.
+	// rare are played in full runs only, but those for decisive calls at those; the three others come first.
 	rare, decisive bool
 }{
 	{name: "conflict", fault: faultproxy.Fault{Status: http.StatusConflict}},
@@ -142,9 +142,14 @@ var apiFaults = []struct {
 	{name: "cut short", after: true, fault: faultproxy.Fault{Truncate: true}, rare: true},
 }
 
-// played says whether the nth fault is played at the ith point where not all are: of the usual ones each in turn.
+// played says whether the nth fault is played at the ith point. In full runs each point has one of all in turn, and decisive ones have
+// three; else of the usual ones each in turn.
 func played(i, n int, decisive bool) bool {
-	if f := apiFaults[n]; f.rare {
+	f := apiFaults[n]
+	if *full {
+		return i%len(apiFaults) == n || decisive && (!f.rare || f.decisive)
+	}
+	if f.rare {
 		return f.decisive && decisive
 	}
 	return i%3 == n
@@ -157,7 +162,7 @@ func TestEachCallGoesWrong(t *testing.T) {
 			t.Parallel()
 			for i, p := range share(s.clean(t), 23) {
 				for n, f := range apiFaults {
-					if !*full && !played(i, n, p.decisive()) {
+					if !played(i, n, p.decisive()) {
 						continue
 					}
 					t.Run(fmt.Sprint(p, " ", f.name), func(t *testing.T) {

@@ -44,23 +44,20 @@ func (w *world) sendsLater(e event) (answered func() error) {
 // few is how many descriptors are left to a process.
 const few = 6
 
-// noDescriptors leaves the process only few descriptors more than it has, until the function is called.
-func (r *replica) noDescriptors() (enough func() error, err error) {
+// noDescriptors leaves the process only few descriptors more than it has.
+func (r *replica) noDescriptors() error {
 	r.mu.Lock()
 	pid := r.command.Process.Pid
 	r.mu.Unlock()
 	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	set := func(limit int) error {
-		output, err := exec.Command("prlimit", fmt.Sprint("--pid=", pid), fmt.Sprint("--nofile=", limit, ":")).CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("limiting the operator's descriptors: %w: %s", err, output)
-		}
-		return nil
+	output, err := exec.Command("prlimit", fmt.Sprint("--pid=", pid), fmt.Sprint("--nofile=", len(open)+few, ":")).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("limiting the operator's descriptors: %w: %s", err, output)
 	}
-	return func() error { return set(4096) }, set(len(open) + few)
+	return nil
 }
 
 // Whoever keeps connections open takes the descriptors that the receiver answers with, and those that the operator asks the API
@@ -74,7 +71,7 @@ func TestNoDescriptorsAreLeft(t *testing.T) {
 	w.faulty = true
 	r := w.replicas[0]
 	w.played(t, w.all(w.start("A"), func() error {
-		if _, err := r.noDescriptors(); err != nil {
+		if err := r.noDescriptors(); err != nil {
 			return err
 		}
 		held := holdConnections(r.address())

@@ -18,7 +18,7 @@ import (
 const (
 	mostGoroutines  = 20
 	mostDescriptors = 10
-	// mostHeapSlope is in MiB an hour. A storm has some 30 pushes and 600 callbacks a second: a leak of 20 bytes each is above it.
+	// mostHeapSlope is in MiB an hour: some 60 bytes for each callback that the process answers, or 400 for each push.
 	mostHeapSlope = 40.0
 )
 

@@ -246,7 +246,7 @@ func (s *storm) handOver(metrics string) {
 		r.kill()
 		s.w.extra++
 	}
-	if err := s.w.until("the survivor leads", func() error { return isLeader(metrics) }); err != nil {
+	if err := s.w.untilEvery(500*time.Millisecond, "the survivor leads", func() error { return isLeader(metrics) }); err != nil {
 		s.w.fail(disagreement, "%v", err)
 	}
 	for i, r := range s.w.replicas[:mortals] {
