@@ -51,7 +51,7 @@ CHAOS_RUN := $(if $(RUN),$(RUN),$(if $(SEED),TestRandomCampaign,$(if $(MUTANTS),
 chaos: ## Have everything go wrong around the operator: about 10 minutes on two cores. FULL=1 takes an hour; MUTANTS=1, SEED=n, RUN=regexp do a part.
 	@$(if $(FULL),$(if $(RUN),,$(MAKE) --no-print-directory refusals))
 	@go run ./hack/controlplane build
-	@go test -tags chaos -count 1 -v -timeout $(if $(FULL),3h,90m) -parallel $(or $(PARALLEL),$(if $(FULL),12,8)) ./test/chaos -run '$(CHAOS_RUN)' \
+	@go test -tags chaos -count 1 -v -timeout $(if $(FULL),3h,90m) -parallel $(or $(PARALLEL),8) ./test/chaos -run '$(CHAOS_RUN)' \
 		$(if $(FULL),-chaos.full) $(if $(SEED),-chaos.seed=$(SEED)) $(if $(MUTANTS),-chaos.mutants) $(if $(LOGS),-chaos.logs) \
 		| grep --line-buffered -Ev '^=== (RUN|PAUSE|CONT)'
 	@cat out/chaos.json
