@@ -43,12 +43,12 @@ func TestTheControlPlaneIsKilled(t *testing.T) {
 	w.look = func(event) {}
 	w.slack = 30 * time.Second
 	steps := []step{w.start("0")}
-	for i, component := range []string{controlplane.APIServer, controlplane.Etcd, controlplane.APIServer} {
+	for i, component := range []string{controlplane.APIServer, controlplane.Etcd} {
 		next, last := fmt.Sprint(i+1), fmt.Sprint(i)
 		steps = append(steps,
 			w.meanwhile(w.killed(component, 2*time.Second), w.started(next)), w.onAir(),
 			w.meanwhile(w.stopped(last, lost), w.killed(component, time.Second)), w.onAir())
 	}
-	steps = append(steps, w.sameJob(1), w.stopped("3", clean), w.idle())
+	steps = append(steps, w.sameJob(1), w.stopped("2", clean), w.idle())
 	w.played(t, w.all(steps...))
 }
