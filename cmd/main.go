@@ -1,4 +1,5 @@
-// Command manager is the operator: it receives callbacks on every replica and reconciles on one.
+// Command manager is the operator: it receives callbacks on every replica and reconciles on one. Flags make it a process that does
+// one of the two, with the rights of that alone.
 package main
 
 import (
@@ -22,10 +23,11 @@ const defaultProgressInterval = 5 * time.Minute
 
 func main() {
 	var options operator.Options
-	flag.StringVar(&options.CallbackAddress, "callback-bind-address", ":9080", "Address that callbacks are received on.")
+	flag.StringVar(&options.CallbackAddress, "callback-bind-address", ":9080", "Address that callbacks are received on; 0 receives none.")
 	flag.IntVar(&options.ConnectionsPerSource, "callback-connections-per-source", 0, "How many connections one address, or one IPv6 /64, may have open at the callback address; more are closed at once. 0 is no limit, as behind a proxy, whose address all of them have.")
 	flag.StringVar(&options.MetricsAddress, "metrics-bind-address", ":8080", "Address that Prometheus metrics are served on; 0 serves none.")
 	flag.StringVar(&options.ProbeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz; 0 serves none.")
+	flag.BoolVar(&options.Reconcile, "reconcile", true, "Reconcile: run workloads, and write what they do. When false, callbacks are received and nothing else is done.")
 	flag.BoolVar(&options.LeaderElect, "leader-elect", false, "Elect a leader among replicas; only it reconciles, all of them receive.")
 	flag.StringVar(&options.LeaderElectionNamespace, "leader-election-namespace", "", "Namespace of the leader's Lease. When empty, that of the operator's pod, or default outside a cluster.")
 	flag.StringVar(&options.WorkerImage, "worker-image", "ghcr.io/livestream-operator/worker:"+version, "Image of the worker that spec.recording and spec.transcoding run.")

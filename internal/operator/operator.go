@@ -3,6 +3,7 @@ package operator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -32,9 +33,12 @@ import (
 	"github.com/livestream-operator/livestream-operator/webhook"
 )
 
+// The reconciler's: who only receives elects nobody.
 // +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;create;update,namespace=livestream-system
+// +kubebuilder:rbac:groups="",resources=events,verbs=create,namespace=livestream-system
 
 const (
+	// leaseName stays as it is: by it operators of two versions keep from reconciling at once.
 	leaseName = "livestream-operator"
 	// serviceAccountNamespace tells a pod its namespace.
 	serviceAccountNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
@@ -45,11 +49,17 @@ const (
 	kindsPatience = time.Minute
 )
 
+// none is the address at which nothing is served.
+const none = "0"
+
 // Options are the command line's.
 type Options struct {
+	// CallbackAddress is where callbacks are received; 0 receives none.
 	CallbackAddress, MetricsAddress, ProbeAddress string
 	// ConnectionsPerSource bounds the open connections of one sender of callbacks; 0 bounds none.
-	ConnectionsPerSource    int
+	ConnectionsPerSource int
+	// Reconcile says whether to reconcile, besides receiving or alone.
+	Reconcile               bool
 	LeaderElect             bool
 	LeaderElectionNamespace string
 	// APIHosts are those that spec.api.endpoint may name besides CSS's own.
@@ -60,8 +70,26 @@ type Options struct {
 	ProgressInterval time.Duration
 }
 
-// Run runs the operator until the context ends.
+func (o Options) receives() bool { return o.CallbackAddress != none }
+
+// check refuses options that contradict each other.
+func (o Options) check() error {
+	switch {
+	case !o.receives() && !o.Reconcile:
+		return errors.New("nothing is left to do: --callback-bind-address=0 receives nothing and --reconcile=false reconciles nothing; leave one of them out")
+	case o.LeaderElect && !o.Reconcile:
+		return errors.New("--leader-elect chooses the replica that reconciles, and with --reconcile=false none does; leave one of them out")
+	default:
+		return nil
+	}
+}
+
+// Run runs the operator until the context ends. A process that only receives, or only reconciles, watches and does nothing that the
+// role of its part does not allow.
 func Run(ctx context.Context, options Options) error {
+	if err := options.check(); err != nil {
+		return err
+	}
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("finding the API server; set KUBECONFIG or --kubeconfig, or run in a cluster: %w", err)
@@ -80,11 +108,21 @@ func Run(ctx context.Context, options Options) error {
 		Client: mgr.GetAPIReader(), Clock: clock.RealClock{},
 		Keep: webhook.KeepSecrets, AgainAfter: webhook.SecretAgainAfter, MaxKept: webhook.MaxSecrets,
 	}
-	if err := addReceiver(ctx, mgr, reader, options); err != nil {
-		return err
+	if options.receives() {
+		if err := addReceiver(ctx, mgr, reader, options); err != nil {
+			return err
+		}
 	}
-	if err := addReconcilers(ctx, mgr, reader, options); err != nil {
-		return err
+	if options.Reconcile {
+		if err := addReconcilers(ctx, mgr, reader, options); err != nil {
+			return err
+		}
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return fmt.Errorf("adding the health check: %w", err)
+	}
+	if err := metrics.Registry.Register(controllers.StreamCollector{Cache: mgr.GetCache()}); err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
 	}
 	return mgr.Start(ctx)
 }
@@ -147,12 +185,30 @@ func leaseNamespace(chosen string) string {
 	return ""
 }
 
-func addReceiver(ctx context.Context, mgr ctrl.Manager, reader *secrets.Reader, options Options) error {
-	// The informers of all that the receiver reads have to exist before the start, or it would not wait for them.
-	for _, object := range []client.Object{&v1alpha1.PushDomain{}, &v1alpha1.LiveStream{}} {
-		if _, err := mgr.GetCache().GetInformer(ctx, object); err != nil {
-			return fmt.Errorf("watching %T: %w", object, err)
+// watch makes the informers of what is read. They have to exist before the start, or it would not wait for them. The check passes
+// once all have synced.
+func watch(ctx context.Context, mgr ctrl.Manager, objects ...client.Object) (healthz.Checker, error) {
+	var informers []cache.Informer
+	for _, object := range objects {
+		informer, err := mgr.GetCache().GetInformer(ctx, object)
+		if err != nil {
+			return nil, fmt.Errorf("watching %T: %w", object, err)
 		}
+		informers = append(informers, informer)
+	}
+	return func(*http.Request) error {
+		for i, informer := range informers {
+			if !informer.HasSynced() {
+				return fmt.Errorf("the cache of %T has not synced yet", objects[i])
+			}
+		}
+		return nil
+	}, nil
+}
+
+func addReceiver(ctx context.Context, mgr ctrl.Manager, reader *secrets.Reader, options Options) error {
+	if _, err := watch(ctx, mgr, &v1alpha1.PushDomain{}, &v1alpha1.LiveStream{}); err != nil {
+		return err
 	}
 	domains := webhook.NewDomainStatus(mgr.GetCache(), mgr.GetAPIReader(), mgr.GetClient(), clock.RealClock{})
 	store := &webhook.Store{Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Writer: mgr.GetClient(), Clock: clock.RealClock{}}
@@ -167,9 +223,6 @@ func addReceiver(ctx context.Context, mgr ctrl.Manager, reader *secrets.Reader, 
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("adding the receiver: %w", err)
 		}
-	}
-	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
-		return fmt.Errorf("adding the health check: %w", err)
 	}
 	if err := mgr.AddReadyzCheck("receiver", server.Ready); err != nil {
 		return fmt.Errorf("adding the readiness check: %w", err)
@@ -212,8 +265,13 @@ func addReconcilers(ctx context.Context, mgr ctrl.Manager, reader *secrets.Reade
 	if err := domains.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the PushDomain reconciler: %w", err)
 	}
-	if err := metrics.Registry.Register(controllers.StreamCollector{Cache: mgr.GetCache()}); err != nil {
-		return fmt.Errorf("registering metrics: %w", err)
+	synced, err := watch(ctx, mgr, &v1alpha1.PushDomain{}, &v1alpha1.LiveStream{}, &batchv1.Job{}, &corev1.Pod{})
+	if err != nil {
+		return err
+	}
+	// A follower is ready, too: it can take over at once.
+	if err := mgr.AddReadyzCheck("caches", synced); err != nil {
+		return fmt.Errorf("adding the readiness check: %w", err)
 	}
 	return nil
 }
