@@ -77,7 +77,8 @@ generate: $(TOOLS)/controller-gen $(TOOLS)/crd-ref-docs ## Generate deep copies 
 manifests: $(TOOLS)/controller-gen ## Generate CRDs and roles from markers.
 	@$(TOOLS)/controller-gen crd:generateEmbeddedObjectMeta=true paths=./api/... output:crd:dir=config/crd/bases
 	@for crd in $(CRDS); do go run ./hack/crdtrim $$crd job; done
-	@$(TOOLS)/controller-gen rbac:roleName=livestream-operator paths="{./controllers/...,./webhook/...,./internal/operator/...}" output:rbac:dir=config/rbac
+	@$(TOOLS)/controller-gen rbac:roleName=livestream-receiver paths=./webhook/... output:rbac:dir=config/rbac/receiver
+	@$(TOOLS)/controller-gen rbac:roleName=livestream-reconciler paths="{./controllers/...,./internal/operator/...}" output:rbac:dir=config/rbac/reconciler
 
 .PHONY: fmt
 fmt: ## Format the code.

@@ -23,7 +23,7 @@ import (
 // +kubebuilder:rbac:groups=livestream-operator.io,resources=livestreams,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=livestream-operator.io,resources=livestreams/status,verbs=patch
 // +kubebuilder:rbac:groups=livestream-operator.io,resources=livestreams/finalizers,verbs=update
-// +kubebuilder:rbac:groups=livestream-operator.io,resources=pushdomains,verbs=get;list;watch
+// +kubebuilder:rbac:groups=livestream-operator.io,resources=pushdomains,verbs=list;watch
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;delete
 // +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch
 // +kubebuilder:rbac:groups="",resources=events,verbs=list

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/livestream-operator/livestream-operator/internal/faultproxy"
+	"github.com/livestream-operator/livestream-operator/internal/installation"
 )
 
 // replica is a process of the operator behind a proxy of its own. When it dies, it is started again, as a kubelet would.
@@ -29,6 +30,7 @@ type replica struct {
 	command  *exec.Cmd
 	done     chan struct{}
 	receiver string
+	probes   string
 	closed   bool
 	// deaths counts those that we did not cause, too.
 	deaths int
@@ -49,13 +51,19 @@ func freeAddress() (string, error) {
 	return "", errors.New("finding a free port: all are taken")
 }
 
+// newReplica starts one that may do all that an operator may.
 func newReplica(namespace, binary string, number int, arguments ...string) (*replica, error) {
+	return newReplicaAs(installation.Both, namespace, binary, number, arguments...)
+}
+
+// newReplicaAs starts one with the rights of a service account.
+func newReplicaAs(account, namespace, binary string, number int, arguments ...string) (*replica, error) {
 	proxy, err := faultproxy.New(installed.Cluster.Server(), installed.Cluster.CA(), namespace)
 	if err != nil {
 		return nil, err
 	}
 	r := &replica{proxy: proxy, binary: binary, arguments: arguments, config: filepath.Join(work, fmt.Sprint(namespace, "-", number, ".kubeconfig"))}
-	if err := installed.WriteOperatorConfig(r.config, proxy.URL(), proxy.CA()); err != nil {
+	if err := installed.WriteConfig(r.config, account, proxy.URL(), proxy.CA()); err != nil {
 		return nil, err
 	}
 	if r.log, err = os.Create(filepath.Join(work, fmt.Sprint(namespace, "-", number, ".log"))); err != nil {
@@ -77,7 +85,7 @@ func (r *replica) start() error {
 			return err
 		}
 	}
-	r.receiver = addresses[0]
+	r.receiver, r.probes = addresses[0], addresses[1]
 	r.command = exec.Command(r.binary, append([]string{"--callback-bind-address=" + addresses[0], "--health-probe-bind-address=" + addresses[1], "--metrics-bind-address=0"}, r.arguments...)...)
 	r.command.Env = append(os.Environ(), "KUBECONFIG="+r.config)
 	r.command.Stdout, r.command.Stderr = r.log, r.log
@@ -118,6 +126,21 @@ func (r *replica) kill() {
 	r.mu.Unlock()
 	_ = command.Process.Kill()
 	<-done
+}
+
+// end is SIGTERM, as a kubelet does it; nothing is started again.
+func (r *replica) end(within time.Duration) error {
+	r.mu.Lock()
+	r.closed = true
+	done := r.done
+	r.mu.Unlock()
+	r.signal(syscall.SIGTERM)
+	select {
+	case <-done:
+		return nil
+	case <-time.After(within):
+		return fmt.Errorf("it runs %s after SIGTERM", within)
+	}
 }
 
 func (r *replica) signal(s syscall.Signal) {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/faultproxy"
+	"github.com/livestream-operator/livestream-operator/internal/installation"
 )
 
 const (
@@ -85,22 +86,7 @@ type outcome struct {
 }
 
 func newWorld(ctx context.Context, o options) (*world, error) {
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "chaos-"}}
-	if err := installed.API.Create(ctx, namespace); err != nil {
-		return nil, err
-	}
-	w := &world{ctx: ctx, name: namespace.Name, facts: map[string]map[string]*told{}, options: o, patience: patience, quiet: quiet()}
-	w.look, w.mayRefuse = w.isStored, func(int) bool { return false }
-	observed.begin(w.name)
-	for _, object := range w.objects() {
-		object.SetNamespace(w.name)
-		if err := installed.API.Create(ctx, object); err != nil {
-			return nil, fmt.Errorf("making %s: %w", object.GetName(), err)
-		}
-	}
-	err := w.until("the namespace is ready for Pods", func() error {
-		return installed.API.Get(ctx, client.ObjectKey{Namespace: w.name, Name: "default"}, &corev1.ServiceAccount{})
-	})
+	w, err := emptyWorld(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -129,12 +115,32 @@ func newWorld(ctx context.Context, o options) (*world, error) {
 	return w, nil
 }
 
+// emptyWorld has no operator yet.
+func emptyWorld(ctx context.Context, o options) (*world, error) {
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "chaos-"}}
+	if err := installed.API.Create(ctx, namespace); err != nil {
+		return nil, err
+	}
+	w := &world{ctx: ctx, name: namespace.Name, facts: map[string]map[string]*told{}, options: o, patience: patience, quiet: quiet()}
+	w.look, w.mayRefuse = w.isStored, func(int) bool { return false }
+	observed.begin(w.name)
+	for _, object := range w.objects() {
+		object.SetNamespace(w.name)
+		if err := installed.API.Create(ctx, object); err != nil {
+			return nil, fmt.Errorf("making %s: %w", object.GetName(), err)
+		}
+	}
+	return w, w.until("the namespace is ready for Pods", func() error {
+		return installed.API.Get(ctx, client.ObjectKey{Namespace: w.name, Name: "default"}, &corev1.ServiceAccount{})
+	})
+}
+
 func (w *world) objects() []client.Object {
 	reference := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "lease"}
 	objects := []client.Object{
 		// What config/rbac gives in the operator's own namespace.
 		&rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "lease"}, Rules: []rbacv1.PolicyRule{{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, Verbs: []string{"create", "get", "update"}}}},
-		&rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "lease"}, RoleRef: reference, Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Name: "livestream-operator", Namespace: "livestream-system"}}},
+		&rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "lease"}, RoleRef: reference, Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Name: installation.Both, Namespace: "livestream-system"}}},
 		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "css"}, StringData: map[string]string{"callbackKey": callbackKey, "playbackKey": "thePlaybackKey0123456789"}},
 		&v1alpha1.PushDomain{ObjectMeta: metav1.ObjectMeta{Name: "shows"}, Spec: v1alpha1.PushDomainSpec{
 			Provider: v1alpha1.ProviderTencentCSS, Domain: "push.example.com",

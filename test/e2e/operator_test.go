@@ -30,15 +30,17 @@ kind: Kustomization
 resources: [%[1]s]
 images: [{name: ghcr.io/livestream-operator/livestream-operator, newName: %[2]s, newTag: %[3]s}]
 patches:
-- target: {kind: Deployment, name: livestream-operator}
+- target: {kind: Deployment}
   patch: |-
     - {op: add, path: /spec/template/spec/hostAliases, value: [{ip: %[4]s, hostnames: [kubernetes]}]}
     - {op: add, path: /spec/template/spec/containers/0/env, value: [{name: KUBERNETES_SERVICE_HOST, value: kubernetes}, {name: KUBERNETES_SERVICE_PORT, value: "%[5]s"}]}
     - {op: add, path: /spec/template/spec/containers/0/imagePullPolicy, value: Never}
+- target: {kind: Deployment, name: livestream-reconciler}
+  patch: |-
     - {op: add, path: /spec/template/spec/containers/0/args/-, value: --worker-image=%[6]s}
 `
 
-// install runs the operator in the cluster, as its users do: two replicas of the Deployment, with the rights of its service account.
+// install runs the operator in the cluster, as its users do: two replicas of each Deployment, with the rights of its service account.
 func (s *stage) install(ctx context.Context) error {
 	say("making the operator's image")
 	if err := s.node.Import(ctx, image.Image{
@@ -72,10 +74,12 @@ func (s *stage) install(ctx context.Context) error {
 	if _, err := s.kubectl(ctx, "apply", "--server-side", "-k", dir); err != nil {
 		return err
 	}
-	if output, err := s.kubectl(ctx, "rollout", "status", "-n", "livestream-system", "deployment/livestream-operator", "--timeout=3m"); err != nil {
-		pods, _ := s.kubectl(ctx, "describe", "pods", "-n", "livestream-system")
-		logs, _ := s.kubectl(ctx, "logs", "-n", "livestream-system", "-l", "app.kubernetes.io/name=livestream-operator", "--tail=30")
-		return fmt.Errorf("the operator does not come up: %w: %s\n%s\n%s", err, output, pods, logs)
+	for _, deployment := range []string{"livestream-receiver", "livestream-reconciler"} {
+		if output, err := s.kubectl(ctx, "rollout", "status", "-n", "livestream-system", "deployment/"+deployment, "--timeout=3m"); err != nil {
+			pods, _ := s.kubectl(ctx, "describe", "pods", "-n", "livestream-system")
+			logs, _ := s.kubectl(ctx, "logs", "-n", "livestream-system", "-l", "app.kubernetes.io/name="+deployment, "--tail=30")
+			return fmt.Errorf("the operator does not come up: %w: %s\n%s\n%s", err, output, pods, logs)
+		}
 	}
 	// What a Service and an ingress do elsewhere.
 	receiver, _, err := s.forward("127.0.0.1:0", func() (string, error) { return s.replica(ctx) })
@@ -89,7 +93,7 @@ func (s *stage) install(ctx context.Context) error {
 // replica is the address of a ready receiver.
 func (s *stage) replica(ctx context.Context) (string, error) {
 	var pods corev1.PodList
-	if err := s.client.List(ctx, &pods, client.InNamespace("livestream-system"), client.MatchingLabels{"app.kubernetes.io/name": "livestream-operator"}); err != nil {
+	if err := s.client.List(ctx, &pods, client.InNamespace("livestream-system"), client.MatchingLabels{"app.kubernetes.io/name": "livestream-receiver"}); err != nil {
 		return "", err
 	}
 	for _, pod := range pods.Items {

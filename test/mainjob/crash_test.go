@@ -57,7 +57,7 @@ func TestKilledBetweenTheJobAndTheStatus(t *testing.T) {
 	s.isIdle()
 	// Without the right to write a status, the operator makes the Job and gets no further.
 	role := &rbacv1.ClusterRole{}
-	if err := api.Get(t.Context(), client.ObjectKey{Name: "livestream-operator"}, role); err != nil {
+	if err := api.Get(t.Context(), client.ObjectKey{Name: "livestream-reconciler"}, role); err != nil {
 		t.Fatal(err)
 	}
 	whole := role.DeepCopy()
@@ -75,7 +75,7 @@ func TestKilledBetweenTheJobAndTheStatus(t *testing.T) {
 	if err := api.Update(t.Context(), role); err != nil {
 		t.Fatal(err)
 	}
-	m := startManager(t)
+	m := startReconciler(t)
 	eventually(t, "the Job is made", func() error {
 		if len(s.jobs()) == 0 {
 			return fmt.Errorf("there is none")

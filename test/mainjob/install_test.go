@@ -2,21 +2,42 @@ package mainjob
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
-	"os"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	batchv1 "k8s.io/api/batch/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/installation"
 )
 
 func TestTheInstallationIsAccepted(t *testing.T) {
 	mustKubectl(t, "apply", "-k", filepath.Join(root, "config", "default"), "--dry-run=server")
 	mustKubectl(t, "apply", "-k", filepath.Join(root, "config", "default"))
 	// Pods of a Deployment are made only if the namespace's restricted Pod Security lets them.
-	mustKubectl(t, "wait", "--for=condition=Available", "deployment/livestream-operator", "-n", "livestream-system", "--timeout=60s")
-	mustKubectl(t, "delete", "deployment", "livestream-operator", "-n", "livestream-system")
+	deployments := []string{"deployment/livestream-receiver", "deployment/livestream-reconciler"}
+	mustKubectl(t, append([]string{"wait", "--for=condition=Available", "-n", "livestream-system", "--timeout=60s"}, deployments...)...)
+	// Callbacks reach the receiver, and nothing else.
+	pods := mustKubectl(t, "get", "endpointslices", "-n", "livestream-system", "-l", "kubernetes.io/service-name=livestream-callbacks", "-o", "jsonpath={.items[*].endpoints[*].targetRef.name}")
+	for _, pod := range strings.Fields(pods) {
+		if !strings.HasPrefix(pod, "livestream-receiver-") {
+			t.Errorf("the Service leads to Pod %s", pod)
+		}
+	}
+	if len(strings.Fields(pods)) != 2 {
+		t.Errorf("the Service leads to %q, want two receivers", pods)
+	}
+	mustKubectl(t, append([]string{"delete", "-n", "livestream-system"}, deployments...)...)
 }
 
 func TestTheOperatorsRightsAreMinimal(t *testing.T) {
@@ -24,17 +45,96 @@ func TestTheOperatorsRightsAreMinimal(t *testing.T) {
 		{"list", "secrets"}, {"watch", "secrets"}, {"create", "secrets"}, {"create", "pods"}, {"create", "pods/exec"}, {"update", "livestreams"},
 		{"patch", "jobs"}, {"create", "rolebindings.rbac.authorization.k8s.io"}, {"impersonate", "users"}, {"escalate", "clusterroles.rbac.authorization.k8s.io"},
 	} {
-		output, _ := kubectl(t.Context(), "auth", "can-i", action[0], action[1], "-A", "--as=system:serviceaccount:livestream-system:livestream-operator")
-		if !strings.Contains(output, "no") {
-			t.Errorf("the operator may %s %s: %s", action[0], action[1], output)
+		for _, account := range []string{installation.Receiver, installation.Reconciler} {
+			output, _ := kubectl(t.Context(), "auth", "can-i", action[0], action[1], "-A", "--as=system:serviceaccount:livestream-system:"+account)
+			if !strings.Contains(output, "no") {
+				t.Errorf("the %s may %s %s: %s", account, action[0], action[1], output)
+			}
 		}
 	}
-	text, err := os.ReadFile(filepath.Join(root, "config", "rbac", "role.yaml"))
+}
+
+// What is installed: two processes, each with the rights of its own part.
+func TestReceiverAndReconcilerDoTheMainJobWithTheirOwnRights(t *testing.T) {
+	s := newShow(t)
+	holdLease(t)()
+	receiver := startReceiver(t)
+	s.deliver(receiver, s.start("1001"))
+	if status := s.stream().Status; len(status.Pushes) != 1 || status.State != "" || len(s.jobs()) != 0 {
+		t.Errorf("with a receiver alone the status is %+v, and there are %d Jobs", status, len(s.jobs()))
+	}
+	var leases coordinationv1.LeaseList
+	if err := api.List(t.Context(), &leases, client.InNamespace("livestream-system")); err != nil || len(leases.Items) > 0 {
+		t.Errorf("a process that only receives took a lease: %+v, %v", leases.Items, err)
+	}
+	// The reconciler goes on with what was recorded.
+	receiver.kill()
+	reconciler := startReconciler(t)
+	s.reaches(v1alpha1.LiveStreamLive, v1alpha1.WorkloadRunning)
+	s.oneJob()
+	receiver = startReceiver(t)
+	s.deliver(receiver, s.stop("1001"))
+	s.reaches(v1alpha1.LiveStreamIdle, v1alpha1.WorkloadStopped)
+	for name, m := range map[string]*manager{"receiver": receiver, "reconciler": reconciler} {
+		if err := expectStatus(m.probes+"/healthz", http.StatusOK); err != nil {
+			t.Error(err)
+		}
+		if _, metrics, err := get(m.metrics); err != nil || !strings.Contains(metrics, `livestream_streams{state="Idle"} 1`) {
+			t.Errorf("the %s does not serve its metrics: %v", name, err)
+		}
+		// What it may not do it does not try, watches included.
+		if log := m.logged(t); strings.Contains(strings.ToLower(log), "forbidden") {
+			t.Errorf("the %s tries what it may not do:\n%s", name, tail(log))
+		}
+	}
+}
+
+func TestAReconcilerThatMayNotWatchJobsIsAliveAndNotReady(t *testing.T) {
+	m := launch(t, writeConfig(t, installation.Receiver), "--callback-bind-address=0")
+	eventually(t, "it is refused to list Jobs", func() error {
+		if !strings.Contains(m.logged(t), `cannot list resource \"jobs\"`) {
+			return errors.New("it is not in the log")
+		}
+		return nil
+	})
+	if err := errors.Join(expectStatus(m.probes+"/healthz", http.StatusOK), expectStatus(m.probes+"/readyz", http.StatusInternalServerError)); err != nil {
+		t.Error(err)
+	}
+}
+
+// Whoever takes over the process that the Internet reaches.
+func TestTheReceiversAccountIsRefusedWhatEndsOrStartsThings(t *testing.T) {
+	s := newShow(t)
+	config, err := clientcmd.BuildConfigFromFlags("", writeConfig(t, installation.Receiver))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(string(text), "*") {
-		t.Error("the role has a wildcard")
+	as, err := client.New(config, client.Options{Scheme: api.Scheme()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "miner", Namespace: s.namespace}}
+	job.Spec.Template.Spec = corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "c", Image: "i"}}}
+	stream := s.stream()
+	edited := stream.DeepCopy()
+	edited.Spec.State = v1alpha1.LiveStreamSuspended
+	for what, try := range map[string]error{
+		"create a Job":            as.Create(t.Context(), job),
+		"create a Pod":            as.Create(t.Context(), &corev1.Pod{ObjectMeta: job.ObjectMeta, Spec: job.Spec.Template.Spec}),
+		"delete a LiveStream":     as.Delete(t.Context(), stream),
+		"edit a LiveStream":       as.Patch(t.Context(), edited, client.MergeFrom(stream)),
+		"create a LiveStream":     as.Create(t.Context(), s.newStream("another", "another")),
+		"list Secrets":            as.List(t.Context(), &corev1.SecretList{}, client.InNamespace(s.namespace)),
+		"list Jobs":               as.List(t.Context(), &batchv1.JobList{}, client.InNamespace(s.namespace)),
+		"list Pods":               as.List(t.Context(), &corev1.PodList{}, client.InNamespace(s.namespace)),
+		"take the leader's Lease": as.Create(t.Context(), &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "livestream-operator", Namespace: "livestream-system"}}),
+	} {
+		if !apierrors.IsForbidden(try) {
+			t.Errorf("the receiver may %s: %v", what, try)
+		}
+	}
+	if err := as.Get(t.Context(), client.ObjectKeyFromObject(stream), stream); err != nil {
+		t.Errorf("it is refused what it needs, so that this test shows nothing: %v", err)
 	}
 }
 

@@ -1,5 +1,5 @@
 // Package mainjob runs the operator's binary against a whole control plane, as an installation does: with the rights of its own
-// service account, killed, doubled, and cut off from the API server.
+// service accounts, killed, doubled, and cut off from the API server.
 package mainjob
 
 import (
@@ -34,9 +34,11 @@ var (
 	work    string
 	cluster *controlplane.Cluster
 	api     client.Client
-	// operatorConfig is a kubeconfig with the rights that config/rbac gives.
+	// operatorConfig is a kubeconfig for a process that does both parts, with the rights that config/rbac gives to either.
 	operatorConfig string
 	managerBinary  string
+	// configOf writes a kubeconfig with the rights of a service account.
+	configOf func(path, account string) error
 	// kubectl is kubectl as the administrator.
 	kubectl func(ctx context.Context, arguments ...string) (string, error)
 )
@@ -74,8 +76,11 @@ func setUp(ctx context.Context, dir string) error {
 	if err := installation.BuildManager(ctx, root, managerBinary); err != nil {
 		return err
 	}
+	configOf = func(path, account string) error {
+		return installed.WriteConfig(path, account, cluster.Server(), cluster.CA())
+	}
 	operatorConfig = filepath.Join(work, "operator.kubeconfig")
-	return installed.WriteOperatorConfig(operatorConfig, cluster.Server(), cluster.CA())
+	return configOf(operatorConfig, installation.Both)
 }
 
 // mustKubectl is kubectl as the administrator; a failure ends the test.
@@ -96,7 +101,41 @@ type manager struct {
 	done                      chan struct{}
 }
 
+// startManager starts one that does both parts, or what the arguments say of it.
 func startManager(t *testing.T, arguments ...string) *manager {
+	t.Helper()
+	m := launch(t, operatorConfig, arguments...)
+	m.isReady(t)
+	return m
+}
+
+// startReceiver starts one that only receives, with the receiver's rights.
+func startReceiver(t *testing.T) *manager {
+	t.Helper()
+	m := launch(t, writeConfig(t, installation.Receiver), "--reconcile=false")
+	m.isReady(t)
+	return m
+}
+
+// startReconciler starts one that only reconciles, with the reconciler's rights.
+func startReconciler(t *testing.T) *manager {
+	t.Helper()
+	m := launch(t, writeConfig(t, installation.Reconciler), "--callback-bind-address=0", "--leader-elect")
+	m.isReady(t)
+	return m
+}
+
+func writeConfig(t *testing.T, account string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), account+".kubeconfig")
+	if err := configOf(path, account); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// launch does not wait until it is ready.
+func launch(t *testing.T, kubeconfig string, arguments ...string) *manager {
 	t.Helper()
 	addresses := freeAddresses(t, 3)
 	m := &manager{receiver: "http://" + addresses[0], metrics: "http://" + addresses[1] + "/metrics", probes: "http://" + addresses[2], done: make(chan struct{})}
@@ -106,7 +145,7 @@ func startManager(t *testing.T, arguments ...string) *manager {
 	}
 	m.command = exec.Command(managerBinary, append([]string{"--callback-bind-address=" + addresses[0], "--metrics-bind-address=" + addresses[1],
 		"--health-probe-bind-address=" + addresses[2], "--zap-log-level=debug", "--leader-election-namespace=livestream-system"}, arguments...)...)
-	m.command.Env = append(os.Environ(), "KUBECONFIG="+operatorConfig)
+	m.command.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
 	m.command.Stdout, m.command.Stderr = m.log, m.log
 	if err := m.command.Start(); err != nil {
 		t.Fatal(err)
@@ -121,8 +160,12 @@ func startManager(t *testing.T, arguments ...string) *manager {
 			t.Logf("the operator's log:\n%s", tail(m.logged(t)))
 		}
 	})
-	eventually(t, "the operator is ready", func() error { return expectStatus(m.probes+"/readyz", http.StatusOK) })
 	return m
+}
+
+func (m *manager) isReady(t *testing.T) {
+	t.Helper()
+	eventually(t, "the operator is ready", func() error { return expectStatus(m.probes+"/readyz", http.StatusOK) })
 }
 
 // kill is kill -9.

@@ -113,7 +113,7 @@ func attempts() []attempt {
 		}},
 		{name: "the token is asked for", pod: `{"automountServiceAccountToken":true}`, stop: asTheirOwn},
 		{name: "a service account", pod: `{"serviceAccountName":"admin"}`, stop: asTheirOwn},
-		{name: "the operator's service account is looked for here, not there", pod: `{"serviceAccountName":"livestream-operator"}`, stop: asTheirOwn},
+		{name: "the operator's service account is looked for here, not there", pod: `{"serviceAccountName":"livestream-reconciler"}`, stop: asTheirOwn},
 		{name: "a projected token", pod: `{"serviceAccountName":"default","volumes":[{"name":"v","projected":{"sources":[{"serviceAccountToken":{"audience":"vault","path":"t"}}]}}]}`, stop: asTheirOwn},
 		{name: "a Secret volume", pod: `{"volumes":[{"name":"v","secret":{"secretName":"css"}}]}`, stop: asTheirOwn},
 		{name: "a ConfigMap volume", pod: `{"volumes":[{"name":"v","configMap":{"name":"settings"}}]}`, stop: asTheirOwn},

@@ -20,12 +20,24 @@ import (
 // rights is every right that the installation hands out, by role, each with its reason. A right that is not here fails the test: write
 // here why it is needed, or take it away.
 var rights = map[string]map[string]string{
-	"ClusterRole livestream-operator": {
+	// What the Internet reaches.
+	"ClusterRole livestream-receiver": {
+		"/secrets: get": "callback keys and path tokens, by the names that a PushDomain gives; never list, never watch",
+		"livestream-operator.io/livestreams: get":          "an event that lost against another write reads again",
+		"livestream-operator.io/livestreams: list":         "the cache that finds the LiveStream of a callback",
+		"livestream-operator.io/livestreams: watch":        "the same",
+		"livestream-operator.io/livestreams/status: patch": "events",
+		"livestream-operator.io/pushdomains: get":          "a write that lost against another reads again",
+		"livestream-operator.io/pushdomains: list":         "the cache that finds the PushDomain of a path",
+		"livestream-operator.io/pushdomains: watch":        "the same",
+		"livestream-operator.io/pushdomains/status: patch": "unclaimed pushes, and that callbacks arrive",
+	},
+	"ClusterRole livestream-reconciler": {
 		"/events: list":                                         "says why a Job has no Pod: quota and admission tell only events",
 		"/pods: list":                                           "Pods of our Jobs: ready, exit code, last line of the log",
 		"/pods: watch":                                          "the same, at once",
 		"/pods: patch":                                          "the annotation that tells a worker to finish",
-		"/secrets: get":                                         "callback, playback and API keys, by the names that a PushDomain gives; never list, never watch",
+		"/secrets: get":                                         "playback and API keys, and callback keys to check and set them up at CSS, by the names that a PushDomain gives; never list, never watch",
 		"apps/deployments/scale: get":                           "scale workloads read the sum before they write it",
 		"apps/deployments/scale: update":                        "scale workloads",
 		"apps/replicasets/scale: get":                           "as deployments/scale",
@@ -41,18 +53,18 @@ var rights = map[string]map[string]string{
 		"events.k8s.io/events: patch":                           "repeated events are counted",
 		"livestream-operator.io/livestreams: create":            "unknownStreams: Create",
 		"livestream-operator.io/livestreams: delete":            "unknownStreams: Create, when idle for long",
-		"livestream-operator.io/livestreams: get":               "a write that lost against another reads again",
+		"livestream-operator.io/livestreams: get":               "before a Job is made or ended the cache's word is checked",
 		"livestream-operator.io/livestreams: list":              "the cache",
 		"livestream-operator.io/livestreams: patch":             "the finalizer of a LiveStream that scales",
 		"livestream-operator.io/livestreams: watch":             "the cache",
 		"livestream-operator.io/livestreams/finalizers: update": "an owner reference that blocks, where OwnerReferencesPermissionEnforcement is on",
-		"livestream-operator.io/livestreams/status: patch":      "events, and what the reconciler reports",
-		"livestream-operator.io/pushdomains: get":               "a write that lost against another reads again",
+		"livestream-operator.io/livestreams/status: patch":      "what it reports; claims and repairs of pushes",
 		"livestream-operator.io/pushdomains: list":              "the cache",
 		"livestream-operator.io/pushdomains: watch":             "the cache",
-		"livestream-operator.io/pushdomains/status: patch":      "conditions, counts, unclaimed pushes",
+		"livestream-operator.io/pushdomains/status: patch":      "conditions, counts, unclaimed pushes that go",
 	},
-	"Role livestream-system/livestream-operator": {
+	"Role livestream-system/livestream-reconciler": {
+		"/events: create":                    "who leads is told by an event of the Lease",
 		"coordination.k8s.io/leases: create": "leader election",
 		"coordination.k8s.io/leases: get":    "leader election",
 		"coordination.k8s.io/leases: update": "leader election",
@@ -210,8 +222,35 @@ func TestDangerousRightsAreSeen(t *testing.T) {
 	}
 }
 
-// Only the operator's own account gets what the operator may; nobody is bound to more, and no group of users to anything.
-func TestOnlyTheOperatorsAccountIsBound(t *testing.T) {
+// What the Internet reaches can write what it heard into a status, and nothing else.
+func TestTheReceiverCanNeitherMakeNorEndNorScaleAnything(t *testing.T) {
+	rules := 0
+	for _, object := range kustomized(t, "config", "default") {
+		name, rulesOf := role(t, object)
+		if name != "ClusterRole livestream-receiver" {
+			continue
+		}
+		for _, rule := range rulesOf {
+			rules++
+			each(rule, func(group, resource, verb string) {
+				_, sub, _ := strings.Cut(resource, "/")
+				ours := group == "livestream-operator.io"
+				switch {
+				case slices.Contains([]string{"get", "list", "watch"}, verb) && (ours || resource == "secrets"):
+				case verb == "patch" && ours && sub == "status":
+				default:
+					t.Errorf("the receiver may %s %s/%s", verb, group, resource)
+				}
+			})
+		}
+	}
+	if rules == 0 {
+		t.Error("the receiver has no role: this test looks at nothing")
+	}
+}
+
+// Each of the two accounts gets what its part may; nobody is bound to more, and no group of users to anything.
+func TestOnlyTheOperatorsAccountsAreBound(t *testing.T) {
 	var got []string
 	for _, object := range kustomized(t, "config", "default") {
 		var ref rbacv1.RoleRef
@@ -230,9 +269,10 @@ func TestOnlyTheOperatorsAccountIsBound(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := []string{
-		"ServiceAccount livestream-system/livestream-operator is ClusterRole livestream-operator by ClusterRoleBinding",
-		"ServiceAccount livestream-system/livestream-operator is ClusterRole livestream-scaler by ClusterRoleBinding",
-		"ServiceAccount livestream-system/livestream-operator is Role livestream-operator by RoleBinding",
+		"ServiceAccount livestream-system/livestream-receiver is ClusterRole livestream-receiver by ClusterRoleBinding",
+		"ServiceAccount livestream-system/livestream-reconciler is ClusterRole livestream-reconciler by ClusterRoleBinding",
+		"ServiceAccount livestream-system/livestream-reconciler is ClusterRole livestream-scaler by ClusterRoleBinding",
+		"ServiceAccount livestream-system/livestream-reconciler is Role livestream-reconciler by RoleBinding",
 	}
 	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Error(diff)
