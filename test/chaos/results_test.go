@@ -51,6 +51,7 @@ type tally struct {
 	Disagreements     int     `json:"disagreements"`
 	SettleP99         float64 `json:"settle_seconds_p99"`
 	WritesAfterSettle int     `json:"writes_after_settle"`
+	Upgrades          int     `json:"upgrades"`
 	Mutants           int     `json:"mutants"`
 	MutantsCaught     int     `json:"mutants_caught"`
 	// Soak is of one process, from its start to its end. The slope is only told where it means something.
@@ -138,6 +139,14 @@ func (t *tally) missed() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.Unreached++
+}
+
+// upgraded counts swaps of builds that were survived.
+func (t *tally) upgraded(swaps int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.Upgrades += swaps
+	t.save()
 }
 
 func (t *tally) seed(s uint64) {
