@@ -16,8 +16,8 @@ const (
 
 const (
 	serviceRange = "10.96.0.0/16"
-	// serviceIP is the first of serviceRange, which the Service called kubernetes gets.
-	serviceIP = "10.96.0.1"
+	// ServiceIP is the first of serviceRange, which the Service called kubernetes gets.
+	ServiceIP = "10.96.0.1"
 	// podRange is kwok's; its own default has room for 254 pods.
 	podRange = "10.244.0.0/16"
 	// fakeNodeAnnotation makes a node kwok's. Other nodes are left to their own kubelets.

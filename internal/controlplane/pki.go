@@ -69,7 +69,7 @@ func newPKI() (map[string][]byte, error) {
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames:    []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"},
-		IPAddresses: []net.IP{net.ParseIP(localhost), net.ParseIP(serviceIP)},
+		IPAddresses: []net.IP{net.ParseIP(localhost), net.ParseIP(ServiceIP)},
 	}, authority, authorityKey)
 	accounts, errAccounts := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err := errors.Join(errServing, errAccounts); err != nil {

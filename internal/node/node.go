@@ -62,7 +62,8 @@ func Up(ctx context.Context, cluster *controlplane.Cluster, dir, bin string, log
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{Name: "node", Gateway: gateway, dir: dir, bin: bin, cluster: cluster, alone: alone}
+	// By the address where the kubelet listens, the API server finds it, for logs, exec and forwarded ports.
+	n := &Node{Name: "127.0.0.1", Gateway: gateway, dir: dir, bin: bin, cluster: cluster, alone: alone}
 	// What another one left that was killed.
 	if err := dropNetwork(ctx); err != nil {
 		return n, err
