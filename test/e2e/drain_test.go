@@ -11,6 +11,7 @@ import (
 
 func TestADrainedNodeCostsAtMostASecondOfTheRecording(t *testing.T) {
 	// It takes the node from all others, and so runs alone.
+	theStage.needs(t, drainNode, "lost_seconds_kill_drain")
 	s := newShow(t, "kill-drain", ", cleanStopWindowSeconds: 5")
 	pushed := make(chan struct{})
 	go func() {
@@ -18,13 +19,25 @@ func TestADrainedNodeCostsAtMostASecondOfTheRecording(t *testing.T) {
 		s.push("live", 40*time.Second)
 	}()
 	s.someParts()
-	// The recorder's Pod goes with its folders, and no other may come before the node is back. The operator stays: there is no other
-	// node for it, and its disruption budget would be waited for.
-	_, err := s.kubectl(t.Context(), "drain", s.node.Name, "--ignore-daemonsets", "--pod-selector="+v1alpha1.LabelLiveStream, "--delete-emptydir-data", "--force", "--timeout=60s")
+	node, err := s.kubectl(t.Context(), "get", "pod", s.recorderPod(), "-o", "jsonpath={.spec.nodeName}")
 	if err != nil {
+		t.Fatal(err)
+	}
+	if cordoned, err := s.kubectl(t.Context(), "get", "node", node, "-o", "jsonpath={.spec.unschedulable}"); err != nil || cordoned != "" {
+		t.Fatalf("somebody else has node %s cordoned: %q, %v", node, cordoned, err)
+	}
+	if err := s.cordons(node); err != nil {
+		t.Fatal(err)
+	}
+	// The recorder's Pod goes with its folders; where there is one node no other may come before that is back. All other Pods stay: for
+	// the operator there may be no other node, and its disruption budget would be waited for.
+	if _, err := s.kubectl(t.Context(), "drain", node, "--ignore-daemonsets", "--pod-selector="+v1alpha1.LabelLiveStream+"="+s.name, "--delete-emptydir-data", "--force", "--timeout=60s"); err != nil {
 		t.Error(err)
 	}
-	if _, err := s.kubectl(t.Context(), "uncordon", s.node.Name); err != nil {
+	if _, err := s.kubectl(t.Context(), "uncordon", node); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cordons(""); err != nil {
 		t.Fatal(err)
 	}
 	<-pushed

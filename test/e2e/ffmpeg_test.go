@@ -12,6 +12,7 @@ import (
 func TestAKilledFFmpegCostsAtMostASecondOfTheRecording(t *testing.T) {
 	// Over RTMP nothing of the past is sent: what is lost is the time that ffmpeg is gone, and that until the next key frame. It
 	// measures, and so it runs alone.
+	theStage.needs(t, killFFmpeg, "lost_seconds_kill_ffmpeg")
 	i, err := theStage.open(t.Context(), "pulled", "RTMP")
 	if err != nil {
 		t.Fatal(err)
@@ -24,8 +25,7 @@ func TestAKilledFFmpegCostsAtMostASecondOfTheRecording(t *testing.T) {
 	}()
 	accepted := s.accepted()
 	s.someParts()
-	_, id := s.recorderPod()
-	if err := killProcesses(id, "ffmpeg", 1); err != nil {
+	if err := s.site.kill(t.Context(), s.stage, s.recorderPod(), killFFmpeg); err != nil {
 		t.Fatal(err)
 	}
 	<-pushed

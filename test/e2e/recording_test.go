@@ -8,13 +8,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -197,14 +193,13 @@ func (s *show) compare(r *recording, file string) {
 	}
 }
 
-func (s *show) recorderPod() (name string, containerID string) {
+func (s *show) recorderPod() string {
 	s.t.Helper()
-	text, err := s.kubectl(s.t.Context(), "get", "pods", "-l", v1alpha1.LabelLiveStream+"="+s.name, "--field-selector", "status.phase=Running", "-o", "jsonpath={.items[0].metadata.name} {.items[0].status.containerStatuses[0].containerID}")
+	name, err := s.kubectl(s.t.Context(), "get", "pods", "-l", v1alpha1.LabelLiveStream+"="+s.name, "--field-selector", "status.phase=Running", "-o", "jsonpath={.items[0].metadata.name}")
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	name, containerID, _ = strings.Cut(text, " ")
-	return name, strings.TrimPrefix(containerID, "containerd://")
+	return name
 }
 
 func TestAShowWithTwoDropsIsOneRecording(t *testing.T) {
@@ -266,46 +261,40 @@ func pause(t *testing.T, d time.Duration) {
 
 func TestWhateverIsKilledTheRecordingIsOneAndLosesAtMostASecond(t *testing.T) {
 	t.Parallel()
-	for victim, kill := range map[string]func(s *show){
-		"the recorder": func(s *show) {
-			_, id := s.recorderPod()
-			// The first process of a container cannot be killed from within; its child can, from here.
-			if err := killProcesses(id, "worker", 1); err != nil {
-				s.t.Fatal(err)
-			}
-		},
-		"the container": func(s *show) {
-			_, id := s.recorderPod()
-			if err := killProcesses(id, "worker", 2); err != nil {
-				s.t.Fatal(err)
-			}
-		},
-		"the pod": func(s *show) {
-			pod, _ := s.recorderPod()
-			if _, err := s.kubectl(s.t.Context(), "delete", "pod", pod, "--grace-period=0", "--force"); err != nil {
-				s.t.Fatal(err)
-			}
-		},
-		"evicted": func(s *show) {
-			pod, _ := s.recorderPod()
-			if err := s.evict(pod); err != nil {
-				s.t.Fatal(err)
-			}
-		},
+	kill := func(what disturbance) func(s *show, pod string) error {
+		return func(s *show, pod string) error { return s.site.kill(s.t.Context(), s.stage, pod, what) }
+	}
+	for victim, row := range map[string]struct {
+		needs disturbance
+		kill  func(s *show, pod string) error
+	}{
+		"the recorder":  {needs: killRecorder, kill: kill(killRecorder)},
+		"the container": {needs: killContainer, kill: kill(killContainer)},
+		"the pod": {kill: func(s *show, pod string) error {
+			_, err := s.kubectl(s.t.Context(), "delete", "pod", pod, "--grace-period=0", "--force")
+			return err
+		}},
+		"evicted": {kill: func(s *show, pod string) error { return s.evict(s.t.Context(), pod) }},
 	} {
 		t.Run(victim, func(t *testing.T) {
 			t.Parallel()
-			s := newShow(t, "kill-"+strings.ReplaceAll(strings.TrimPrefix(victim, "the "), " ", "-"), ", cleanStopWindowSeconds: 5")
+			name := strings.ReplaceAll(strings.TrimPrefix(victim, "the "), " ", "_")
+			if row.needs != "" {
+				theStage.needs(t, row.needs, "lost_seconds_kill_"+name)
+			}
+			s := newShow(t, "kill-"+name, ", cleanStopWindowSeconds: 5")
 			pushed := make(chan struct{})
 			go func() {
 				defer close(pushed)
 				s.push("live", 40*time.Second)
 			}()
 			s.someParts()
-			kill(s)
+			if err := row.kill(s, s.recorderPod()); err != nil {
+				t.Fatal(err)
+			}
 			<-pushed
 			lost := s.recorded(2 * time.Minute).lost
-			figure("lost_seconds_kill_"+strings.ReplaceAll(strings.TrimPrefix(victim, "the "), " ", "_"), lost)
+			figure("lost_seconds_kill_"+name, lost)
 			if lost > 1 {
 				t.Errorf("%.2f s are lost, want 1 at most", lost)
 			}
@@ -313,48 +302,11 @@ func TestWhateverIsKilledTheRecordingIsOneAndLosesAtMostASecond(t *testing.T) {
 	}
 }
 
-// killProcesses kills the n-th process of that name, counted from the youngest, in the container's control group.
-func killProcesses(container, name string, nth int) error {
-	found, err := processes(container, name, nil)
-	if err != nil {
-		return err
-	}
-	if len(found) < nth {
-		return fmt.Errorf("container %s has %d processes called %s", container, len(found), name)
-	}
-	return syscall.Kill(found[len(found)-nth], syscall.SIGKILL)
-}
-
-// processes are those of a name in a control group, the oldest first, but for those that are not to be looked at.
-func processes(group, name string, but map[string]bool) ([]int, error) {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil, err
-	}
-	var found []int
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil || but[e.Name()] {
-			continue
-		}
-		groups, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cgroup"))
-		comm, err2 := os.ReadFile(filepath.Join("/proc", e.Name(), "comm"))
-		if err == nil && err2 == nil && strings.Contains(string(groups), group) && strings.TrimSpace(string(comm)) == name {
-			found = append(found, pid)
-		}
-	}
-	slices.Sort(found)
-	return found, nil
-}
-
 // evict does what kubectl drain does.
-func (s *stage) evict(pod string) error {
-	command := exec.Command(filepath.Join(s.cluster.Bin(), "kubectl"), "--kubeconfig", s.cluster.Kubeconfig(), "create", "--raw", "/api/v1/namespaces/default/pods/"+pod+"/eviction", "-f", "-")
-	command.Stdin = strings.NewReader(fmt.Sprintf(`{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":%q,"namespace":"default"}}`, pod))
-	if output, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("evicting: %w: %s", err, output)
-	}
-	return nil
+func (s *stage) evict(ctx context.Context, pod string) error {
+	eviction := fmt.Sprintf(`{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":%q,"namespace":%q}}`, pod, s.namespace)
+	_, err := s.where.run(ctx, eviction, "create", "--raw", "/api/v1/namespaces/"+s.namespace+"/pods/"+pod+"/eviction", "-f", "-")
+	return err
 }
 
 func TestTwoPushersOnOneNameHaveOneRecorder(t *testing.T) {

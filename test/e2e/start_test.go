@@ -4,14 +4,12 @@ package e2e
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/livestream-operator/livestream-operator/internal/camera"
 	"github.com/livestream-operator/livestream-operator/internal/fakecss"
@@ -32,7 +30,11 @@ func TestARecordingBeginsAtMostASecondAfterAPlainPodWould(t *testing.T) {
 		var shows []*show
 		var accepted []time.Time
 		for n := len(plain); len(shows) < more; n++ {
-			plain = append(plain, theStage.plainStart(t, fmt.Sprintf("plain-%d", n)).Seconds())
+			start, err := theStage.site.plainStart(t.Context(), &theStage, fmt.Sprintf("plain-%d", n))
+			if err != nil {
+				t.Fatal(err)
+			}
+			plain = append(plain, start.Seconds())
 			s := newShowOf(t, "rtmp", i, fmt.Sprintf("start-%d", n), ", cleanStopWindowSeconds: 2")
 			pushed := make(chan struct{})
 			go func() {
@@ -87,40 +89,12 @@ func (s *show) accepted() (at time.Time) {
 	return at
 }
 
-// plainStart is how long a Pod takes from its creation to its running process: one with the worker's image, as kubectl run makes it.
-func (s *stage) plainStart(t *testing.T, name string) time.Duration {
-	t.Helper()
-	before := map[string]bool{}
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		before[e.Name()] = true
-	}
-	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name},
-		Spec: corev1.PodSpec{TerminationGracePeriodSeconds: new(int64), Containers: []corev1.Container{{
-			Name: "plain", Image: workerImage, Command: []string{"/usr/bin/ffmpeg", "-v", "error", "-re", "-f", "lavfi", "-i", "anullsrc", "-f", "null", "-"},
+// plainPod has the worker's image, as kubectl run makes it, and that ffmpeg.
+func (s *stage) plainPod(name string, arguments ...string) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name},
+		Spec: corev1.PodSpec{TerminationGracePeriodSeconds: new(int64), RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{
+			Name: "plain", Image: s.workerImage, Command: append([]string{"ffmpeg", "-v", "error"}, arguments...),
 		}}},
 	}
-	began := time.Now()
-	if err := s.client.Create(t.Context(), pod); err != nil {
-		t.Fatal(err)
-	}
-	var running time.Time
-	if err := withinEvery(t.Context(), 20*time.Millisecond, time.Minute, "the plain Pod runs", func() error {
-		found, err := processes(string(pod.UID), "ffmpeg", before)
-		running = time.Now()
-		if err == nil && len(found) == 0 {
-			err = fmt.Errorf("it has no process")
-		}
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.client.Delete(t.Context(), pod, client.GracePeriodSeconds(0)); err != nil {
-		t.Fatal(err)
-	}
-	return running.Sub(began)
 }

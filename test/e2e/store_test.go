@@ -4,8 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +15,12 @@ import (
 
 func TestABucketThatIsAwayLosesNothing(t *testing.T) {
 	// It takes the bucket from all others, and so runs alone.
-	claim, spool := theStage.volume(t, "spool")
+	theStage.needs(t, keepSpool, "store_outage_ok")
+	const claim = "spool"
+	fetch, err := theStage.site.claim(t.Context(), &theStage, claim)
+	if err != nil {
+		t.Fatal(err)
+	}
 	away := newShow(t, "away", ", cleanStopWindowSeconds: 5")
 	// Its recorder gives up before the bucket is back: for that one it is gone for good.
 	gone := newShow(t, "gone", fmt.Sprintf(", cleanStopWindowSeconds: 5, recording: {uploadTimeoutSeconds: 5, spool: {persistentVolumeClaim: {claimName: %s}}, "+
@@ -59,39 +62,14 @@ func TestABucketThatIsAwayLosesNothing(t *testing.T) {
 	}
 	lost := away.recorded(2 * time.Minute).lost
 	var r recording
-	gone.compare(&r, filepath.Join(spool, filepath.FromSlash(inClaim)))
+	file, err := fetch(t.Context(), inClaim)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.compare(&r, file)
 	t.Logf("%.2f s lost where it was away, %.2f s where it was gone: %+v", lost, r.lost, r.pushes)
 	figure("store_outage_ok", lost <= 1 && r.lost <= 1)
 	if lost > 1 || r.lost > 1 {
 		t.Errorf("%.2f s are lost where the bucket was away, %.2f s where it was gone", lost, r.lost)
 	}
-}
-
-// volume makes a claim of the namespace, and says which folder of the node it is.
-func (s *stage) volume(t *testing.T, name string) (claim, folder string) {
-	t.Helper()
-	folder = filepath.Join(s.dir, "volume-"+name)
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.apply(t.Context(), fmt.Sprintf(`
-apiVersion: v1
-kind: PersistentVolume
-metadata: {name: %[1]s}
-spec:
-  capacity: {storage: 1Gi}
-  accessModes: [ReadWriteOnce]
-  storageClassName: ""
-  claimRef: {namespace: default, name: %[1]s}
-  local: {path: %[2]s}
-  nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [%[3]s]}]}]}}
----
-apiVersion: v1
-kind: PersistentVolumeClaim
-metadata: {name: %[1]s}
-spec: {accessModes: [ReadWriteOnce], storageClassName: "", volumeName: %[1]s, resources: {requests: {storage: 1Gi}}}
-`, name, folder, s.node.Name)); err != nil {
-		t.Fatal(err)
-	}
-	return name, folder
 }

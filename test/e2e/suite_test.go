@@ -1,17 +1,16 @@
 //go:build e2e
 
 // Package e2e has a real pusher, a real ingest, real Pods on a real node, and real files in a real bucket: `make test-e2e`, as root on
-// Debian. CSS alone is played, by internal/fakecss.
+// Debian, or with E2E_KUBECONFIG on a cluster of yours. CSS alone is played, by internal/fakecss.
 package e2e
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,29 +21,27 @@ import (
 	"time"
 
 	"github.com/minio/minio-go/v7"
-	"github.com/minio/minio-go/v7/pkg/credentials"
-	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/livestream-operator/livestream-operator/internal/controlplane"
-	"github.com/livestream-operator/livestream-operator/internal/fakecss"
-	"github.com/livestream-operator/livestream-operator/internal/image"
 	"github.com/livestream-operator/livestream-operator/internal/node"
+	"github.com/livestream-operator/livestream-operator/test/e2e/options"
 )
 
 const (
-	workerImage = "localhost/worker:e2e"
 	callbackKey = "only-for-a-test"
 	bucket      = "recordings"
 	user        = "recorder"
-	password    = "only-for-a-test"
 )
 
 // stage is all that a show needs.
 type stage struct {
+	where
+	site      site
 	dir, root string
-	cluster   *controlplane.Cluster
-	node      *node.Node
+	// namespace is where the tests' objects are. Its name is the run's.
+	namespace                 string
+	managerImage, workerImage string
 	// callbacks is the operator's receiver, client speaks to the API server.
 	callbacks string
 	client    client.Client
@@ -54,18 +51,16 @@ type stage struct {
 	store     *exec.Cmd
 	ends      []func()
 	passed    bool
-}
-
-// ingest is where a push domain's cameras push to, with the CSS behind it.
-type ingest struct {
-	nginx fakecss.Nginx
-	css   *fakecss.Server
+	// left says what could not be taken away.
+	left error
 }
 
 var (
 	theStage stage
 	figures  = map[string]any{}
 	figuring sync.Mutex
+	// notMeasured says why, by the keys of out/e2e.json.
+	notMeasured = map[string]string{}
 )
 
 // figure notes a key of out/e2e.json.
@@ -73,6 +68,21 @@ func figure(key string, value any) {
 	figuring.Lock()
 	defer figuring.Unlock()
 	figures[key] = value
+}
+
+// needs skips the test where the cluster does not let that be done. The keys are of what it would have measured.
+func (s *stage) needs(t *testing.T, what disturbance, keys ...string) {
+	t.Helper()
+	reason := s.site.cannot(what)
+	if reason == "" {
+		return
+	}
+	figuring.Lock()
+	for _, key := range keys {
+		notMeasured[key] = reason
+	}
+	figuring.Unlock()
+	t.Skipf("%s: %s", what, reason)
 }
 
 func TestMain(m *testing.M) {
@@ -83,11 +93,15 @@ func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
 
-func run(m *testing.M) int {
+func run(m *testing.M) (code int) {
 	s := &theStage
 	defer func() {
 		for i := len(s.ends) - 1; i >= 0; i-- {
 			s.ends[i]()
+		}
+		if s.left != nil {
+			fmt.Fprintln(os.Stderr, "e2e:", s.left)
+			code = 1
 		}
 	}()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
@@ -100,8 +114,11 @@ func run(m *testing.M) int {
 		}
 		return 1
 	}
-	code := m.Run()
+	code = m.Run()
 	s.passed = code == 0
+	if len(notMeasured) > 0 {
+		figures["not_measured"] = notMeasured
+	}
 	text, err := json.MarshalIndent(figures, "", "  ")
 	if err == nil {
 		err = os.WriteFile(filepath.Join(s.root, "out", "e2e.json"), append(text, '\n'), 0o644)
@@ -117,7 +134,14 @@ func run(m *testing.M) int {
 func say(format string, values ...any) { fmt.Fprintf(os.Stderr, "e2e: "+format+"\n", values...) }
 
 func (s *stage) up(ctx context.Context) (err error) {
-	if err := node.Able(ctx); err != nil {
+	o, err := options.From(os.Getenv)
+	if err != nil {
+		return err
+	}
+	s.site = &machine{}
+	if o.Kubeconfig != "" {
+		s.site = &cluster{Options: o}
+	} else if err := node.Able(ctx); err != nil {
 		return err
 	}
 	if s.root, err = controlplane.Root("."); err != nil {
@@ -126,24 +150,20 @@ func (s *stage) up(ctx context.Context) (err error) {
 	if err := s.makeDir(ctx); err != nil {
 		return err
 	}
-	bin := filepath.Join(s.root, "out", "node", "bin")
-	s.cluster, err = controlplane.Up(ctx, controlplane.Options{Dir: filepath.Join(s.dir, "cluster"), Bin: controlplane.BinDir(s.root), Progress: os.Stderr})
-	if err != nil {
+	s.namespace = "livestream-e2e-" + strings.ToLower(rand.Text()[:6])
+	if s.where, err = s.site.up(ctx, s); err != nil {
 		return err
 	}
-	s.ends = append(s.ends, func() { _, _ = controlplane.Down(context.Background(), filepath.Join(s.dir, "cluster")) })
-	s.node, err = node.Up(ctx, s.cluster, filepath.Join(s.dir, "node"), bin, os.Stderr)
-	if s.node != nil {
-		s.ends = append(s.ends, func() {
-			if err := s.node.Down(context.Background()); err != nil {
-				say("%v", err)
-			}
-		})
-	}
-	if err != nil {
+	if err := s.connect(); err != nil {
 		return err
 	}
-	if err := s.importWorker(ctx); err != nil {
+	if err := s.apply(ctx, fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %s, labels: {%s: %[1]s}}", s.namespace, options.Label)); err != nil {
+		return err
+	}
+	if s.managerImage, s.workerImage, err = s.site.images(ctx, s); err != nil {
+		return err
+	}
+	if err := s.site.ready(ctx, s); err != nil {
 		return err
 	}
 	if err := s.startStore(ctx); err != nil {
@@ -164,7 +184,15 @@ func guard(dir string) {
 
 // takeAway ends all of a stage, whether or not its owner lives.
 func takeAway(ctx context.Context, dir string) error {
-	return errors.Join(node.End(ctx, dir), node.Clean(ctx, filepath.Join(dir, "node")), os.RemoveAll(dir))
+	err := node.End(ctx, dir)
+	if _, is := os.Stat(filepath.Join(dir, "node")); is == nil {
+		err = errors.Join(err, node.Clean(ctx, filepath.Join(dir, "node")))
+	}
+	// Where it is still installed the folder stays: it says what there is to take away.
+	if err := errors.Join(err, uninstall(ctx, dir)); err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
 }
 
 // watch starts a guard: no signal to this process, SIGKILL neither, shall leave anything on this machine.
@@ -226,7 +254,7 @@ func (s *stage) makeDir(ctx context.Context) (err error) {
 			say("%v", err)
 		}
 		// What a failure has to tell stands in it, until the next run.
-		if s.passed {
+		if s.passed && s.left == nil {
 			_ = os.RemoveAll(s.dir)
 		} else {
 			say("see %s", s.dir)
@@ -236,87 +264,11 @@ func (s *stage) makeDir(ctx context.Context) (err error) {
 	return nil
 }
 
-func (s *stage) importWorker(ctx context.Context) error {
-	say("making the worker's image")
-	files := map[string]string{"/worker": filepath.Join(s.root, "bin", "worker")}
-	for _, program := range []string{"/usr/bin/ffmpeg", "/usr/bin/ffprobe"} {
-		files[program] = program
-		libraries, err := image.Libraries(ctx, program)
-		if err != nil {
-			return err
-		}
-		for _, l := range libraries {
-			files[l] = l
-		}
-	}
-	return s.node.Import(ctx, image.Image{
-		Name: workerImage, Entrypoint: []string{"/worker"}, User: "65532", Env: []string{"PATH=/usr/bin"}, Files: files,
-		Texts: map[string]string{"/etc/passwd": "worker:x:65532:65532::/:/\n"}, Folders: []string{"/tmp"},
-	})
-}
-
-func freePort() int {
-	listener, err := net.Listen("tcp", "0.0.0.0:0")
-	if err != nil {
-		panic(err)
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
-}
-
-// process runs a program until the end of the stage.
-func (s *stage) process(name string, env []string, arguments ...string) (*exec.Cmd, error) {
-	log, err := os.Create(filepath.Join(s.dir, name+".log"))
-	if err != nil {
-		return nil, err
-	}
-	command := exec.Command(arguments[0], arguments[1:]...)
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	command.Env, command.Stdout, command.Stderr = append(os.Environ(), env...), log, log
-	if err := command.Start(); err != nil {
-		return nil, fmt.Errorf("starting %s: %w", name, err)
-	}
-	s.ends = append(s.ends, func() { _ = syscall.Kill(-command.Process.Pid, syscall.SIGKILL); _ = command.Wait() })
-	return command, nil
-}
-
-func (s *stage) startStore(ctx context.Context) error {
-	port := freePort()
-	s.minioAt = fmt.Sprintf("%s:%d", s.node.Gateway, port)
-	if err := s.storeUp(port); err != nil {
-		return err
-	}
-	var err error
-	if s.minio, err = minio.New(fmt.Sprintf("127.0.0.1:%d", port), &minio.Options{Creds: credentials.NewStaticV4(user, password, "")}); err != nil {
-		return err
-	}
-	return within(ctx, 30*time.Second, "MinIO has a bucket", func() error {
-		err := s.minio.MakeBucket(ctx, bucket, minio.MakeBucketOptions{})
-		if minio.ToErrorResponse(err).Code == "BucketAlreadyOwnedByYou" {
-			return nil
-		}
-		return err
-	})
-}
-
-func (s *stage) storeUp(port int) (err error) {
-	s.store, err = s.process(fmt.Sprintf("minio-%d", time.Now().UnixNano()), []string{"MINIO_ROOT_USER=" + user, "MINIO_ROOT_PASSWORD=" + password, "MINIO_BROWSER=off", "HOME=" + s.dir},
-		filepath.Join(s.root, "bin", "tools", "minio"), "server", "--quiet", "--address", fmt.Sprintf("0.0.0.0:%d", port), filepath.Join(s.dir, "minio"))
-	return err
-}
-
 func (s *stage) startOperator(ctx context.Context) error {
-	config, err := clientcmd.BuildConfigFromFlags("", s.cluster.Kubeconfig())
-	if err != nil {
-		return err
-	}
-	if s.client, err = client.New(config, client.Options{}); err != nil {
-		return err
-	}
 	if err := s.install(ctx); err != nil {
 		return err
 	}
-	if err := within(ctx, 30*time.Second, "the Secrets are there", func() error {
+	err := within(ctx, 30*time.Second, "the Secrets are there", func() error {
 		return s.apply(ctx, fmt.Sprintf(`
 apiVersion: v1
 kind: Secret
@@ -328,96 +280,12 @@ kind: Secret
 metadata: {name: bucket}
 stringData: {accessKeyID: %s, secretAccessKey: %s}
 `, callbackKey, user, password))
-	}); err != nil {
+	})
+	if err != nil {
 		return err
 	}
 	s.ingest, err = s.open(ctx, "shows", "HLS")
 	return err
-}
-
-// open makes a push domain, with an ingest of its own.
-func (s *stage) open(ctx context.Context, name, protocol string) (ingest, error) {
-	i, err := s.startIngest(ctx, name)
-	if err != nil {
-		return i, err
-	}
-	play, scheme := i.nginx.HTTP, ", scheme: http"
-	if protocol == "RTMP" {
-		play, scheme = i.nginx.Play, ""
-	}
-	_, port, _ := net.SplitHostPort(play)
-	object := fmt.Sprintf(`
-apiVersion: livestream-operator.io/v1alpha1
-kind: PushDomain
-metadata: {name: %[1]s}
-spec:
-  provider: TencentCSS
-  domain: %[1]s.example.com
-  callback: {keySecretRefs: [{name: css, key: callbackKey}]}
-  playback: {domain: "%[2]s:%[3]s", protocol: %[4]s%[7]s}
-  template:
-    spec:
-      recording:
-        uploadTimeoutSeconds: 60
-        storage: {s3: {endpoint: "http://%[5]s", bucket: %[6]s, credentialsSecretRef: {name: bucket}}}
-`, name, s.node.Gateway, port, protocol, s.minioAt, bucket, scheme)
-	return i, within(ctx, 30*time.Second, "the push domain is there", func() error { return s.apply(ctx, object) })
-}
-
-func (s *stage) startIngest(ctx context.Context, name string) (i ingest, err error) {
-	hook := http.NewServeMux()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return i, err
-	}
-	i.nginx = fakecss.Nginx{
-		Dir: filepath.Join(s.dir, "ingest-"+name), Publish: fmt.Sprintf("127.0.0.1:%d", freePort()), Play: fmt.Sprintf("0.0.0.0:%d", freePort()),
-		HTTP: fmt.Sprintf("0.0.0.0:%d", freePort()), Hook: "http://" + listener.Addr().String() + "/ingest", Feeds: map[string]string{"backup": "live"}, User: "root",
-	}
-	options := fakecss.Options{Callback: s.callbacks + name, Key: callbackKey, Domain: name + ".example.com", Log: func(line string) { say("CSS: %s", line) }}
-	i.nginx.Apply(&options)
-	if i.css, err = fakecss.New(options); err != nil {
-		return i, err
-	}
-	s.ends = append(s.ends, i.css.Close)
-	hook.Handle("/", i.css.Handler())
-	go func() { _ = http.Serve(listener, hook) }()
-	s.ends = append(s.ends, func() { _ = listener.Close() })
-	if err := os.MkdirAll(i.nginx.Dir, 0o755); err != nil {
-		return i, err
-	}
-	file := filepath.Join(i.nginx.Dir, "nginx.conf")
-	if err := os.WriteFile(file, []byte(i.nginx.String()), 0o600); err != nil {
-		return i, err
-	}
-	if _, err := s.process("nginx-"+name, nil, "nginx", "-c", file, "-p", i.nginx.Dir); err != nil {
-		return i, err
-	}
-	return i, within(ctx, 10*time.Second, "the ingest listens", func() error {
-		connection, err := net.Dial("tcp", i.nginx.Publish)
-		if err == nil {
-			_ = connection.Close()
-		}
-		return err
-	})
-}
-
-func (s *stage) kubectl(ctx context.Context, arguments ...string) (string, error) {
-	command := exec.CommandContext(ctx, filepath.Join(s.cluster.Bin(), "kubectl"), append([]string{"--kubeconfig", s.cluster.Kubeconfig()}, arguments...)...)
-	output, err := command.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("kubectl %s: %w: %s", strings.Join(arguments, " "), err, output)
-	}
-	return strings.TrimSpace(string(output)), nil
-}
-
-func (s *stage) apply(ctx context.Context, objects string) error {
-	command := exec.CommandContext(ctx, filepath.Join(s.cluster.Bin(), "kubectl"), "--kubeconfig", s.cluster.Kubeconfig(), "apply", "-f", "-")
-	command.Stdin = strings.NewReader(objects)
-	if output, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("kubectl apply: %w: %s", err, output)
-	}
-	return nil
 }
 
 // within waits for something.

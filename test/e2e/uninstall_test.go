@@ -1,0 +1,117 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/livestream-operator/livestream-operator/test/e2e/options"
+)
+
+// refuseInstalled looks for everything that config/default has.
+func refuseInstalled(ctx context.Context, s *stage, w where) error {
+	manifests, err := w.run(ctx, "", "kustomize", filepath.Join(s.root, "config", "default"))
+	if err != nil {
+		return err
+	}
+	text, err := w.run(ctx, manifests, "get", "--ignore-not-found", "-o", "json", "-f", "-")
+	if err != nil {
+		return fmt.Errorf("looking for a livestream-operator in the cluster: %w", err)
+	}
+	if text == "" {
+		return nil
+	}
+	type object struct {
+		metav1.PartialObjectMetadata
+		Items []metav1.PartialObjectMetadata
+	}
+	var list object
+	if err := json.Unmarshal([]byte(text), &list); err != nil {
+		return fmt.Errorf("looking for a livestream-operator in the cluster: %w", err)
+	}
+	if list.Kind != "List" {
+		list.Items = append(list.Items, list.PartialObjectMetadata)
+	}
+	var found []options.Found
+	for _, i := range list.Items {
+		found = append(found, options.Found{Kind: i.Kind, Name: i.Name, Run: i.Labels[options.Label]})
+	}
+	return options.Refuse(found)
+}
+
+// installed is what is to be taken away from a cluster. It stands in the stage's folder until that is done, for the guard and later runs.
+type installed struct {
+	Kubectl, Kubeconfig string
+	// Run is the namespace, and the label's value.
+	Run string
+	// Cordoned is a node that is to be uncordoned.
+	Cordoned string
+}
+
+const installedFile = "installed.json"
+
+func (i installed) write(dir string) error {
+	text, err := json.Marshal(i)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, installedFile), text, 0o600)
+}
+
+func readInstalled(dir string) (i installed, err error) {
+	text, err := os.ReadFile(filepath.Join(dir, installedFile))
+	if err == nil {
+		err = json.Unmarshal(text, &i)
+	}
+	return i, err
+}
+
+// cordons notes which node is to be uncordoned; none when empty.
+func (s *stage) cordons(node string) error {
+	i, err := readInstalled(s.dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	i.Cordoned = node
+	return i.write(s.dir)
+}
+
+// uninstall takes away what the stage of that folder installed in a cluster of yours, by its label.
+func uninstall(ctx context.Context, dir string) error {
+	i, err := readInstalled(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	w := where{kubectl: i.Kubectl, kubeconfig: i.Kubeconfig}
+	var errs []error
+	run := func(arguments ...string) {
+		_, err := w.run(ctx, "", arguments...)
+		errs = append(errs, err)
+	}
+	if i.Cordoned != "" {
+		run("uncordon", i.Cordoned)
+	}
+	// While the operator runs; a recorder that still uploads is not waited for. All of it goes with the namespace anyway.
+	_, _ = w.run(ctx, "", "delete", "livestreams,pushdomains", "--all", "--namespace", i.Run, "--timeout=30s")
+	_, _ = w.run(ctx, "", "delete", "jobs,pods", "--all", "--namespace", i.Run, "--grace-period=1", "--timeout=30s")
+	run("delete", "namespaces", "-l", options.Label+"="+i.Run, "--ignore-not-found", "--timeout=2m")
+	run("delete", "customresourcedefinitions,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings",
+		"-l", options.Label+"="+i.Run, "--ignore-not-found", "--timeout=2m")
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("taking away from the cluster what has the label %s=%s: %w", options.Label, i.Run, err)
+	}
+	return os.Remove(filepath.Join(dir, installedFile))
+}
