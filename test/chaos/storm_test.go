@@ -35,7 +35,8 @@ const (
 type stormSize struct {
 	// slots is how many LiveStreams there are at a time, withJobs how many of them have a workload.
 	slots, withJobs int
-	// phases are how long the mortals lead, and how long the survivor does.
+	// phases are how long the mortals lead, and how long the survivor does: at least, since a machine that is busy takes up to three
+	// times as long for the pushes that have to come together.
 	phases [2]time.Duration
 	// cycle is the mean time from push to push of a stream, spread over how long the copies of an event come.
 	cycle, spread time.Duration
@@ -79,6 +80,7 @@ type storm struct {
 	underWay [mortals + 1]chan struct{}
 	due      [mortals + 1]atomic.Int64
 	acked    atomic.Int64
+	pushed   atomic.Int64
 }
 
 // dice are thrown by many.
@@ -133,12 +135,12 @@ func (s *storm) run(ctx context.Context, binary string) (outcome, error) {
 
 	slots := s.newSlots()
 	unlet := w.replicas[survivor].refuseLeases()
-	s.blow(slots, s.phases[0], s.disturbLeaders)
+	s.blow(slots, s.phases[0], s.pushes/4, s.disturbLeaders)
 	w.extra -= unlet()
 	s.handOver(metrics[survivor])
 	w.settle()
 	atRest := s.atRest()
-	s.blow(slots, s.phases[1], s.disturbOthers)
+	s.blow(slots, s.phases[1], s.pushes, s.disturbOthers)
 	w.settle()
 	s.compare(slots)
 	for i, r := range w.replicas {
@@ -150,20 +152,38 @@ func (s *storm) run(ctx context.Context, binary string) (outcome, error) {
 }
 
 // blow has streams and faults go for a while. It returns when every callback was answered 200.
-func (s *storm) blow(slots []*slot, length time.Duration, disturb func(end time.Time)) {
-	end := time.Now().Add(length)
+func (s *storm) blow(slots []*slot, length time.Duration, pushes int, disturb func(over <-chan struct{})) {
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		for began := time.Now(); ; <-time.After(100 * time.Millisecond) {
+			if d := time.Since(began); d > 3*length || d > length && s.pushed.Load() >= int64(pushes) {
+				return
+			}
+		}
+	}()
 	for _, r := range s.w.replicas {
 		r.proxy.Choose(s.choose)
 		r.proxy.EndWatches()
 	}
 	var playing sync.WaitGroup
 	for _, sl := range slots {
-		playing.Go(func() { sl.play(end) })
+		playing.Go(func() { sl.play(over) })
 	}
-	disturb(end)
+	disturb(over)
 	playing.Wait()
 	for _, r := range s.w.replicas {
 		r.proxy.Clear()
+	}
+}
+
+// unlessOver waits, and says whether the phase goes on.
+func unlessOver(over <-chan struct{}, wait time.Duration) bool {
+	select {
+	case <-time.After(wait):
+		return true
+	case <-over:
+		return false
 	}
 }
 
@@ -221,8 +241,8 @@ func (r *replica) refuseLeases() (refused func() int) {
 }
 
 // disturbLeaders stops whoever leads past its lease, or kills it.
-func (s *storm) disturbLeaders(end time.Time) {
-	for first := true; time.Now().Before(end); first = false {
+func (s *storm) disturbLeaders(over <-chan struct{}) {
+	for first := true; first || unlessOver(over, s.random.between(s.pauses[0], s.pauses[1])); first = false {
 		for _, r := range s.w.replicas[:mortals] {
 			if !r.leads() {
 				continue
@@ -230,11 +250,11 @@ func (s *storm) disturbLeaders(end time.Time) {
 			s.w.extra++
 			if !first && s.random.below(3) == 0 {
 				r.kill()
-				continue
+			} else {
+				r.stopFor(20 * time.Second)
 			}
-			r.stopFor(20 * time.Second)
+			break
 		}
-		<-time.After(min(s.random.between(s.pauses[0], s.pauses[1]), max(0, time.Until(end))))
 	}
 }
 
@@ -256,8 +276,8 @@ func (s *storm) handOver(metrics string) {
 }
 
 // disturbOthers kills one mortal and stops the other, and has the leader pause for less than its lease.
-func (s *storm) disturbOthers(end time.Time) {
-	for n := 0; time.Now().Before(end); n++ {
+func (s *storm) disturbOthers(over <-chan struct{}) {
+	for n := 0; unlessOver(over, s.random.between(s.pauses[0], s.pauses[1])); n++ {
 		s.w.extra++
 		switch n % 3 {
 		case 0:
@@ -267,7 +287,6 @@ func (s *storm) disturbOthers(end time.Time) {
 		default:
 			s.w.replicas[survivor].stopFor(s.random.between(time.Second, 5*time.Second))
 		}
-		<-time.After(min(s.random.between(s.pauses[0], s.pauses[1]), max(0, time.Until(end))))
 	}
 }
 
@@ -336,16 +355,10 @@ func (s *storm) isBehind() bool {
 	return true
 }
 
-// play plays pushes until the end, and returns when all their callbacks were answered.
-func (sl *slot) play(end time.Time) {
+// play plays pushes until the phase is over, and returns when all their callbacks were answered.
+func (sl *slot) play(over <-chan struct{}) {
 	defer sl.sending.Wait()
-	for {
-		wait := between(sl.random, 0, 2*sl.cycle)
-		if time.Until(end) < wait {
-			<-time.After(max(0, time.Until(end)))
-			return
-		}
-		<-time.After(wait)
+	for unlessOver(over, between(sl.random, 0, 2*sl.cycle)) {
 		if sl.isBehind() {
 			continue
 		}
@@ -361,6 +374,7 @@ func (sl *slot) play(end time.Time) {
 func (sl *slot) push() {
 	// Neither longer nor greater with time.
 	sl.played++
+	sl.pushed.Add(1)
 	sequence := fmt.Sprintf("%d%04d", sl.played*7919%10_007, sl.number)
 	onAir := between(sl.random, 0, sl.cycle)
 	if sl.random.IntN(4) == 0 {
@@ -491,8 +505,8 @@ func TestStorm(t *testing.T) {
 		t.Fatal(err)
 	}
 	results.soak(s.held)
-	results.add(o)
 	results.seed(number)
+	results.add(o)
 	t.Logf("%d events of %d pushes, %d faults, settled within %v; %s", o.events, o.pushes, o.faults, o.settled, s.held)
 	if o.events < s.events || o.pushes < s.pushes {
 		t.Errorf("only %d events of %d pushes came together, want %d of %d: the machine is too slow, or something stood still", o.events, o.pushes, s.events, s.pushes)
