@@ -116,7 +116,7 @@ func (s *storm) atRest() held {
 	for _, r := range s.w.replicas {
 		r.proxy.CloseIdle()
 	}
-	http.DefaultTransport.(*http.Transport).CloseIdleConnections() //nolint:forcetypeassert,errcheck // it is one
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	var least held
 	for range 10 {
 		<-time.After(300 * time.Millisecond)

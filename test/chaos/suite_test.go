@@ -77,7 +77,7 @@ func setUp(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	// Senders keep their connections, as CSS may.
-	keeping := http.DefaultTransport.(*http.Transport) //nolint:forcetypeassert,errcheck // it is one
+	keeping := http.DefaultTransport.(*http.Transport)
 	keeping.MaxIdleConns, keeping.MaxIdleConnsPerHost = 0, 256
 	observed = newObserver()
 	if err := observed.watch(ctx, installed.API); err != nil {
