@@ -15,7 +15,7 @@ func Forward(listener net.Listener, to func() (string, error), failed func(error
 			return
 		}
 		go func() {
-			defer in.Close()
+			defer func() { _ = in.Close() }()
 			if err := pass(in, to); err != nil {
 				failed(err)
 			}
@@ -32,7 +32,7 @@ func pass(in net.Conn, to func() (string, error)) error {
 	if err != nil {
 		return fmt.Errorf("passing a connection on: %w", err)
 	}
-	defer out.Close()
+	defer func() { _ = out.Close() }()
 	ended := make(chan struct{}, 2)
 	for _, way := range [][2]net.Conn{{in, out}, {out, in}} {
 		go func() {

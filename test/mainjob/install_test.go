@@ -29,7 +29,7 @@ func TestTheInstallationIsAccepted(t *testing.T) {
 	mustKubectl(t, append([]string{"wait", "--for=condition=Available", "-n", "livestream-system", "--timeout=60s"}, deployments...)...)
 	// Callbacks reach the receiver, and nothing else.
 	pods := mustKubectl(t, "get", "endpointslices", "-n", "livestream-system", "-l", "kubernetes.io/service-name=livestream-callbacks", "-o", "jsonpath={.items[*].endpoints[*].targetRef.name}")
-	for _, pod := range strings.Fields(pods) {
+	for pod := range strings.FieldsSeq(pods) {
 		if !strings.HasPrefix(pod, "livestream-receiver-") {
 			t.Errorf("the Service leads to Pod %s", pod)
 		}
