@@ -1,14 +1,17 @@
 package webhook
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"testing"
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 )
 
 func TestASourceIsAnAddressOrAnIPv6Network(t *testing.T) {
@@ -31,19 +34,37 @@ func TestASourceIsAnAddressOrAnIPv6Network(t *testing.T) {
 	}
 }
 
-// closed says whether the other side closes the connection without a word.
-func closed(t *testing.T, connection net.Conn, within time.Duration) bool {
+// answered says whether a request on the connection is answered; it is not where the other side closes it.
+func answered(t *testing.T, connection net.Conn) bool {
 	t.Helper()
-	_ = connection.SetReadDeadline(time.Now().Add(within))
-	_, err := connection.Read(make([]byte, 1))
-	var netErr net.Error
-	switch {
-	case errors.As(err, &netErr) && netErr.Timeout():
-		return false
-	case err == nil:
-		t.Fatal("it answers, without a question")
+	_ = connection.SetDeadline(time.Now().Add(30 * time.Second))
+	// Who is closed at once may be told so while writing.
+	_, _ = io.WriteString(connection, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	answer, err := http.ReadResponse(bufio.NewReader(connection), nil)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal("it is neither answered nor closed")
 	}
-	return true
+	if err != nil {
+		return false
+	}
+	_ = answer.Body.Close()
+	return answer.StatusCode == http.StatusOK
+}
+
+// refusedSoFar is what the metric says.
+func refusedSoFar(t *testing.T) float64 {
+	t.Helper()
+	families, err := metrics.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "livestream_connections_refused_total" {
+			return f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	t.Fatal("refused connections are not counted")
+	return 0
 }
 
 func TestASourceHasNoMoreConnectionsThanItMay(t *testing.T) {
@@ -51,7 +72,7 @@ func TestASourceHasNoMoreConnectionsThanItMay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "here") })}
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
 	go func() { _ = server.Serve(newPerSource(listener, 2)) }()
 	t.Cleanup(func() { _ = server.Close() })
 	dial := func(from string) net.Conn {
@@ -63,20 +84,25 @@ func TestASourceHasNoMoreConnectionsThanItMay(t *testing.T) {
 		t.Cleanup(func() { _ = connection.Close() })
 		return connection
 	}
-	const atOnce = 5 * time.Second
 	first, second := dial("127.0.0.1"), dial("127.0.0.1")
-	if !closed(t, dial("127.0.0.1"), atOnce) {
-		t.Error("a third connection of a source that may have two stays open")
+	if !answered(t, first) || !answered(t, second) {
+		t.Fatal("a source that may have two connections has not")
 	}
-	if closed(t, dial("127.0.0.2"), 200*time.Millisecond) {
+	refused := refusedSoFar(t)
+	if answered(t, dial("127.0.0.1")) {
+		t.Error("a third connection of a source that may have two is answered")
+	}
+	if got := refusedSoFar(t) - refused; got != 1 {
+		t.Errorf("%v refused connections are counted, want 1", got)
+	}
+	if !answered(t, dial("127.0.0.2")) {
 		t.Error("another source has no room for the first one's sake")
 	}
-	if closed(t, second, 200*time.Millisecond) {
-		t.Error("the connections that there were are closed")
+	if !answered(t, second) {
+		t.Error("a connection that there was is closed")
 	}
 	_ = first.Close()
-	deadline := time.Now().Add(atOnce)
-	for closed(t, dial("127.0.0.1"), 200*time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); !answered(t, dial("127.0.0.1")); {
 		if time.Now().After(deadline) {
 			t.Fatal("a connection that was closed does not make room for the next one")
 		}

@@ -79,6 +79,10 @@ func (o Options) check() error {
 		return errors.New("nothing is left to do: --callback-bind-address=0 receives nothing and --reconcile=false reconciles nothing; leave one of them out")
 	case o.LeaderElect && !o.Reconcile:
 		return errors.New("--leader-elect chooses the replica that reconciles, and with --reconcile=false none does; leave one of them out")
+	case o.ConnectionsPerSource < 0:
+		return fmt.Errorf("--callback-connections-per-source=%d is less than none; 0 bounds none", o.ConnectionsPerSource)
+	case o.ConnectionsPerSource > 0 && !o.receives():
+		return errors.New("--callback-connections-per-source bounds who sends callbacks, and with --callback-bind-address=0 none are received; leave one of them out")
 	default:
 		return nil
 	}

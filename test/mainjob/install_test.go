@@ -28,15 +28,13 @@ func TestTheInstallationIsAccepted(t *testing.T) {
 	deployments := []string{"deployment/livestream-receiver", "deployment/livestream-reconciler"}
 	mustKubectl(t, append([]string{"wait", "--for=condition=Available", "-n", "livestream-system", "--timeout=60s"}, deployments...)...)
 	// Callbacks reach the receiver, and nothing else.
-	pods := mustKubectl(t, "get", "endpointslices", "-n", "livestream-system", "-l", "kubernetes.io/service-name=livestream-callbacks", "-o", "jsonpath={.items[*].endpoints[*].targetRef.name}")
-	for pod := range strings.FieldsSeq(pods) {
-		if !strings.HasPrefix(pod, "livestream-receiver-") {
-			t.Errorf("the Service leads to Pod %s", pod)
+	eventually(t, "the Service leads to two receivers", func() error {
+		pods, err := kubectl(t.Context(), "get", "endpointslices", "-n", "livestream-system", "-l", "kubernetes.io/service-name=livestream-callbacks", "-o", "jsonpath={.items[*].endpoints[*].targetRef.name}")
+		if err != nil || len(strings.Fields(pods)) != 2 || strings.Count(pods, "livestream-receiver-") != 2 {
+			return fmt.Errorf("it leads to %q: %w", pods, err)
 		}
-	}
-	if len(strings.Fields(pods)) != 2 {
-		t.Errorf("the Service leads to %q, want two receivers", pods)
-	}
+		return nil
+	})
 	mustKubectl(t, append([]string{"delete", "-n", "livestream-system"}, deployments...)...)
 }
 
@@ -79,9 +77,12 @@ func TestReceiverAndReconcilerDoTheMainJobWithTheirOwnRights(t *testing.T) {
 		if err := expectStatus(m.probes+"/healthz", http.StatusOK); err != nil {
 			t.Error(err)
 		}
-		if _, metrics, err := get(m.metrics); err != nil || !strings.Contains(metrics, `livestream_streams{state="Idle"} 1`) {
-			t.Errorf("the %s does not serve its metrics: %v", name, err)
-		}
+		eventually(t, "the "+name+" serves its metrics", func() error {
+			if _, metrics, err := get(m.metrics); err != nil || !strings.Contains(metrics, `livestream_streams{state="Idle"} 1`) {
+				return fmt.Errorf("they do not tell of the stream that is idle: %w", err)
+			}
+			return nil
+		})
 		// What it may not do it does not try, watches included.
 		if log := m.logged(t); strings.Contains(strings.ToLower(log), "forbidden") {
 			t.Errorf("the %s tries what it may not do:\n%s", name, tail(log))
