@@ -9,13 +9,13 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/notices"
 	"github.com/livestream-operator/livestream-operator/internal/plan"
 	"github.com/livestream-operator/livestream-operator/internal/secrets"
 )
@@ -39,7 +39,9 @@ type LiveStreamReconciler struct {
 	Secrets *secrets.Reader
 	Scaler  *Scaler
 	Truth   Truth
-	Events  events.EventRecorder
+	Tell    *notices.Teller
+	// Elected is closed once this replica leads.
+	Elected <-chan struct{}
 	Clock   clock.PassiveClock
 	// Again brings LiveStreams of which something changed that no watch tells: their scale target, or what CSS says.
 	Again <-chan event.GenericEvent
@@ -47,6 +49,8 @@ type LiveStreamReconciler struct {
 	Progress *ProgressPoller
 	// WorkerImage records and transcodes.
 	WorkerImage string
+
+	interruptions interruptions
 }
 
 // Reconcile observes, repairs, plans, starts, reports and stops, in that order. Jobs are stopped only after the status that ends
@@ -173,18 +177,8 @@ func (r *LiveStreamReconciler) report(ctx context.Context, stream *v1alpha1.Live
 		ctrl.LoggerFrom(ctx).Info("State changed", "from", stream.Status.State, "to", status.State)
 	}
 	countEnded(stream.Status.Workloads, status.Workloads)
-	r.notify(next, plan.Notices(stream.Status, status))
+	r.Tell.Changed(next, stream.Status, status)
 	return nil
-}
-
-func (r *LiveStreamReconciler) notify(stream *v1alpha1.LiveStream, notices []plan.Notice) {
-	for _, n := range notices {
-		eventType := "Normal"
-		if n.Warning {
-			eventType = "Warning"
-		}
-		r.Events.Eventf(stream, nil, eventType, n.Reason, n.Action, "%s", n.Note)
-	}
 }
 
 func wrapped(err error, doing string) error {

@@ -31,7 +31,7 @@ type view struct {
 
 // observe reads all that a pass rests on, and writes nothing.
 func (r *LiveStreamReconciler) observe(ctx context.Context, stream *v1alpha1.LiveStream) (view, error) {
-	v := view{Observed: plan.Observed{Now: r.Clock.Now(), Stream: stream, Settings: workload.WithPresets(stream.Spec.LiveStreamSettings)}}
+	v := view{Observed: plan.Observed{Now: r.Clock.Now(), Stream: stream, Settings: workload.WithPresets(stream.Spec.LiveStreamSettings), InterruptedAt: r.interruptions.began(stream.UID)}}
 	if err := r.observeDomain(ctx, &v); err != nil {
 		return v, err
 	}

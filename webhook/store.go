@@ -15,8 +15,10 @@ import (
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/index"
+	"github.com/livestream-operator/livestream-operator/internal/plan"
 	"github.com/livestream-operator/livestream-operator/internal/provider"
 	"github.com/livestream-operator/livestream-operator/internal/push"
+	"github.com/livestream-operator/livestream-operator/internal/workload"
 )
 
 // Store writes events into LiveStreams, and those of streams that none claims into the PushDomain.
@@ -57,7 +59,7 @@ func (s *Store) Record(ctx context.Context, domain *v1alpha1.PushDomain, event p
 	}
 	var first Recorded
 	for i := range holders[:min(len(holders), maxHolders)] {
-		recorded, err := s.into(ctx, &holders[i], event)
+		recorded, err := s.into(ctx, domain, holders[0].Name, &holders[i], event)
 		if apierrors.IsNotFound(err) {
 			continue
 		}
@@ -82,12 +84,12 @@ func (s *Store) Record(ctx context.Context, domain *v1alpha1.PushDomain, event p
 	return first, nil
 }
 
-// into records the event in one LiveStream; NotFound when it is gone.
+// into records the event in one LiveStream; NotFound when it is gone. The keeper is the one that keeps the stream.
 //
-// The write carries the resourceVersion that was decided on and touches status.pushes alone, so that two events of a stream
-// never overwrite each other, whichever replicas they reach. What the cache already holds is in etcd, so a duplicate costs
-// nothing. Within a replica the events of a stream take turns, each going on from what the one before it wrote.
-func (s *Store) into(ctx context.Context, stream *v1alpha1.LiveStream, event provider.Event) (Recorded, error) {
+// The write carries the resourceVersion that was decided on and touches status.pushes and what follows from them alone, so that two
+// events of a stream never overwrite each other, whichever replicas they reach. What the cache already holds is in etcd, so a
+// duplicate costs nothing. Within a replica the events of a stream take turns, each going on from what the one before it wrote.
+func (s *Store) into(ctx context.Context, domain *v1alpha1.PushDomain, keeper string, stream *v1alpha1.LiveStream, event provider.Event) (Recorded, error) {
 	lane, leave, err := s.lanes.enter(ctx, stream.UID)
 	if err != nil {
 		return Recorded{}, err
@@ -97,7 +99,7 @@ func (s *Store) into(ctx context.Context, stream *v1alpha1.LiveStream, event pro
 		stream = lane.written
 	}
 	for {
-		recorded, written, err := s.apply(ctx, stream, event)
+		recorded, written, err := s.apply(ctx, domain, keeper, stream, event)
 		if written != nil {
 			lane.written = written
 		}
@@ -119,25 +121,23 @@ func (s *Store) into(ctx context.Context, stream *v1alpha1.LiveStream, event pro
 }
 
 // apply returns the LiveStream as it was written, nil when nothing was.
-func (s *Store) apply(ctx context.Context, stream *v1alpha1.LiveStream, event provider.Event) (Recorded, *v1alpha1.LiveStream, error) {
+func (s *Store) apply(ctx context.Context, domain *v1alpha1.PushDomain, keeper string, stream *v1alpha1.LiveStream, event provider.Event) (Recorded, *v1alpha1.LiveStream, error) {
 	recorded := Recorded{Stream: stream.Name}
+	now := s.Clock.Now()
 	var pushes []v1alpha1.Push
 	var err error
-	pushes, recorded.Outcome, err = push.Apply(stream.Status.Pushes, event, s.Clock.Now())
+	pushes, recorded.Outcome, err = push.Apply(stream.Status.Pushes, event, now)
 	if err != nil || !recorded.Outcome.Changed() {
 		return recorded, nil, err
 	}
-	var patch struct {
-		Metadata struct {
-			ResourceVersion string    `json:"resourceVersion"`
-			UID             types.UID `json:"uid"`
-		} `json:"metadata"`
-		Status struct {
-			Pushes []v1alpha1.Push `json:"pushes"`
-		} `json:"status"`
-	}
+	patch := statusPatch{Status: eventStatus{Pushes: pushes}}
 	patch.Metadata.ResourceVersion, patch.Metadata.UID = stream.ResourceVersion, stream.UID
-	patch.Status.Pushes = pushes
+	if stream.Name == keeper && stream.Spec.PushDomainRef.Name == domain.Name {
+		o := plan.Observed{Now: now, Stream: stream, Settings: workload.WithPresets(stream.Spec.Inherit(domain.Spec.Template.Spec)), Domain: domain.Spec.Domain}
+		if foreseen, ok := plan.Foresee(o, pushes); ok {
+			patch.Status.foreseen = follows(foreseen)
+		}
+	}
 	text, err := json.Marshal(patch)
 	if err != nil {
 		return recorded, nil, fmt.Errorf("encoding the pushes of LiveStream %q: %w", stream.Name, err)

@@ -556,7 +556,8 @@ type BroadcastRecord struct {
 
 // LiveStreamStatus is what the operator observed of a stream.
 //
-// pushes is written only by events, always with the resourceVersion they were decided on; all else only by the reconciler.
+// pushes is written only by events, always with the resourceVersion they were decided on, and with what follows from them alone; all
+// else only by the reconciler.
 // +kubebuilder:validation:MinProperties=1
 type LiveStreamStatus struct {
 	// conditions are Ready, Live, WorkloadsReady, RecordingReady where something is recorded, and Reconciling or Stalled while they are True.
@@ -576,8 +577,8 @@ type LiveStreamStatus struct {
 	// +optional
 	State LiveStreamState `json:"state,omitempty"`
 
-	// since is when the operator saw the state begin, by its own clock, in microseconds. The window of an interruption is
-	// counted from it.
+	// since is when the operator saw the state begin, by the clock of the replica that did, in microseconds. The window of an interruption
+	// is counted from it, or from when the leader saw it, whichever is later.
 	// +optional
 	Since *metav1.MicroTime `json:"since,omitempty"`
 

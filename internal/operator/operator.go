@@ -29,6 +29,7 @@ import (
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/controllers"
 	"github.com/livestream-operator/livestream-operator/internal/index"
+	"github.com/livestream-operator/livestream-operator/internal/notices"
 	"github.com/livestream-operator/livestream-operator/internal/secrets"
 	"github.com/livestream-operator/livestream-operator/webhook"
 )
@@ -40,6 +41,8 @@ import (
 const (
 	// leaseName stays as it is: by it operators of two versions keep from reconciling at once.
 	leaseName = "livestream-operator"
+	// eventSource is who Kubernetes Events are from.
+	eventSource = "livestream-operator"
 	// serviceAccountNamespace tells a pod its namespace.
 	serviceAccountNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 	// shutdownTimeout is longer than the receiver needs for its last answers.
@@ -257,7 +260,7 @@ func addReconcilers(ctx context.Context, mgr ctrl.Manager, reader *secrets.Reade
 	}
 	streams := &controllers.LiveStreamReconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Secrets: reader, Scaler: scaler, Truth: poller,
-		Events: mgr.GetEventRecorder("livestream-operator"), Clock: clock.RealClock{}, Again: streamsAgain, Progress: progress, WorkerImage: options.WorkerImage,
+		Tell: notices.NewTeller(mgr.GetEventRecorder(eventSource)), Elected: mgr.Elected(), Clock: clock.RealClock{}, Again: streamsAgain, Progress: progress, WorkerImage: options.WorkerImage,
 	}
 	if err := streams.SetupWithManager(ctx, mgr); err != nil {
 		return fmt.Errorf("setting up the LiveStream reconciler: %w", err)

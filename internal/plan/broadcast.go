@@ -207,6 +207,9 @@ func (c *course) waitOrClose(o Observed) {
 	since := o.Now
 	if status := &o.Stream.Status; status.State == v1alpha1.LiveStreamInterrupted && status.Since != nil && !ahead(o, status.Since.Time) {
 		since = status.Since.Time
+		if o.InterruptedAt.After(since) && !ahead(o, o.InterruptedAt) {
+			since = o.InterruptedAt
+		}
 	}
 	// A push that came and went between two looks began the window anew.
 	if last != nil && last.RecordedTime != nil && last.RecordedTime.After(since) && !ahead(o, last.RecordedTime.Time) {

@@ -45,6 +45,8 @@ type setting struct {
 	jobFails bool
 	// mostShort bounds how often a short time goes by: each adds many states.
 	mostShort uint8
+	// foresees says that who records an event writes what follows from it, too, as the receiver does; claims and repairs do not.
+	foresees bool
 }
 
 func settings() []setting {
@@ -54,14 +56,23 @@ func settings() []setting {
 	upload := v1alpha1.Workload{Name: "upload", Run: v1alpha1.WorkloadRunAfterEnd, Job: &batchv1.JobTemplateSpec{}}
 	// Real sequences: their orders as text and as numbers differ, and neither is that of time.
 	real := [2]string{"6674468118806626493", "653434696377249304"}
-	return []setting{
-		{"each event tells of now and a Job fails", [2]string{"b", "a"}, nil, [2]v1alpha1.PushReason{clean, clean}, false, []v1alpha1.Workload{record, upload}, true, 0},
-		{"each event tells of now", real, nil, [2]v1alpha1.PushReason{crash, crash}, false, []v1alpha1.Workload{record, upload}, false, 1},
-		{"B follows A and both are lost to the network", real, []int{0, 30, 40, 90}, [2]v1alpha1.PushReason{network, network}, false, []v1alpha1.Workload{record}, false, 1},
-		{"B overlaps A and both are stopped by their clients", [2]string{"9", "10"}, []int{0, 50, 20, 70}, [2]v1alpha1.PushReason{clean, clean}, true, []v1alpha1.Workload{record}, false, 1},
-		{"all happens in one second", real, []int{0, 0, 0, 0}, [2]v1alpha1.PushReason{network, clean}, true, []v1alpha1.Workload{record}, false, 1},
-		{"B lies within A, an hour ahead", [2]string{"10", "9"}, []int{3600, 3690, 3620, 3650}, [2]v1alpha1.PushReason{clean, network}, false, []v1alpha1.Workload{record, thumbnails}, false, 1},
+	alone := []setting{
+		{"each event tells of now and a Job fails", [2]string{"b", "a"}, nil, [2]v1alpha1.PushReason{clean, clean}, false, []v1alpha1.Workload{record, upload}, true, 0, false},
+		{"each event tells of now", real, nil, [2]v1alpha1.PushReason{crash, crash}, false, []v1alpha1.Workload{record, upload}, false, 1, false},
+		{"B follows A and both are lost to the network", real, []int{0, 30, 40, 90}, [2]v1alpha1.PushReason{network, network}, false, []v1alpha1.Workload{record}, false, 1, false},
+		{"B overlaps A and both are stopped by their clients", [2]string{"9", "10"}, []int{0, 50, 20, 70}, [2]v1alpha1.PushReason{clean, clean}, true, []v1alpha1.Workload{record}, false, 1, false},
+		{"all happens in one second", real, []int{0, 0, 0, 0}, [2]v1alpha1.PushReason{network, clean}, true, []v1alpha1.Workload{record}, false, 1, false},
+		{"B lies within A, an hour ahead", [2]string{"10", "9"}, []int{3600, 3690, 3620, 3650}, [2]v1alpha1.PushReason{clean, network}, false, []v1alpha1.Workload{record, thumbnails}, false, 1, false},
 	}
+	var all []setting
+	for i, s := range alone {
+		if i%2 == 1 {
+			all = append(all, s)
+		}
+		s.name, s.foresees = s.name+", foreseen", true
+		all = append(all, s)
+	}
+	return all
 }
 
 // TestEveryOrderOfEventsCrashesAndTimeKeepsTheInvariants uses two processors where it has them.

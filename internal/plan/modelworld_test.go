@@ -77,7 +77,7 @@ type model struct {
 	passes, atRest int
 }
 
-// receive is what the receiver does: the pushes change, and nothing else.
+// receive is what the receiver does: the pushes change, and what follows from them alone.
 func (m *model) receive(s state, o occurrence) state {
 	at := s.now()
 	if m.times != nil {
@@ -96,12 +96,28 @@ func (m *model) receive(s state, o occurrence) state {
 		m.fails("Apply() = %v", err)
 	}
 	m.checkOutcome(s, e, outcome)
-	if outcome.Changed() {
-		stream := *s.stream
-		stream.Status.Pushes = pushes
-		s.stream = &stream
+	if !outcome.Changed() {
+		return s
 	}
+	stream := *s.stream
+	stream.Status.Pushes = pushes
+	if m.foresees {
+		if status, ok := Foresee(m.observed(s), pushes); ok {
+			stream.Status = status
+		}
+	}
+	if s.noneSince == onAir && stream.Status.State == v1alpha1.LiveStreamInterrupted {
+		s.noneSince = s.seconds
+	}
+	if stream.Status.State == v1alpha1.LiveStreamLive && m.foresees {
+		s.noneSince = onAir
+	}
+	s.stream = &stream
 	return s
+}
+
+func (*model) observed(s state) Observed {
+	return Observed{Now: s.now(), Stream: s.stream, Settings: s.stream.Spec.LiveStreamSettings, Domain: "push.example.com", Runs: s.runs}
 }
 
 // checkOutcome: a repeated event changes nothing, so that nothing is written for it.
@@ -152,7 +168,7 @@ func fail(s state) state {
 // One that dies before it made the Jobs leaves nothing behind, and an event that overtakes the status does what the second does.
 func (m *model) pass(s state) []state {
 	m.passes++
-	o := Observed{Now: s.now(), Stream: s.stream, Settings: s.stream.Spec.LiveStreamSettings, Domain: "push.example.com", Runs: s.runs}
+	o := m.observed(s)
 	p := Compute(o)
 	live := push.Live(s.stream.Status.Pushes)
 	m.checkStart(s, p, live)

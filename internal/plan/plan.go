@@ -28,6 +28,9 @@ type Observed struct {
 	Targets map[TargetRef]Target
 	// DeleteAfterIdle is set for a LiveStream that unknownStreams made and nobody edited: it may be deleted after being idle for so long.
 	DeleteAfterIdle time.Duration
+	// InterruptedAt is when the operator itself saw the stream become Interrupted; zero where it did not. The status has it by the
+	// clock of another replica.
+	InterruptedAt time.Time
 	// HoldOpen keeps a broadcast open past its window, for who cannot tell yet whether the stream is on air.
 	HoldOpen bool
 }
@@ -91,6 +94,20 @@ func Compute(o Observed) Plan {
 	c := follow(o)
 	p := Plan{Status: *o.Stream.Status.DeepCopy(), GivenUp: c.givenUp}
 	p.lookAgainAt(o.Now, c.windowEnd)
+	p.settle(o, c)
+	planWorkloads(o, c, &p)
+	planRecordings(o, &p)
+	planAfterEnd(o, &p)
+	planIdle(o, &p)
+	if o.Domain != "" {
+		_, due := push.Overdue(p.Status.Pushes, o.Settings.MaxDuration(), o.Now)
+		p.lookAgainAt(o.Now, due)
+	}
+	return p
+}
+
+// settle is where the stream stands, without its workloads.
+func (p *Plan) settle(o Observed, c course) {
 	p.Status.State = c.state
 	p.Status.Since = sinceOf(o, c.state)
 	p.Status.Broadcast = v1alpha1.Broadcast{}
@@ -105,15 +122,6 @@ func Compute(o Observed) Plan {
 		p.Status.Domain = o.Domain
 	}
 	describeLive(&p.Status)
-	planWorkloads(o, c, &p)
-	planRecordings(o, &p)
-	planAfterEnd(o, &p)
-	planIdle(o, &p)
-	if o.Domain != "" {
-		_, due := push.Overdue(p.Status.Pushes, o.Settings.MaxDuration(), o.Now)
-		p.lookAgainAt(o.Now, due)
-	}
-	return p
 }
 
 // planIdle looks after a LiveStream that may be deleted once it was idle for long.

@@ -54,7 +54,7 @@ func planWorkloads(o Observed, c course, p *Plan) {
 // namesOf lists the workloads of the broadcast: those of the spec when it began, whatever the spec says now.
 func namesOf(o Observed, broadcast string) []string {
 	var names []string
-	if status := &o.Stream.Status; status.Broadcast.ID == broadcast {
+	if status := &o.Stream.Status; status.Broadcast.ID == broadcast && !promised(o, broadcast) {
 		for _, w := range status.Workloads {
 			names = append(names, w.Name)
 		}
@@ -69,6 +69,18 @@ func namesOf(o Observed, broadcast string) []string {
 		}
 	}
 	return names
+}
+
+// promised says whether the status lists workloads of the broadcast and nothing was done for any of them yet: who wrote it when the
+// broadcast began may have known an older spec than the pass that begins them.
+func promised(o Observed, broadcast string) bool {
+	begun := func(w v1alpha1.WorkloadStatus) bool {
+		return w.State != v1alpha1.WorkloadScheduled && w.State != v1alpha1.WorkloadPending || w.JobName != "" || w.Scale.Name != ""
+	}
+	workloads := o.Stream.Status.Workloads
+	return o.Domain != "" && !slices.ContainsFunc(workloads, begun) &&
+		slices.ContainsFunc(workloads, func(w v1alpha1.WorkloadStatus) bool { return w.State == v1alpha1.WorkloadPending }) &&
+		!slices.ContainsFunc(o.Runs, func(run workload.Run) bool { return run.Broadcast == broadcast })
 }
 
 func (p *Plan) planOne(o Observed, c course, name string) v1alpha1.WorkloadStatus {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
@@ -39,9 +40,14 @@ type world struct {
 	afterEndHangs bool
 	// look is when the plan wants to be asked again; zero for never.
 	look time.Time
+	// foresees says that who records an event writes what follows from it, too.
+	foresees bool
 	// loseStatus lets the operator die before it writes the status.
 	loseStatus func() bool
 	trace      strings.Builder
+	// written counts the passes that had something to write, foreseen the events that were written with what follows from them.
+	written, foreseen int
+	told              []Notice
 }
 
 type simulatedJob struct {
@@ -87,15 +93,33 @@ func interrupted(sequence string, at time.Time, reason v1alpha1.PushReason) prov
 	return provider.Event{Kind: provider.Interrupted, Sequence: sequence, Time: at, Reason: reason, ErrorCode: codes[reason]}
 }
 
-// receive records an event and lets the operator look.
+// receive records an event.
 func (w *world) receive(t *testing.T, e provider.Event) push.Outcome {
 	t.Helper()
 	pushes, outcome, err := push.Apply(w.stream.Status.Pushes, e, w.now)
 	if err != nil {
 		t.Fatalf("Apply() = %v", err)
 	}
+	if w.foresees && outcome.Changed() {
+		o := Observed{Now: w.now, Stream: w.stream, Domain: w.domain, Settings: w.stream.Spec.LiveStreamSettings}
+		if status, ok := Foresee(o, pushes); ok {
+			before := w.stream.Status
+			w.stream.Status = status
+			w.foreseen++
+			w.tell(before)
+			return outcome
+		}
+	}
 	w.stream.Status.Pushes = pushes
 	return outcome
+}
+
+// tell notes what Kubernetes Events are sent.
+func (w *world) tell(before v1alpha1.LiveStreamStatus) {
+	for _, n := range Notices(before, w.stream.Status) {
+		w.told = append(w.told, n)
+		w.note("event " + n.Reason)
+	}
 }
 
 func (w *world) observed() Observed {
@@ -145,6 +169,9 @@ func (w *world) pass(t *testing.T) {
 	}
 	before := w.stream.Status
 	w.stream.Status = Report(o, p, made, nil)
+	if !equality.Semantic.DeepEqual(before, w.stream.Status) {
+		w.written++
+	}
 	for _, s := range p.Stop {
 		w.delete(t, s)
 	}
@@ -154,9 +181,7 @@ func (w *world) pass(t *testing.T) {
 		w.look = w.now.Add(p.LookAgain)
 	}
 	w.noteChange(before)
-	for _, n := range Notices(before, w.stream.Status) {
-		w.note("event " + n.Reason)
-	}
+	w.tell(before)
 }
 
 // repair ends pushes of which nothing was heard for long, unless CSS says that the stream is on air.

@@ -30,9 +30,9 @@ var faultyOperators = []mutant{
 		instead: "	job.GenerateName, job.Name = job.Name[:len(job.Name)-5], \"\"\n	err := r.Create(ctx, job)\n",
 	},
 	{
-		name: "an event is written without a resourceVersion", file: "webhook/store.go", first: []string{"idle in the past, and the backup comes now"},
-		text:    "			ResourceVersion string    `json:\"resourceVersion\"`\n",
-		instead: "			ResourceVersion string    `json:\"-\"`\n",
+		name: "an event is written without a resourceVersion", file: "webhook/patch.go", first: []string{"idle in the past, and the backup comes now"},
+		text:    "		ResourceVersion string    `json:\"resourceVersion\"`\n",
+		instead: "		ResourceVersion string    `json:\"-\"`\n",
 	},
 	{
 		name: "the status is written without a resourceVersion", file: "controllers/livestream_controller.go", first: []string{"in the window in the past, and back now", "idle in the past, and on air now", "on air in the past, and over now", "seed 2", "seed 4"},

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/css"
 	"github.com/livestream-operator/livestream-operator/internal/cssapi"
 	"github.com/livestream-operator/livestream-operator/internal/cssapi/csstest"
 )
@@ -68,7 +69,9 @@ func TestAPIWritesPerEvent(t *testing.T) {
 	s := newShow(t)
 	// The first callback of a push domain, and one a minute, are noted in its status; that is none of an event's writes.
 	other := s.newStream("other", "other_stream")
-	if err := api.Create(t.Context(), other); err != nil {
+	bare := s.newStream("bare", "bare_stream")
+	bare.Spec.Workloads = nil
+	if err := errors.Join(api.Create(t.Context(), other), api.Create(t.Context(), bare)); err != nil {
 		t.Fatal(err)
 	}
 	m := startManager(t)
@@ -78,7 +81,7 @@ func TestAPIWritesPerEvent(t *testing.T) {
 	s.deliver(m, push.Start(time.Now()))
 	eventually(t, "the push domain is verified and has counted its streams", func() error {
 		output := mustKubectl(t, "get", "pd", "shows", "-n", s.namespace, "-o", `jsonpath={.status.lastCallbackTime}{.status.conditions[?(@.type=="Verified")].status}{.status.liveStreams}`)
-		if !strings.HasSuffix(output, "True2") && !strings.HasSuffix(output, "True1") {
+		if !slices.ContainsFunc([]string{"True1", "True2", "True3"}, func(end string) bool { return strings.HasSuffix(output, end) }) {
 			return fmt.Errorf("its status is %s", output)
 		}
 		return nil
@@ -95,7 +98,7 @@ func TestAPIWritesPerEvent(t *testing.T) {
 				running++
 			}
 		}
-		if len(streams.Items) != 2 || len(jobs.Items) != 1 || running != 1 {
+		if len(streams.Items) != 3 || len(jobs.Items) != 1 || running != 1 {
 			return fmt.Errorf("there are %d LiveStreams, %d Jobs, %d running", len(streams.Items), len(jobs.Items), running)
 		}
 		return nil
@@ -121,18 +124,36 @@ func TestAPIWritesPerEvent(t *testing.T) {
 	s.deliver(m, s.stop("1001"))
 	s.reaches(v1alpha1.LiveStreamIdle, v1alpha1.WorkloadStopped)
 	settle(t)
-	step("a stop, until the status says Stopped", 5)
+	step("a stop, until the status says Stopped", 4)
 	s.deliver(m, start)
 	settle(t)
 	step("the late start of the ended push", 0)
+	for _, e := range []struct {
+		what  string
+		event css.Callback
+		state v1alpha1.LiveStreamState
+		most  int
+	}{
+		{"a start, of a stream without workloads", s.of("bare_stream", "1").Start(time.Now()), v1alpha1.LiveStreamLive, 1},
+		{"its loss", s.of("bare_stream", "1").Interruption(time.Now(), time.Second, 12, ""), v1alpha1.LiveStreamInterrupted, 1},
+		{"its return", s.of("bare_stream", "2").Start(time.Now()), v1alpha1.LiveStreamLive, 1},
+		{"its stop, until it is Idle with its history", s.of("bare_stream", "2").Interruption(time.Now(), time.Second, 1, ""), v1alpha1.LiveStreamIdle, 2},
+	} {
+		s.deliver(m, e.event)
+		s.stateOf("bare", e.state)
+		settle(t)
+		step(e.what, e.most)
+	}
 	<-time.After(time.Minute)
 	step("a minute of idleness", 0)
 }
 
-// counter tells the writes since it was asked last, and fails where they are too many.
+// counter tells the writes since it was asked last, and fails where they are too many. On a slow machine the write of the push domain's status
+// that comes once a minute falls among those of a callback, and is none of its own.
 func counter(t *testing.T) func(what string, most int) {
 	t.Helper()
-	at := writes(t)
+	const domain = "PATCH pushdomains"
+	at, told := writes(t), time.Now()
 	return func(what string, most int) {
 		t.Helper()
 		now := writes(t)
@@ -142,6 +163,9 @@ func counter(t *testing.T) func(what string, most int) {
 				count += n - at[kind]
 				kinds += fmt.Sprintf(" %d %s", n-at[kind], kind)
 			}
+		}
+		if now[domain]-at[domain] == 1 && most > 0 && time.Since(told) > 20*time.Second {
+			count, told = count-1, time.Now()
 		}
 		t.Logf("%-55s %d writes, at most %d:%s", what, count, most, kinds)
 		if count > most {
@@ -214,7 +238,7 @@ func TestAPIWritesWithEveryFeatureOn(t *testing.T) {
 		return nil
 	})
 	settle(t)
-	count("a stop, until what runs after the broadcast is done", 5+1+5)
+	count("a stop, until what runs after the broadcast is done", 4+1+5)
 	<-time.After(70 * time.Second)
 	// The push domain tells the number of its LiveStreams within a minute after it changed.
 	count("more than a minute of idleness, with a list of CSS in it", 1)
