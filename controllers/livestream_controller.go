@@ -18,6 +18,7 @@ import (
 	"github.com/livestream-operator/livestream-operator/internal/notices"
 	"github.com/livestream-operator/livestream-operator/internal/plan"
 	"github.com/livestream-operator/livestream-operator/internal/secrets"
+	"github.com/livestream-operator/livestream-operator/internal/versions"
 )
 
 // +kubebuilder:rbac:groups=livestream-operator.io,resources=livestreams,verbs=get;list;watch;create;patch;delete
@@ -42,6 +43,8 @@ type LiveStreamReconciler struct {
 	Tell    *notices.Teller
 	// Elected is closed once this replica leads.
 	Elected <-chan struct{}
+	// Written knows what this process wrote a moment ago, the receiver's writes among it.
+	Written *versions.Written
 	Clock   clock.PassiveClock
 	// Again brings LiveStreams of which something changed that no watch tells: their scale target, or what CSS says.
 	Again <-chan event.GenericEvent
@@ -136,18 +139,30 @@ func (r *LiveStreamReconciler) decide(ctx context.Context, stream *v1alpha1.Live
 	if len(p.Start)+len(p.Stop) == 0 && !p.Delete {
 		return observed, p, again, nil
 	}
-	fresh := &v1alpha1.LiveStream{}
-	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(stream), fresh); err != nil {
-		return view{}, plan.Plan{}, 0, client.IgnoreNotFound(wrapped(err, "confirming LiveStream"))
+	if gone, err := r.confirm(ctx, &observed); gone || err != nil {
+		return view{}, plan.Plan{}, 0, err
 	}
-	if fresh.UID != stream.UID || !fresh.DeletionTimestamp.IsZero() {
-		return view{}, plan.Plan{}, 0, nil
-	}
-	observed.Stream = fresh
 	if err := errors.Join(r.findLeft(ctx, &observed, p), r.findRunning(ctx, &observed, p)); err != nil {
 		return view{}, plan.Plan{}, 0, err
 	}
 	return observed, plan.Compute(observed.Observed), again, nil
+}
+
+// confirm reads the LiveStream again, unless this process wrote that very version within the last second: then the API server's answer
+// was as good as a read. It says whether the stream is gone.
+func (r *LiveStreamReconciler) confirm(ctx context.Context, v *view) (gone bool, err error) {
+	if r.Written.Has(v.Stream) {
+		return false, nil
+	}
+	latest := &v1alpha1.LiveStream{}
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(v.Stream), latest); err != nil {
+		return true, client.IgnoreNotFound(wrapped(err, "confirming LiveStream"))
+	}
+	if latest.UID != v.Stream.UID || !latest.DeletionTimestamp.IsZero() {
+		return true, nil
+	}
+	v.Stream = latest
+	return false, nil
 }
 
 // deleteIdle deletes a LiveStream that unknownStreams made, unless anything happened to it since.
@@ -170,9 +185,11 @@ func (r *LiveStreamReconciler) report(ctx context.Context, stream *v1alpha1.Live
 	next := stream.DeepCopy()
 	next.Status = status
 	patch := client.MergeFromWithOptions(stream, client.MergeFromWithOptimisticLock{})
+	begun := r.Clock.Now()
 	if err := r.Status().Patch(ctx, next, patch); err != nil {
 		return wrapped(err, "writing the status")
 	}
+	r.Written.Note(next, begun)
 	if stream.Status.State != status.State {
 		ctrl.LoggerFrom(ctx).Info("State changed", "from", stream.Status.State, "to", status.State)
 	}

@@ -71,9 +71,11 @@ func (r *LiveStreamReconciler) repair(ctx context.Context, v *view) (time.Durati
 func (r *LiveStreamReconciler) writePushes(ctx context.Context, v *view, pushes []v1alpha1.Push) error {
 	next := v.Stream.DeepCopy()
 	next.Status.Pushes = pushes
+	begun := r.Clock.Now()
 	if err := r.Status().Patch(ctx, next, client.MergeFromWithOptions(v.Stream, client.MergeFromWithOptimisticLock{})); err != nil {
 		return fmt.Errorf("writing repaired pushes: %w", err)
 	}
+	r.Written.Note(next, begun)
 	ctrl.LoggerFrom(ctx).Info("Repaired pushes", "live", len(push.Live(pushes)), "was", len(push.Live(v.Stream.Status.Pushes)))
 	v.Stream = next
 	return nil

@@ -18,6 +18,7 @@ import (
 	"github.com/livestream-operator/livestream-operator/internal/plan"
 	"github.com/livestream-operator/livestream-operator/internal/provider"
 	"github.com/livestream-operator/livestream-operator/internal/push"
+	"github.com/livestream-operator/livestream-operator/internal/versions"
 	"github.com/livestream-operator/livestream-operator/internal/workload"
 )
 
@@ -29,7 +30,9 @@ type Store struct {
 	Live client.Reader
 	// Writer writes the status.
 	Writer client.StatusClient
-	Clock  clock.PassiveClock
+	// Written is told of each write.
+	Written *versions.Written
+	Clock   clock.PassiveClock
 
 	lanes lanes
 	board board
@@ -147,6 +150,7 @@ func (s *Store) apply(ctx context.Context, domain *v1alpha1.PushDomain, keeper s
 	if err := s.Writer.Status().Patch(ctx, written, client.RawPatch(types.MergePatchType, text)); err != nil {
 		return recorded, nil, fmt.Errorf("writing the pushes of LiveStream %q: %w", stream.Name, err)
 	}
+	s.Written.Note(written, now)
 	return recorded, written, nil
 }
 

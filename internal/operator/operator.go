@@ -31,6 +31,7 @@ import (
 	"github.com/livestream-operator/livestream-operator/internal/index"
 	"github.com/livestream-operator/livestream-operator/internal/notices"
 	"github.com/livestream-operator/livestream-operator/internal/secrets"
+	"github.com/livestream-operator/livestream-operator/internal/versions"
 	"github.com/livestream-operator/livestream-operator/webhook"
 )
 
@@ -115,13 +116,14 @@ func Run(ctx context.Context, options Options) error {
 		Client: mgr.GetAPIReader(), Clock: clock.RealClock{},
 		Keep: webhook.KeepSecrets, AgainAfter: webhook.SecretAgainAfter, MaxKept: webhook.MaxSecrets,
 	}
+	common := shared{secrets: reader, written: &versions.Written{Clock: clock.RealClock{}}}
 	if options.receives() {
-		if err := addReceiver(ctx, mgr, reader, options); err != nil {
+		if err := addReceiver(ctx, mgr, common, options); err != nil {
 			return err
 		}
 	}
 	if options.Reconcile {
-		if err := addReconcilers(ctx, mgr, reader, options); err != nil {
+		if err := addReconcilers(ctx, mgr, common, options); err != nil {
 			return err
 		}
 	}
@@ -132,6 +134,12 @@ func Run(ctx context.Context, options Options) error {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	return mgr.Start(ctx)
+}
+
+// shared is what receiver and reconcilers share in one process.
+type shared struct {
+	secrets *secrets.Reader
+	written *versions.Written
 }
 
 func newManager(config *rest.Config, options Options) (ctrl.Manager, error) {
@@ -213,15 +221,15 @@ func watch(ctx context.Context, mgr ctrl.Manager, objects ...client.Object) (hea
 	}, nil
 }
 
-func addReceiver(ctx context.Context, mgr ctrl.Manager, reader *secrets.Reader, options Options) error {
+func addReceiver(ctx context.Context, mgr ctrl.Manager, common shared, options Options) error {
 	if _, err := watch(ctx, mgr, &v1alpha1.PushDomain{}, &v1alpha1.LiveStream{}); err != nil {
 		return err
 	}
 	domains := webhook.NewDomainStatus(mgr.GetCache(), mgr.GetAPIReader(), mgr.GetClient(), clock.RealClock{})
-	store := &webhook.Store{Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Writer: mgr.GetClient(), Clock: clock.RealClock{}}
+	store := &webhook.Store{Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Writer: mgr.GetClient(), Written: common.written, Clock: clock.RealClock{}}
 	server := &webhook.Server{
 		Address: options.CallbackAddress, ConnectionsPerSource: options.ConnectionsPerSource,
-		Handler: webhook.NewHandler(mgr.GetCache(), reader, store, domains, clock.RealClock{}),
+		Handler: webhook.NewHandler(mgr.GetCache(), common.secrets, store, domains, clock.RealClock{}),
 	}
 	for _, runnable := range []interface {
 		Start(context.Context) error
@@ -240,9 +248,9 @@ func addReceiver(ctx context.Context, mgr ctrl.Manager, reader *secrets.Reader, 
 // waiting is how many objects may wait for a reconciler that no watch brings.
 const waiting = 1024
 
-func addReconcilers(ctx context.Context, mgr ctrl.Manager, reader *secrets.Reader, options Options) error {
+func addReconcilers(ctx context.Context, mgr ctrl.Manager, common shared, options Options) error {
 	streamsAgain, domainsAgain := make(chan event.GenericEvent, waiting), make(chan event.GenericEvent, waiting)
-	poller := &controllers.OnlinePoller{Cache: mgr.GetCache(), Secrets: reader, Clock: clock.RealClock{}, Hosts: options.APIHosts, Streams: streamsAgain, Domains: domainsAgain}
+	poller := &controllers.OnlinePoller{Cache: mgr.GetCache(), Secrets: common.secrets, Clock: clock.RealClock{}, Hosts: options.APIHosts, Streams: streamsAgain, Domains: domainsAgain}
 	if err := mgr.Add(poller); err != nil {
 		return fmt.Errorf("adding the poller of CSS: %w", err)
 	}
@@ -259,15 +267,15 @@ func addReconcilers(ctx context.Context, mgr ctrl.Manager, reader *secrets.Reade
 		return fmt.Errorf("adding the poller of workers: %w", err)
 	}
 	streams := &controllers.LiveStreamReconciler{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Secrets: reader, Scaler: scaler, Truth: poller,
-		Tell: notices.NewTeller(mgr.GetEventRecorder(eventSource)), Elected: mgr.Elected(), Clock: clock.RealClock{}, Again: streamsAgain, Progress: progress, WorkerImage: options.WorkerImage,
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Secrets: common.secrets, Scaler: scaler, Truth: poller,
+		Tell: notices.NewTeller(mgr.GetEventRecorder(eventSource)), Elected: mgr.Elected(), Written: common.written, Clock: clock.RealClock{}, Again: streamsAgain, Progress: progress, WorkerImage: options.WorkerImage,
 	}
 	if err := streams.SetupWithManager(ctx, mgr); err != nil {
 		return fmt.Errorf("setting up the LiveStream reconciler: %w", err)
 	}
 	domains := &controllers.PushDomainReconciler{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Secrets: reader, Truth: poller,
-		Setup: &controllers.CallbackSetup{Poller: poller, Secrets: reader, Clock: clock.RealClock{}}, Clock: clock.RealClock{}, Again: domainsAgain,
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Secrets: common.secrets, Truth: poller,
+		Setup: &controllers.CallbackSetup{Poller: poller, Secrets: common.secrets, Clock: clock.RealClock{}}, Clock: clock.RealClock{}, Again: domainsAgain,
 	}
 	if err := domains.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the PushDomain reconciler: %w", err)
