@@ -25,7 +25,7 @@ demo: build ## Play the main job on a control plane of its own; MEDIA=1 records 
 test: build ## Run all tests but the end-to-end ones. The first run gets or builds Kubernetes: about 10 minutes on two cores.
 	@assets="$$(hack/envtest-assets.sh)"; \
 	go run ./hack/controlplane build; \
-	KUBEBUILDER_ASSETS="$$assets" go test -timeout 20m $(TESTFLAGS) ./...
+	KUBE_CACHE_MUTATION_DETECTOR=true KUBEBUILDER_ASSETS="$$assets" go test -timeout 20m $(TESTFLAGS) ./...
 
 .PHONY: test-race
 test-race: ## Run the tests with the race detector (needs a C compiler).

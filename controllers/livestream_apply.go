@@ -89,6 +89,17 @@ func (r *LiveStreamReconciler) job(ctx context.Context, o view, start plan.Start
 			before = &job
 		}
 	}
+	if before != nil {
+		// The cache does not keep what Jobs run.
+		whole := &batchv1.Job{}
+		if err := r.Live.Get(ctx, client.ObjectKeyFromObject(before), whole); apierrors.IsNotFound(err) {
+			before = nil
+		} else if err != nil {
+			return nil, fmt.Errorf("reading Job %q of the broadcast: %w", before.Name, err)
+		} else {
+			before = whole
+		}
+	}
 	var playback v1alpha1.Playback
 	if o.domain != nil {
 		playback = o.domain.Spec.Playback

@@ -1,10 +1,7 @@
 package controllers
 
 import (
-	"context"
-
 	"github.com/prometheus/client_golang/prometheus"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -45,26 +42,29 @@ func countEnded(before, after []v1alpha1.WorkloadStatus) {
 }
 
 // StreamCollector counts LiveStreams by state when it is asked, from the cache.
-type StreamCollector struct{ Cache client.Reader }
+type StreamCollector struct{ Streams Streams }
+
+// Streams are the LiveStreams of the cache.
+type Streams interface {
+	// Each passes every LiveStream.
+	Each(see func(*v1alpha1.LiveStream))
+	// Count is how many refer to the PushDomain.
+	Count(namespace, pushDomain string) (int, error)
+}
 
 // Describe implements prometheus.Collector.
 func (c StreamCollector) Describe(descs chan<- *prometheus.Desc) { descs <- streamsDesc }
 
 // Collect implements prometheus.Collector.
 func (c StreamCollector) Collect(values chan<- prometheus.Metric) {
-	var streams v1alpha1.LiveStreamList
-	if err := c.Cache.List(context.Background(), &streams, client.UnsafeDisableDeepCopy); err != nil {
-		values <- prometheus.NewInvalidMetric(streamsDesc, err)
-		return
-	}
 	counts := map[v1alpha1.LiveStreamState]int{
 		v1alpha1.LiveStreamIdle: 0, v1alpha1.LiveStreamLive: 0, v1alpha1.LiveStreamInterrupted: 0, v1alpha1.LiveStreamUnknown: 0,
 	}
-	for i := range streams.Items {
-		if state := streams.Items[i].Status.State; state != "" {
+	c.Streams.Each(func(s *v1alpha1.LiveStream) {
+		if state := s.Status.State; state != "" {
 			counts[state]++
 		}
-	}
+	})
 	for state, count := range counts {
 		values <- prometheus.MustNewConstMetric(streamsDesc, prometheus.GaugeValue, float64(count), string(state))
 	}

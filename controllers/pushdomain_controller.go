@@ -3,7 +3,6 @@ package controllers
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -25,7 +24,6 @@ import (
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/callbackpath"
-	"github.com/livestream-operator/livestream-operator/internal/index"
 	"github.com/livestream-operator/livestream-operator/internal/push"
 	"github.com/livestream-operator/livestream-operator/internal/secrets"
 )
@@ -56,6 +54,7 @@ type PushDomainReconciler struct {
 	client.Client
 	// Live reads from the API server itself.
 	Live    client.Reader
+	Streams Streams
 	Secrets *secrets.Reader
 	Truth   DomainTruth
 	Setup   *CallbackSetup
@@ -89,7 +88,7 @@ func (r *PushDomainReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	if reason != "" {
 		again = secretRetry
 	}
-	counting, err := r.count(ctx, next)
+	counting, err := r.count(next)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -188,12 +187,12 @@ func unavailable(err error, reason string) (string, error) {
 }
 
 // count sets liveStreams, and says how long to wait where it was written too recently; 0 where there is nothing to wait for.
-func (r *PushDomainReconciler) count(ctx context.Context, domain *v1alpha1.PushDomain) (time.Duration, error) {
-	var streams v1alpha1.LiveStreamList
-	if err := r.List(ctx, &streams, client.InNamespace(domain.Namespace), client.MatchingFields{index.ByPushDomain: domain.Name}); err != nil {
-		return 0, fmt.Errorf("listing the LiveStreams of the push domain: %w", err)
+func (r *PushDomainReconciler) count(domain *v1alpha1.PushDomain) (time.Duration, error) {
+	streams, err := r.Streams.Count(domain.Namespace, domain.Name)
+	if err != nil {
+		return 0, err
 	}
-	count := int32(len(streams.Items)) //nolint:gosec // far below 2^31
+	count := int32(streams) //nolint:gosec // far below 2^31
 	if old := domain.Status.LiveStreams; old != nil && *old == count {
 		return 0, nil
 	}

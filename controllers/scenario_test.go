@@ -129,14 +129,14 @@ func (b *bench) wantState(name string, want v1alpha1.LiveStreamState) v1alpha1.L
 }
 
 // wantCondition fails unless the condition has the status and the reason.
-func wantCondition(t *testing.T, conditions []metav1.Condition, kind string, status metav1.ConditionStatus, reason string) *metav1.Condition {
-	t.Helper()
+func wantCondition(tb testing.TB, conditions []metav1.Condition, kind string, status metav1.ConditionStatus, reason string) *metav1.Condition {
+	tb.Helper()
 	c := meta.FindStatusCondition(conditions, kind)
 	if c == nil {
-		t.Fatalf("there is no %s, want %s, %s: %+v", kind, status, reason, conditions)
+		tb.Fatalf("there is no %s, want %s, %s: %+v", kind, status, reason, conditions)
 	}
 	if c.Status != status || c.Reason != reason {
-		t.Errorf("%s = %+v, want %s, %s", kind, *c, status, reason)
+		tb.Errorf("%s = %+v, want %s, %s", kind, *c, status, reason)
 	}
 	return c
 }
@@ -239,10 +239,10 @@ func (b *bench) checkDomain(name string) {
 
 // checkKstatus: a status speaks of the latest spec; Ready is always there; Reconciling and Stalled only while True, never both, and
 // not with Ready=True.
-func checkKstatus(t *testing.T, object client.Object, observed int64, conditions []metav1.Condition) {
-	t.Helper()
+func checkKstatus(tb testing.TB, object client.Object, observed int64, conditions []metav1.Condition) {
+	tb.Helper()
 	if observed != object.GetGeneration() {
-		t.Errorf("kstatus: observedGeneration of %s is %d, want %d", object.GetName(), observed, object.GetGeneration())
+		tb.Errorf("kstatus: observedGeneration of %s is %d, want %d", object.GetName(), observed, object.GetGeneration())
 	}
 	ready := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady)
 	abnormal := slices.DeleteFunc(slices.Clone(conditions), func(c metav1.Condition) bool {
@@ -250,18 +250,18 @@ func checkKstatus(t *testing.T, object client.Object, observed int64, conditions
 	})
 	switch {
 	case ready == nil:
-		t.Errorf("kstatus: %s has no Ready", object.GetName())
+		tb.Errorf("kstatus: %s has no Ready", object.GetName())
 	case ready.Status == metav1.ConditionTrue && len(abnormal) > 0, ready.Status == metav1.ConditionFalse && len(abnormal) != 1:
-		t.Errorf("kstatus: %s has Ready=%s with %+v", object.GetName(), ready.Status, abnormal)
+		tb.Errorf("kstatus: %s has Ready=%s with %+v", object.GetName(), ready.Status, abnormal)
 	}
 	for _, c := range abnormal {
 		if c.Status != metav1.ConditionTrue {
-			t.Errorf("kstatus: %s of %s is there and not True: %+v", c.Type, object.GetName(), c)
+			tb.Errorf("kstatus: %s of %s is there and not True: %+v", c.Type, object.GetName(), c)
 		}
 	}
 	for _, c := range conditions {
 		if c.Reason == "" || c.LastTransitionTime.IsZero() || c.ObservedGeneration > object.GetGeneration() {
-			t.Errorf("kstatus: condition %+v of %s", c, object.GetName())
+			tb.Errorf("kstatus: condition %+v of %s", c, object.GetName())
 		}
 	}
 }

@@ -10,7 +10,10 @@ import (
 	"github.com/go-logr/logr"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/events"
 	testclock "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -36,7 +39,7 @@ func TestMain(m *testing.M) {
 
 // bench runs one reconciler by hand against the API server, with a clock of its own.
 type bench struct {
-	t          *testing.T
+	t          testing.TB
 	namespace  string
 	clock      *testclock.FakePassiveClock
 	reconciler *LiveStreamReconciler
@@ -54,21 +57,36 @@ var showTime = time.Date(2026, 1, 2, 20, 0, 0, 0, time.UTC)
 // never waits for one.
 type liveReader struct{ client.WithWatch }
 
+func (r liveReader) Get(ctx context.Context, key client.ObjectKey, object client.Object, opts ...client.GetOption) error {
+	if err := r.WithWatch.Get(ctx, key, object, opts...); err != nil {
+		return err
+	}
+	return lend(ctx, object)
+}
+
 func (r liveReader) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
 	options := client.ListOptions{}
 	options.ApplyOptions(opts)
 	fields := options.FieldSelector
 	options.FieldSelector = nil
-	if err := r.WithWatch.List(ctx, list, &options); err != nil || fields == nil {
+	if err := r.WithWatch.List(ctx, list, &options); err != nil {
 		return err
 	}
+	if fields != nil {
+		choose(list, fields)
+	}
+	return apimeta.EachListItem(list, func(item runtime.Object) error { return lend(ctx, item.(client.Object)) })
+}
+
+// choose keeps what the index would find.
+func choose(list client.ObjectList, fields fields.Selector) {
 	switch list := list.(type) {
 	case *v1alpha1.LiveStreamList:
 		list.Items = filter(list.Items, func(s *v1alpha1.LiveStream) bool {
 			value, byStream := fields.RequiresExactMatch(index.ByStream)
 			name, byDomain := fields.RequiresExactMatch(index.ByPushDomain)
 			target, byTarget := fields.RequiresExactMatch(targetIndex)
-			return byStream && index.KeyOf(s) == value || byDomain && s.Spec.PushDomainRef.Name == name ||
+			return byStream && index.Bucket(index.KeyOf(s)) == value || byDomain && s.Spec.PushDomainRef.Name == name ||
 				byTarget && slices.ContainsFunc(plan.TargetsOf(s, s.Spec.LiveStreamSettings), func(ref plan.TargetRef) bool { return ref.Key() == target })
 		})
 	case *v1alpha1.PushDomainList:
@@ -81,7 +99,23 @@ func (r liveReader) List(ctx context.Context, list client.ObjectList, opts ...cl
 		name, _ := fields.RequiresExactMatch(ownerIndex)
 		list.Items = filter(list.Items, func(p *corev1.Pod) bool { return p.Labels[v1alpha1.LabelLiveStream] == name })
 	}
-	return nil
+}
+
+// Each and Count are what the cache knows of all LiveStreams.
+func (r liveReader) Each(see func(*v1alpha1.LiveStream)) {
+	var streams v1alpha1.LiveStreamList
+	if err := r.WithWatch.List(context.Background(), &streams); err != nil {
+		panic(err)
+	}
+	for i := range streams.Items {
+		see(&streams.Items[i])
+	}
+}
+
+func (r liveReader) Count(namespace, pushDomain string) (int, error) {
+	var streams v1alpha1.LiveStreamList
+	err := r.WithWatch.List(context.Background(), &streams, client.InNamespace(namespace))
+	return len(filter(streams.Items, func(s *v1alpha1.LiveStream) bool { return s.Spec.PushDomainRef.Name == pushDomain })), err
 }
 
 func filter[T any](items []T, keep func(*T) bool) []T {
@@ -94,9 +128,9 @@ func filter[T any](items []T, keep func(*T) bool) []T {
 	return kept
 }
 
-func newBench(t *testing.T) *bench {
-	t.Helper()
-	b := &bench{t: t, namespace: env.Namespace(t), clock: testclock.NewFakePassiveClock(showTime), events: events.NewFakeRecorder(10000)}
+func newBench(tb testing.TB) *bench {
+	tb.Helper()
+	b := &bench{t: tb, namespace: env.Namespace(tb), clock: testclock.NewFakePassiveClock(showTime), events: events.NewFakeRecorder(10000)}
 	b.streamsAgain, b.domainsAgain = make(chan event.GenericEvent, 10000), make(chan event.GenericEvent, 10000)
 	b.restart(env.Client)
 	return b
@@ -110,7 +144,7 @@ func (b *bench) restart(through client.WithWatch) {
 	b.scaler = &Scaler{Client: reader}
 	b.reconciler = &LiveStreamReconciler{Client: reader, Live: env.Client, Secrets: keys, Scaler: b.scaler, Truth: b.poller, Tell: notices.NewTeller(b.events), Clock: b.clock, WorkerImage: "worker"}
 	b.domains = &PushDomainReconciler{
-		Client: reader, Live: env.Client, Secrets: keys, Truth: b.poller, Clock: b.clock,
+		Client: reader, Live: env.Client, Streams: reader, Secrets: keys, Truth: b.poller, Clock: b.clock,
 		Setup: &CallbackSetup{Poller: b.poller, Secrets: keys, Clock: b.clock},
 	}
 }
@@ -168,20 +202,24 @@ func newStream(name string) *v1alpha1.LiveStream {
 
 func (b *bench) reconcile(name string) ctrl.Result {
 	b.t.Helper()
-	result, err := b.reconciler.Reconcile(b.t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Namespace: b.namespace, Name: name}})
+	ctx, lent := lending(b.t.Context())
+	result, err := b.reconciler.Reconcile(ctx, ctrl.Request{NamespacedName: client.ObjectKey{Namespace: b.namespace, Name: name}})
 	if err != nil {
 		b.t.Fatalf("reconciling %s: %v", name, err)
 	}
+	lent.unchanged(b.t)
 	b.checkStream(name)
 	return result
 }
 
 func (b *bench) reconcileDomain() ctrl.Result {
 	b.t.Helper()
-	result, err := b.domains.Reconcile(b.t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Namespace: b.namespace, Name: "shows"}})
+	ctx, lent := lending(b.t.Context())
+	result, err := b.domains.Reconcile(ctx, ctrl.Request{NamespacedName: client.ObjectKey{Namespace: b.namespace, Name: "shows"}})
 	if err != nil {
 		b.t.Fatalf("reconciling the push domain: %v", err)
 	}
+	lent.unchanged(b.t)
 	b.checkDomain("shows")
 	return result
 }

@@ -5,7 +5,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"hash/fnv"
 	"slices"
+	"strconv"
 	"strings"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -14,7 +16,7 @@ import (
 )
 
 const (
-	// ByStream finds the LiveStreams of one stream; its value is StreamKey's. Look-ups add the namespace.
+	// ByStream finds the LiveStreams of one stream, and a few others; its value is Bucket's. Look-ups add the namespace.
 	ByStream = "stream"
 	// ByPushDomain finds the LiveStreams that refer to a PushDomain; its value is the PushDomain's name.
 	ByPushDomain = "pushDomain"
@@ -30,6 +32,16 @@ func StreamKey(pushDomain, app, stream string) string {
 	return pushDomain + "\n" + app + "\n" + stream
 }
 
+// buckets is how many values the index of streams has: a value of its own for each LiveStream would take more memory than the LiveStream.
+const buckets = 1 << 14
+
+// Bucket is what the index of streams holds of a StreamKey.
+func Bucket(key string) string {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(key)) // a hash never fails
+	return strconv.FormatUint(uint64(h.Sum32()%buckets), 36)
+}
+
 // KeyOf is the StreamKey of a LiveStream.
 func KeyOf(stream *v1alpha1.LiveStream) string {
 	return StreamKey(stream.Spec.PushDomainRef.Name, stream.Spec.AppName, stream.Spec.StreamName)
@@ -42,7 +54,7 @@ func Add(ctx context.Context, indexer client.FieldIndexer) error {
 		field string
 		value func(client.Object) string
 	}{
-		{&v1alpha1.LiveStream{}, ByStream, ofStream(KeyOf)},
+		{&v1alpha1.LiveStream{}, ByStream, ofStream(func(s *v1alpha1.LiveStream) string { return Bucket(KeyOf(s)) })},
 		{&v1alpha1.LiveStream{}, ByPushDomain, ofStream(func(s *v1alpha1.LiveStream) string { return s.Spec.PushDomainRef.Name })},
 		{&v1alpha1.PushDomain{}, ByHost, hostOf},
 	} {
@@ -98,12 +110,15 @@ func Holders(ctx context.Context, reader client.Reader, namespace, host, app, na
 	for i := range domains {
 		var streams v1alpha1.LiveStreamList
 		key := StreamKey(domains[i].Name, app, name)
-		if err := reader.List(ctx, &streams, client.InNamespace(namespace), client.MatchingFields{ByStream: key}); err != nil {
+		if err := reader.List(ctx, &streams, client.InNamespace(namespace), client.MatchingFields{ByStream: Bucket(key)}); err != nil {
 			return nil, fmt.Errorf("listing the LiveStreams of the stream: %w", err)
 		}
-		holders = append(holders, streams.Items...)
+		for j := range streams.Items {
+			if s := &streams.Items[j]; s.DeletionTimestamp.IsZero() && s.Spec.StreamName == name && s.Spec.AppName == app && s.Spec.PushDomainRef.Name == domains[i].Name {
+				holders = append(holders, *s)
+			}
+		}
 	}
-	holders = slices.DeleteFunc(holders, func(s v1alpha1.LiveStream) bool { return !s.DeletionTimestamp.IsZero() })
 	slices.SortFunc(holders, byAge)
 	return holders, nil
 }

@@ -3,6 +3,7 @@ package index
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -73,7 +74,7 @@ func (l lister) List(_ context.Context, list client.ObjectList, opts ...client.L
 		}
 	case *v1alpha1.LiveStreamList:
 		for _, s := range l.streams {
-			if key, _ := options.FieldSelector.RequiresExactMatch(ByStream); key == KeyOf(&s) {
+			if key, _ := options.FieldSelector.RequiresExactMatch(ByStream); key == Bucket(KeyOf(&s)) {
 				list.Items = append(list.Items, s)
 			}
 		}
@@ -119,6 +120,48 @@ func TestHoldersOfAStreamMayReferToAnyPushDomainOfItsHost(t *testing.T) {
 	}
 	if diff := gocmp.Diff([]string{"elsewhere", "show"}, names); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Streams share a bucket of the index by chance.
+func TestHoldersLeavesOutWhatSharesTheBucket(t *testing.T) {
+	t.Parallel()
+	want, others := stream("show", 0), []v1alpha1.LiveStream{stream("show", 0), stream("show", 0), stream("show", 0)}
+	others[0].Spec.StreamName, others[1].Spec.AppName, others[2].Spec.PushDomainRef.Name = "other", "other", "other"
+	all := everything{lister{domains: []v1alpha1.PushDomain{domain("shows", "push.example.com")}, streams: append(others, want)}}
+	got, err := Holders(t.Context(), all, "studio", "push.example.com", want.Spec.AppName, want.Spec.StreamName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := gocmp.Diff([]v1alpha1.LiveStream{want}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// everything has all LiveStreams in one bucket.
+type everything struct{ lister }
+
+func (e everything) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	if streams, is := list.(*v1alpha1.LiveStreamList); is {
+		streams.Items = slices.Clone(e.streams)
+		return nil
+	}
+	return e.lister.List(ctx, list, opts...)
+}
+
+func TestBucketsAreMany(t *testing.T) {
+	t.Parallel()
+	const streams = 100_000
+	in := map[string]int{}
+	for i := range streams {
+		in[Bucket(StreamKey("shows", "live", fmt.Sprintf("stream_%06d", i)))]++
+	}
+	most := 0
+	for _, n := range in {
+		most = max(most, n)
+	}
+	if len(in) < buckets*9/10 || len(in) > buckets || most > 10*streams/buckets {
+		t.Errorf("%d streams are in %d buckets, up to %d in one", streams, len(in), most)
 	}
 }
 
@@ -170,7 +213,7 @@ func TestAddRegistersTheIndexes(t *testing.T) {
 			t.Errorf("index %s finds an empty PushDomain by %v", field, values)
 		}
 	}
-	want := map[string][]string{ByStream: {StreamKey("shows", "live", "show")}, ByPushDomain: {"shows"}, ByHost: {"push.example.com"}}
+	want := map[string][]string{ByStream: {Bucket(StreamKey("shows", "live", "show"))}, ByPushDomain: {"shows"}, ByHost: {"push.example.com"}}
 	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

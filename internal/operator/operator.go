@@ -31,6 +31,7 @@ import (
 	"github.com/livestream-operator/livestream-operator/internal/index"
 	"github.com/livestream-operator/livestream-operator/internal/notices"
 	"github.com/livestream-operator/livestream-operator/internal/secrets"
+	"github.com/livestream-operator/livestream-operator/internal/trim"
 	"github.com/livestream-operator/livestream-operator/internal/versions"
 	"github.com/livestream-operator/livestream-operator/webhook"
 )
@@ -130,7 +131,11 @@ func Run(ctx context.Context, options Options) error {
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return fmt.Errorf("adding the health check: %w", err)
 	}
-	if err := metrics.Registry.Register(controllers.StreamCollector{Cache: mgr.GetCache()}); err != nil {
+	known, err := index.StreamsOf(ctx, mgr.GetCache())
+	if err != nil {
+		return err
+	}
+	if err := metrics.Registry.Register(controllers.StreamCollector{Streams: known}); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	return mgr.Start(ctx)
@@ -151,12 +156,17 @@ func newManager(config *rest.Config, options Options) (ctrl.Manager, error) {
 			return nil, fmt.Errorf("registering kinds: %w", err)
 		}
 	}
-	ours := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}), Transform: cache.TransformStripManagedFields()}
+	ours := labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: scheme,
 		Cache: cache.Options{
-			DefaultTransform: cache.TransformStripManagedFields(),
-			ByObject:         map[client.Object]cache.ByObject{&batchv1.Job{}: ours, &corev1.Pod{}: ours},
+			DefaultTransform: trim.Any,
+			ByObject: map[client.Object]cache.ByObject{
+				&v1alpha1.LiveStream{}: {Transform: trim.Streams()},
+				&v1alpha1.PushDomain{}: {Transform: trim.PushDomain},
+				&batchv1.Job{}:         {Label: ours, Transform: trim.Job},
+				&corev1.Pod{}:          {Label: ours, Transform: trim.Pod},
+			},
 		},
 		Metrics:                       metricsserver.Options{BindAddress: options.MetricsAddress},
 		HealthProbeBindAddress:        options.ProbeAddress,
@@ -273,8 +283,12 @@ func addReconcilers(ctx context.Context, mgr ctrl.Manager, common shared, option
 	if err := streams.SetupWithManager(ctx, mgr); err != nil {
 		return fmt.Errorf("setting up the LiveStream reconciler: %w", err)
 	}
+	known, err := index.StreamsOf(ctx, mgr.GetCache())
+	if err != nil {
+		return err
+	}
 	domains := &controllers.PushDomainReconciler{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Secrets: common.secrets, Truth: poller,
+		Client: mgr.GetClient(), Streams: known, Live: mgr.GetAPIReader(), Secrets: common.secrets, Truth: poller,
 		Setup: &controllers.CallbackSetup{Poller: poller, Secrets: common.secrets, Clock: clock.RealClock{}}, Clock: clock.RealClock{}, Again: domainsAgain,
 	}
 	if err := domains.SetupWithManager(mgr); err != nil {

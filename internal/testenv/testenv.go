@@ -90,12 +90,12 @@ func assets(root string) (string, error) {
 }
 
 // Namespace makes a namespace for one test, so that tests can run side by side.
-func (e *Env) Namespace(t *testing.T) string {
-	t.Helper()
+func (e *Env) Namespace(tb testing.TB) string {
+	tb.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "t-"}}
-	if err := e.Client.Create(t.Context(), namespace); err != nil {
-		t.Fatalf("creating a namespace: %v", err)
+	if err := e.Client.Create(tb.Context(), namespace); err != nil {
+		tb.Fatalf("creating a namespace: %v", err)
 	}
-	t.Cleanup(func() { _ = e.Client.Delete(context.Background(), namespace) })
+	tb.Cleanup(func() { _ = e.Client.Delete(context.Background(), namespace) })
 	return namespace.Name
 }

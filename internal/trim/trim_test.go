@@ -1,0 +1,219 @@
+package trim
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+	"unsafe"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/recording"
+	"github.com/livestream-operator/livestream-operator/internal/workload"
+)
+
+var showTime = time.Date(2026, 1, 2, 20, 0, 0, 0, time.Local)
+
+// stream is one of many, idle after a broadcast, as the API server has it.
+func stream(i int, image string) *v1alpha1.LiveStream {
+	s := &v1alpha1.LiveStream{}
+	s.APIVersion, s.Kind = v1alpha1.GroupVersion.String(), "LiveStream"
+	s.Name, s.Namespace, s.UID, s.ResourceVersion, s.Generation = fmt.Sprintf("show-%06d", i), "studio", types.UID(fmt.Sprintf("6f1c7a52-8f0b-4a53-9a0e-%012d", i)), fmt.Sprint(1_000_000+i), 1
+	s.Labels, s.Annotations = map[string]string{"team": "sports"}, map[string]string{lastApplied: `{"apiVersion":"livestream-operator.io/v1alpha1","kind":"LiveStream"}`}
+	s.CreationTimestamp = metav1.NewTime(showTime)
+	manager := func(name, subresource, fields string) metav1.ManagedFieldsEntry {
+		return metav1.ManagedFieldsEntry{Manager: name, Operation: "Update", APIVersion: s.APIVersion, Time: new(metav1.NewTime(showTime)), FieldsType: "FieldsV1", Subresource: subresource, FieldsV1: metav1.NewFieldsV1(fields)}
+	}
+	s.ManagedFields = []metav1.ManagedFieldsEntry{
+		manager("kubectl", "", `{"f:metadata":{"f:labels":{".":{},"f:team":{}}},"f:spec":{".":{},"f:appName":{},"f:pushDomainRef":{".":{},"f:name":{}},"f:streamName":{},"f:workloads":{".":{},"k:{\"name\":\"record\"}":{".":{},"f:job":{".":{},"f:spec":{".":{},"f:template":{".":{},"f:spec":{".":{},"f:containers":{}}}}},"f:name":{}}}}}`),
+		manager("manager", "status", `{"f:status":{".":{},"f:conditions":{".":{},"k:{\"type\":\"Live\"}":{".":{},"f:lastTransitionTime":{},"f:message":{},"f:observedGeneration":{},"f:reason":{},"f:status":{},"f:type":{}},"k:{\"type\":\"Ready\"}":{".":{},"f:lastTransitionTime":{},"f:message":{},"f:observedGeneration":{},"f:reason":{},"f:status":{},"f:type":{}},"k:{\"type\":\"WorkloadsReady\"}":{".":{},"f:lastTransitionTime":{},"f:message":{},"f:observedGeneration":{},"f:reason":{},"f:status":{},"f:type":{}}},"f:domain":{},"f:observedGeneration":{},"f:since":{},"f:state":{},"f:workloadSummary":{}}}`),
+	}
+	s.Spec = v1alpha1.LiveStreamSpec{PushDomainRef: v1alpha1.PushDomainReference{Name: "shows"}, AppName: "live", StreamName: fmt.Sprintf("stream_%06d", i)}
+	if image != "" {
+		w := v1alpha1.Workload{Name: "record", Job: &batchv1.JobTemplateSpec{}}
+		w.Job.Spec.Template.Spec.Containers = []corev1.Container{{Name: "x", Image: image, Args: []string{"-i", "$(LIVESTREAM_PLAYBACK_URL)", "-c", "copy", "/recordings/$(LIVESTREAM_BROADCAST).mkv"},
+			Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m")}}}}
+		s.Spec.Workloads = []v1alpha1.Workload{w}
+	}
+	condition := func(kind string, status metav1.ConditionStatus, reason, message string) metav1.Condition {
+		return metav1.Condition{Type: kind, Status: status, Reason: reason, Message: message, ObservedGeneration: 1, LastTransitionTime: metav1.NewTime(showTime)}
+	}
+	s.Status = v1alpha1.LiveStreamStatus{
+		ObservedGeneration: 1, State: v1alpha1.LiveStreamIdle, Since: new(metav1.NewMicroTime(showTime)), Domain: "push.example.com", WorkloadSummary: "0/1",
+		Conditions: []metav1.Condition{
+			condition("Ready", "True", "Reconciled", "waiting for a push"), condition("Live", "False", "NoPush", "no push is live"), condition("WorkloadsReady", "True", "Idle", "nothing has to run"),
+		},
+	}
+	return s
+}
+
+// decoded is the object as a client decodes it: nothing of it is shared.
+func decoded[T any](tb testing.TB, object *T) *T {
+	tb.Helper()
+	text, err := json.Marshal(object)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	into := new(T)
+	if err := json.Unmarshal(text, into); err != nil {
+		tb.Fatal(err)
+	}
+	return into
+}
+
+func trimmed[T any](tb testing.TB, trim func(any) (any, error), object *T) *T {
+	tb.Helper()
+	got, err := trim(object)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return got.(*T)
+}
+
+func TestStreamKeepsAllButWhoManagesItsFields(t *testing.T) {
+	t.Parallel()
+	trim := Streams()
+	for i, image := range []string{"", "ffmpeg", "ffmpeg", "another", "ffmpeg"} {
+		want := decoded(t, stream(i, image))
+		want.ManagedFields, want.Annotations = nil, nil
+		if diff := gocmp.Diff(want, trimmed(t, trim, decoded(t, stream(i, image)))); diff != "" {
+			t.Errorf("stream %d with %q (-want +got):\n%s", i, image, diff)
+		}
+	}
+}
+
+func TestStreamOfUnknownStreamsKeepsWhatTellsThatItWasTakenOver(t *testing.T) {
+	t.Parallel()
+	s := stream(1, "")
+	s.Annotations[v1alpha1.AnnotationMadeAs] = "digest"
+	if got := trimmed(t, Streams(), s); len(got.Annotations) != 2 {
+		t.Errorf("its annotations are %v", got.Annotations)
+	}
+}
+
+func TestStreamsShareWhatIsEqual(t *testing.T) {
+	t.Parallel()
+	trim := Streams()
+	a, b, other := trimmed(t, trim, decoded(t, stream(1, "ffmpeg"))), trimmed(t, trim, decoded(t, stream(2, "ffmpeg"))), trimmed(t, trim, decoded(t, stream(3, "another")))
+	if a.Spec.Workloads[0].Job != b.Spec.Workloads[0].Job {
+		t.Error("equal Jobs are kept twice")
+	}
+	if a.Spec.Workloads[0].Job == other.Spec.Workloads[0].Job || other.Spec.Workloads[0].Job.Spec.Template.Spec.Containers[0].Image != "another" {
+		t.Error("different Jobs are taken for one")
+	}
+	if reflect.ValueOf(a.Labels).Pointer() != reflect.ValueOf(b.Labels).Pointer() {
+		t.Error("equal labels are kept twice")
+	}
+	if unsafe.StringData(a.Status.Conditions[0].Message) != unsafe.StringData(b.Status.Conditions[0].Message) {
+		t.Error("equal messages are kept twice")
+	}
+}
+
+// Whoever makes each LiveStream different must not fill the memory with what is kept once.
+func TestWhatIsKeptOnceIsBounded(t *testing.T) {
+	t.Parallel()
+	words, many := &texts{}, &settings{}
+	for i := range 3 * mostTexts {
+		words.once(fmt.Sprint(i))
+	}
+	for i := range 3 * mostSettings {
+		s := stream(i, fmt.Sprint(i)).Spec.LiveStreamSettings
+		for range 2 * mostAlike {
+			s.HistoryLimit++
+			many.once(s)
+		}
+	}
+	for i := range 3 * mostMaps {
+		words.words(map[string]string{"a": fmt.Sprint(i)})
+	}
+	if len(words.maps) > mostMaps {
+		t.Errorf("%d maps are kept", len(words.maps))
+	}
+	kept := 0
+	for _, alike := range many.known {
+		kept += len(alike)
+	}
+	if len(words.known) > mostTexts || kept > mostSettings {
+		t.Errorf("%d texts and %d settings are kept", len(words.known), kept)
+	}
+}
+
+func TestJobsAndPodsTellTheSameWithoutWhatTheyRun(t *testing.T) {
+	t.Parallel()
+	job := func(mutate func(*batchv1.Job)) batchv1.Job {
+		s := stream(1, "ffmpeg")
+		broadcast := workload.Broadcast{ID: "b1", StartTime: showTime, Push: v1alpha1.Push{Sequence: "1"}}
+		j := workload.Job(s, s.Spec.Workloads[0], broadcast, 1)
+		j.UID, j.CreationTimestamp = "job-1", metav1.NewTime(showTime)
+		j.Labels[v1alpha1.LabelStop], j.ManagedFields = v1alpha1.StopBySignal, s.ManagedFields
+		mutate(j)
+		return *j
+	}
+	pod := func(j batchv1.Job, mutate func(*corev1.Pod)) corev1.Pod {
+		p := corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+			Name: j.Name + "-x", Namespace: j.Namespace, UID: "pod-1", Labels: j.Labels, CreationTimestamp: metav1.NewTime(showTime),
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(&j, batchv1.SchemeGroupVersion.WithKind("Job"))},
+		}, Spec: j.Spec.Template.Spec}
+		mutate(&p)
+		return p
+	}
+	result, err := json.Marshal(recording.Result{Ready: true, URI: "pvc://a/b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := metav1.NewTime(showTime)
+	for name, tc := range map[string]struct {
+		job func(*batchv1.Job)
+		pod func(*corev1.Pod)
+	}{
+		"ready": {func(*batchv1.Job) {}, func(p *corev1.Pod) {
+			p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: at}}
+		}},
+		"told to finish": {func(*batchv1.Job) {}, func(p *corev1.Pod) {
+			p.Annotations = map[string]string{recording.StopAnnotation: showTime.Format(time.RFC3339)}
+		}},
+		"done": {func(j *batchv1.Job) {
+			j.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue, LastTransitionTime: at}}
+		}, func(p *corev1.Pod) {
+			p.Status.Phase = corev1.PodSucceeded
+			p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "x", State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Message: string(result), StartedAt: at}}}}
+		}},
+		"without its image": {func(*batchv1.Job) {}, func(p *corev1.Pod) {
+			p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "x", Image: "nowhere", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImagePull"}}}}
+		}},
+		"crashing": {func(*batchv1.Job) {}, func(p *corev1.Pod) {
+			p.Status.InitContainerStatuses = []corev1.ContainerStatus{{Name: "i", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
+				LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 3, Message: "why"}}}}
+		}},
+		"without a node": {func(*batchv1.Job) {}, func(p *corev1.Pod) {
+			p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: "none fits"}}
+		}},
+		"evicted": {func(*batchv1.Job) {}, func(p *corev1.Pod) {
+			p.Status.Phase, p.Status.Reason, p.Status.Message = corev1.PodFailed, "Evicted", "no room"
+		}},
+		"being deleted": {func(j *batchv1.Job) { j.DeletionTimestamp = &at }, func(p *corev1.Pod) { p.DeletionTimestamp = &at }},
+		"to finish":     {func(j *batchv1.Job) { j.Labels[v1alpha1.LabelRun] = v1alpha1.RunFinish }, func(*corev1.Pod) {}},
+	} {
+		j := job(tc.job)
+		p := pod(j, tc.pod)
+		want := workload.Runs([]batchv1.Job{j}, []corev1.Pod{p})
+		lean, leanPod := trimmed(t, Job, decoded(t, &j)), trimmed(t, Pod, decoded(t, &p))
+		if len(want) != 1 || !reflect.DeepEqual(lean.Spec, batchv1.JobSpec{}) || !reflect.DeepEqual(leanPod.Spec, corev1.PodSpec{}) || lean.ManagedFields != nil {
+			t.Fatalf("%s: %d Runs of %+v and %+v", name, len(want), lean, leanPod)
+		}
+		if diff := gocmp.Diff(want, workload.Runs([]batchv1.Job{*lean}, []corev1.Pod{*leanPod})); diff != "" {
+			t.Errorf("%s (-whole +trimmed):\n%s", name, diff)
+		}
+		if !metav1.IsControlledBy(lean, stream(1, "")) || leanPod.Labels[v1alpha1.LabelLiveStream] != "show-000001" || lean.Labels[v1alpha1.LabelManagedBy] != v1alpha1.ManagedBy {
+			t.Errorf("%s: whose they are is lost: %+v %+v", name, lean.ObjectMeta, leanPod.ObjectMeta)
+		}
+	}
+}
