@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
@@ -179,7 +178,7 @@ func (r *LiveStreamReconciler) deleteIdle(ctx context.Context, stream *v1alpha1.
 
 // report writes the status if it says anything new, and tells users what changed once it is written.
 func (r *LiveStreamReconciler) report(ctx context.Context, stream *v1alpha1.LiveStream, status v1alpha1.LiveStreamStatus) error {
-	if equality.Semantic.DeepEqual(stream.Status, status) {
+	if plan.Same(&stream.Status, &status) {
 		return nil
 	}
 	next := stream.DeepCopy()

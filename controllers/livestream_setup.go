@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -38,16 +39,8 @@ const (
 
 // SetupWithManager registers the reconciler and the indexes that only it uses.
 func (r *LiveStreamReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
-	for _, object := range []client.Object{&batchv1.Job{}, &corev1.Pod{}} {
-		byLabel := func(o client.Object) []string {
-			if name := o.GetLabels()[v1alpha1.LabelLiveStream]; name != "" {
-				return []string{name}
-			}
-			return nil
-		}
-		if err := mgr.GetFieldIndexer().IndexField(ctx, object, ownerIndex, byLabel); err != nil {
-			return fmt.Errorf("indexing %T by LiveStream: %w", object, err)
-		}
+	if err := indexByStream(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("livestream").
@@ -56,7 +49,7 @@ func (r *LiveStreamReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(streamOfPod)).
 		Watches(&v1alpha1.LiveStream{}, r.followed()).
 		Watches(&v1alpha1.LiveStream{}, handler.EnqueueRequestsFromMapFunc(r.streamsLikeIt), builder.WithPredicates(onlyDeleted)).
-		Watches(&v1alpha1.PushDomain{}, handler.EnqueueRequestsFromMapFunc(r.streamsOfHost), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.PushDomain{}, r.afterOthers(r.streamsOfHost), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.PushDomain{}, handler.EnqueueRequestsFromMapFunc(r.streamsUnclaimed), builder.WithPredicates(unclaimedChanged)).
 		WatchesRawSource(source.Channel(r.Again, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{
@@ -66,6 +59,46 @@ func (r *LiveStreamReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 			RateLimiter:  workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, longestRetry),
 		}).
 		Complete(r)
+}
+
+func indexByStream(ctx context.Context, indexer client.FieldIndexer) error {
+	byLabel := func(o client.Object) []string {
+		if name := o.GetLabels()[v1alpha1.LabelLiveStream]; name != "" {
+			return []string{name}
+		}
+		return nil
+	}
+	for _, object := range []client.Object{&batchv1.Job{}, &corev1.Pod{}} {
+		if err := indexer.IndexField(ctx, object, ownerIndex, byLabel); err != nil {
+			return fmt.Errorf("indexing %T by LiveStream: %w", object, err)
+		}
+	}
+	return nil
+}
+
+// afterOthers brings requests that may be many, after all that events bring. Push domains that were there when the operator started
+// bring none: all LiveStreams come by themselves then.
+func (*LiveStreamReconciler) afterOthers(requests func(context.Context, client.Object) []reconcile.Request) handler.EventHandler {
+	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	add := func(ctx context.Context, object client.Object, to queue) {
+		later, canWait := to.(priorityqueue.PriorityQueue[reconcile.Request])
+		for _, request := range requests(ctx, object) {
+			if canWait {
+				later.AddWithOpts(priorityqueue.AddOpts{Priority: new(handler.LowPriority)}, request)
+			} else {
+				to.Add(request)
+			}
+		}
+	}
+	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, to queue) {
+			if !e.IsInInitialList {
+				add(ctx, e.Object, to)
+			}
+		},
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, to queue) { add(ctx, e.ObjectNew, to) },
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, to queue) { add(ctx, e.Object, to) },
+	}
 }
 
 // onlyDeleted passes deletions: the next LiveStream of the same stream takes over then.

@@ -160,7 +160,9 @@ func newManager(config *rest.Config, options Options) (ctrl.Manager, error) {
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: scheme,
 		Cache: cache.Options{
-			DefaultTransform: trim.Any,
+			// What is read from the cache is the cache's, and shared: who changes it copies it first. Tests watch over that.
+			DefaultUnsafeDisableDeepCopy: new(true),
+			DefaultTransform:             trim.Any,
 			ByObject: map[client.Object]cache.ByObject{
 				&v1alpha1.LiveStream{}: {Transform: trim.Streams()},
 				&v1alpha1.PushDomain{}: {Transform: trim.PushDomain},
