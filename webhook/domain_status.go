@@ -43,7 +43,7 @@ func NewDomainStatus(cache, live client.Reader, writer client.StatusClient, cloc
 
 // Saw notes what a callback told of its domain.
 func (d *DomainStatus) Saw(domain *v1alpha1.PushDomain, now seen) {
-	if next := domain.DeepCopy(); !d.merge(next, now) {
+	if at := d.Clock.Now(); !timeDue(domain, now, at) && !verifiedDue(domain, now, at) {
 		return
 	}
 	d.mu.Lock()
@@ -66,23 +66,32 @@ func (d *DomainStatus) Saw(domain *v1alpha1.PushDomain, now seen) {
 
 // merge puts what was seen into the status, and says whether there is anything to write that is due.
 func (d *DomainStatus) merge(domain *v1alpha1.PushDomain, s seen) bool {
-	now := d.Clock.Now().Truncate(time.Second)
-	due := false
-	if last := domain.Status.LastCallbackTime; s.changed && (last == nil || now.Sub(last.Time) >= domainEvery) {
-		domain.Status.LastCallbackTime = new(metav1.NewTime(now))
-		due = true
+	now := d.Clock.Now()
+	withTime, withVerified := timeDue(domain, s, now), verifiedDue(domain, s, now)
+	at := metav1.NewTime(now.Truncate(time.Second))
+	if withTime {
+		domain.Status.LastCallbackTime = &at
 	}
+	if withVerified {
+		condition := verifiedCondition(*s.verified)
+		condition.ObservedGeneration, condition.LastTransitionTime = domain.Generation, at
+		meta.SetStatusCondition(&domain.Status.Conditions, condition)
+	}
+	return withTime || withVerified
+}
+
+func timeDue(domain *v1alpha1.PushDomain, s seen, now time.Time) bool {
+	last := domain.Status.LastCallbackTime
+	return s.changed && (last == nil || now.Truncate(time.Second).Sub(last.Time) >= domainEvery)
+}
+
+func verifiedDue(domain *v1alpha1.PushDomain, s seen, now time.Time) bool {
 	if s.verified == nil {
-		return due
+		return false
 	}
-	condition := verifiedCondition(*s.verified)
 	old := meta.FindStatusCondition(domain.Status.Conditions, v1alpha1.ConditionVerified)
-	if old != nil && (old.Status == condition.Status || old.Status != metav1.ConditionUnknown && now.Sub(old.LastTransitionTime.Time) < domainEvery) {
-		return due
-	}
-	condition.ObservedGeneration, condition.LastTransitionTime = domain.Generation, metav1.NewTime(now)
-	meta.SetStatusCondition(&domain.Status.Conditions, condition)
-	return true
+	return old == nil || old.Status != verifiedCondition(*s.verified).Status &&
+		(old.Status == metav1.ConditionUnknown || now.Truncate(time.Second).Sub(old.LastTransitionTime.Time) >= domainEvery)
 }
 
 func verifiedCondition(valid bool) metav1.Condition {

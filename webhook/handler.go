@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
+	"golang.org/x/time/rate"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -37,11 +39,13 @@ type Handler struct {
 	Clock   clock.PassiveClock
 
 	inFlight chan struct{}
+	// busy bounds how often it is logged that there are too many.
+	busy *rate.Limiter
 }
 
 // NewHandler returns a handler that writes at most maxInFlight callbacks at once.
 func NewHandler(cache client.Reader, secrets *secrets.Reader, store *Store, domains *DomainStatus, clock clock.PassiveClock) *Handler {
-	return &Handler{Cache: cache, Secrets: secrets, Store: store, Domains: domains, Clock: clock, inFlight: make(chan struct{}, maxInFlight)}
+	return &Handler{Cache: cache, Secrets: secrets, Store: store, Domains: domains, Clock: clock, inFlight: make(chan struct{}, maxInFlight), busy: rate.NewLimiter(rate.Every(time.Second), 1)}
 }
 
 // ServeHTTP answers 200 only after the event is stored, or when there is nothing to store.
@@ -58,13 +62,24 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		accept(w)
 		return
 	}
+	h.complain(status, err)
+	refuse(w, status, public(err))
+}
+
+// complain logs why a callback was not taken. Those that are too many at once are told once a second: each line would cost more than its
+// callback.
+func (h *Handler) complain(status int, err error) {
 	log := ctrl.Log.WithName("receiver")
-	if status == http.StatusServiceUnavailable {
+	switch {
+	case errors.Is(err, errTooManyAtOne):
+		if h.busy.Allow() {
+			log.Info("Refused callbacks, as too many come at once; livestream_callbacks_total counts them", "most", maxInFlight)
+		}
+	case status == http.StatusServiceUnavailable:
 		log.Error(err, "Could not take callback")
-	} else {
+	default:
 		log.V(1).Info("Refused callback", "status", status, "reason", err.Error())
 	}
-	refuse(w, status, public(err))
 }
 
 // public is the error without what only the operator's own log should tell.
