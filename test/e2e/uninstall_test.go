@@ -108,7 +108,7 @@ func uninstall(ctx context.Context, dir string) error {
 	_, _ = w.run(ctx, "", "delete", "livestreams,pushdomains", "--all", "--namespace", i.Run, "--timeout=30s")
 	_, _ = w.run(ctx, "", "delete", "jobs,pods", "--all", "--namespace", i.Run, "--grace-period=1", "--timeout=30s")
 	run("delete", "namespaces", "-l", options.Label+"="+i.Run, "--ignore-not-found", "--timeout=2m")
-	run("delete", "customresourcedefinitions,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings",
+	run("delete", "customresourcedefinitions,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,flowschemas,prioritylevelconfigurations",
 		"-l", options.Label+"="+i.Run, "--ignore-not-found", "--timeout=2m")
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("taking away from the cluster what has the label %s=%s: %w", options.Label, i.Run, err)

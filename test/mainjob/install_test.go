@@ -38,6 +38,32 @@ func TestTheInstallationIsAccepted(t *testing.T) {
 	mustKubectl(t, append([]string{"delete", "-n", "livestream-system"}, deployments...)...)
 }
 
+// Whose priority a request has, the API server says itself.
+func TestCallbacksHaveAPriorityOfTheirOwn(t *testing.T) {
+	mustKubectl(t, "apply", "-k", filepath.Join(root, "config", "priority"))
+	level := mustKubectl(t, "get", "prioritylevelconfiguration", "livestream-callbacks", "-o", "jsonpath={.metadata.uid}")
+	for _, tc := range []struct {
+		name, account string
+		args          []string
+		want          bool
+	}{
+		{"what a callback reads", installation.Receiver, []string{"get", "lvs", "nobody"}, true},
+		{"what the receiver's cache lists", installation.Receiver, []string{"get", "lvs"}, false},
+		{"what the reconciler reads", installation.Reconciler, []string{"get", "lvs", "nobody"}, false},
+	} {
+		eventually(t, tc.name+" has the priority that it should have", func() error {
+			output, _ := kubectl(t.Context(), append(tc.args, "-n", "default", "-v", "9", "--as=system:serviceaccount:livestream-system:"+tc.account)...)
+			if !strings.Contains(output, "Pf-Prioritylevel-Uid") {
+				return fmt.Errorf("the answer names none: %s", output)
+			}
+			if got := strings.Contains(output, level); got != tc.want {
+				return fmt.Errorf("it has that of callbacks: %t, want %t", got, tc.want)
+			}
+			return nil
+		})
+	}
+}
+
 func TestTheOperatorsRightsAreMinimal(t *testing.T) {
 	for _, action := range [][]string{
 		{"list", "secrets"}, {"watch", "secrets"}, {"create", "secrets"}, {"create", "pods"}, {"create", "pods/exec"}, {"update", "livestreams"},

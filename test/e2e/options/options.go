@@ -131,7 +131,7 @@ func Refuse(found []Found) error {
 	}
 	if run != "" {
 		return fmt.Errorf("the cluster has the operator of another run of these tests, %s, which goes on or was killed: wait for its end, or take it away with "+
-			"kubectl delete namespace,crd,clusterrole,clusterrolebinding,validatingadmissionpolicy,validatingadmissionpolicybinding -l %s=%s", run, Label, run)
+			"kubectl delete namespace,crd,clusterrole,clusterrolebinding,validatingadmissionpolicy,validatingadmissionpolicybinding,flowschema,prioritylevelconfiguration -l %s=%s", run, Label, run)
 	}
 	return fmt.Errorf("the cluster has a livestream-operator already, which these tests would change and take away: take another cluster, or remove %s", strings.Join(names, ", "))
 }
