@@ -20,6 +20,8 @@ type course struct {
 	history   []v1alpha1.BroadcastRecord
 	// windowEnd is when an Interrupted broadcast ends unless a push comes back.
 	windowEnd time.Time
+	// anew is when the window of an Interrupted broadcast began again; nil where it did not.
+	anew *metav1.MicroTime
 	// givenUp is when the window was over in which a lost push did not come back; zero unless the broadcast ends by that.
 	givenUp time.Time
 }
@@ -211,9 +213,12 @@ func (c *course) waitOrClose(o Observed) {
 			since = o.InterruptedAt
 		}
 	}
-	// A push that came and went between two looks began the window anew.
-	if last != nil && last.RecordedTime != nil && last.RecordedTime.After(since) && !ahead(o, last.RecordedTime.Time) {
+	// A push that came and went between two looks began the window anew. One that was counted before did so then: its time may be
+	// from before the clock was set back.
+	if last != nil && last.RecordedTime != nil && last.RecordedTime.After(since) && !ahead(o, last.RecordedTime.Time) &&
+		!slices.Contains(o.Stream.Status.Broadcast.Sequences, last.Sequence) {
 		since = last.RecordedTime.Time
+		c.anew = new(metav1.NewMicroTime(since))
 	}
 	c.windowEnd = since.Add(o.Settings.Window(reason))
 	c.state = v1alpha1.LiveStreamInterrupted
@@ -278,8 +283,11 @@ const clocksDiffer = time.Minute
 // must not last until the clock is where it was.
 func ahead(o Observed, at time.Time) bool { return at.After(o.Now.Add(clocksDiffer)) }
 
-func sinceOf(o Observed, state v1alpha1.LiveStreamState) *metav1.MicroTime {
-	if status := &o.Stream.Status; status.State == state && status.Since != nil && !ahead(o, status.Since.Time) {
+func sinceOf(o Observed, c course) *metav1.MicroTime {
+	if c.state == v1alpha1.LiveStreamInterrupted && c.anew != nil {
+		return c.anew
+	}
+	if status := &o.Stream.Status; status.State == c.state && status.Since != nil && !ahead(o, status.Since.Time) {
 		return status.Since
 	}
 	return new(metav1.NewMicroTime(o.Now))

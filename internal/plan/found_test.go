@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -70,24 +71,40 @@ func TestAJobThatEndedBeforeItsStatusWasWrittenBelongsToTheShow(t *testing.T) {
 	}
 }
 
-// The clock is set back by 11 minutes at the beginning of a window of 60 s. The operator's timers go on, so that it looks when 60 s are
-// over, and the window counts from then on.
+// The clock is set back by 11 minutes at the loss. The operator's timers go on. The next look counts the window from then on, if its
+// beginning is ahead still; it comes when the window would be over, or earlier, for something else.
 func TestAWindowDoesNotLastUntilAClockThatWasSetBackIsWhereItWas(t *testing.T) {
 	t.Parallel()
-	w := newWorld("record")
-	w.receive(t, started("A", w.now))
-	w.pass(t)
-	w.advance(t, at(100))
-	w.receive(t, interrupted("A", w.now, v1alpha1.PushReasonNetworkError))
-	w.pass(t)
-	const back = -11 * time.Minute
-	w.now, w.look = w.now.Add(back), w.look.Add(back)
-	w.advance(t, at(100+115).Add(back))
-	if got := w.stream.Status.State; got != v1alpha1.LiveStreamInterrupted {
-		t.Errorf("115 s after the loss it is %s, want Interrupted: a step back ends nothing early", got)
-	}
-	w.advance(t, at(100+125).Add(back))
-	if got := w.stream.Status.State; got != v1alpha1.LiveStreamIdle || len(w.active()) > 0 {
-		t.Errorf("125 s after the loss it is %s with %d Jobs, want Idle with none", got, len(w.active()))
+	const back = 660
+	for _, c := range []struct{ window, look, ends int }{
+		{window: 60, ends: 120},
+		{window: 300, ends: 600},
+		{window: 60, look: 30, ends: 90},
+		{window: 300, look: 30, ends: 330},
+		{window: 1800, look: 30, ends: 1830},
+	} {
+		t.Run(fmt.Sprintf("%d s, looked at after %d s", c.window, c.look), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld("record")
+			w.stream.Spec.ReconnectWindowSeconds = new(int32(c.window))
+			w.receive(t, started("A", w.now))
+			w.pass(t)
+			w.advance(t, at(100))
+			w.receive(t, interrupted("A", w.now, v1alpha1.PushReasonNetworkError))
+			w.pass(t)
+			w.now, w.look = w.now.Add(-back*time.Second), w.look.Add(-back*time.Second)
+			if c.look > 0 {
+				w.advance(t, at(100+c.look-back))
+				w.pass(t)
+			}
+			w.advance(t, at(100+c.ends-5-back))
+			if got := w.stream.Status.State; got != v1alpha1.LiveStreamInterrupted {
+				t.Errorf("%d s after the loss it is %s, want Interrupted: a step back ends nothing early", c.ends-5, got)
+			}
+			w.advance(t, at(100+c.ends+5-back))
+			if got := w.stream.Status.State; got != v1alpha1.LiveStreamIdle || len(w.active()) > 0 {
+				t.Errorf("%d s after the loss it is %s with %d Jobs, want Idle with none", c.ends+5, got, len(w.active()))
+			}
+		})
 	}
 }

@@ -109,7 +109,7 @@ func Compute(o Observed) Plan {
 // settle is where the stream stands, without its workloads.
 func (p *Plan) settle(o Observed, c course) {
 	p.Status.State = c.state
-	p.Status.Since = sinceOf(o, c.state)
+	p.Status.Since = sinceOf(o, c)
 	p.Status.Broadcast = v1alpha1.Broadcast{}
 	if c.broadcast != nil {
 		p.Status.Broadcast = *c.broadcast
