@@ -192,7 +192,7 @@ func (c *campaign) disturb(w *world) {
 		w.slack = 20 * time.Second
 		stopped := w.replicas[0]
 		stopped.signal(syscall.SIGSTOP)
-		w.extra++
+		w.extra.Add(1)
 		<-time.After(w.slack)
 		stopped.signal(syscall.SIGCONT)
 		<-time.After(max(0, c.length-w.slack))
@@ -204,7 +204,7 @@ func (c *campaign) disturb(w *world) {
 		c.mu.Unlock()
 		<-time.After(wait)
 		w.replicas[0].kill()
-		w.extra++
+		w.extra.Add(1)
 	}
 }
 

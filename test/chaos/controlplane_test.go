@@ -13,7 +13,7 @@ import (
 // killed kills a component of the control plane, waits, and starts it again.
 func (w *world) killed(component string, away time.Duration) step {
 	return func() error {
-		w.extra++
+		w.extra.Add(1)
 		if err := installed.Cluster.Kill(w.ctx, component); err != nil {
 			return err
 		}

@@ -75,7 +75,7 @@ func TestNoDescriptorsAreLeft(t *testing.T) {
 			return err
 		}
 		held := holdConnections(r.address())
-		w.extra++
+		w.extra.Add(1)
 		// Its watches are to begin anew, and may not.
 		r.proxy.EndWatches()
 		r.proxy.CloseIdle()
@@ -161,9 +161,7 @@ func (w *world) clocks(offset time.Duration) step {
 				return err
 			}
 		}
-		w.mu.Lock()
-		w.extra++
-		w.mu.Unlock()
+		w.extra.Add(1)
 		return nil
 	}
 }

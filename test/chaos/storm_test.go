@@ -129,7 +129,7 @@ func (s *storm) run(ctx context.Context, binary string) (outcome, error) {
 	slots := s.newSlots()
 	unlet := w.replicas[survivor].refuseLeases()
 	s.blow(slots, s.phases[0], s.pushes/4, s.disturbLeaders)
-	w.extra -= unlet()
+	w.extra.Add(-int64(unlet()))
 	s.handOver(metrics[survivor])
 	w.settle()
 	atRest := s.atRest()
@@ -240,7 +240,7 @@ func (s *storm) disturbLeaders(over <-chan struct{}) {
 			if !r.leads() {
 				continue
 			}
-			s.w.extra++
+			s.w.extra.Add(1)
 			if !first && s.random.below(3) == 0 {
 				r.kill()
 			} else {
@@ -257,13 +257,13 @@ func (s *storm) handOver(metrics string) {
 	for _, r := range s.w.replicas[:mortals] {
 		counts = append(counts, r.refuseLeases())
 		r.kill()
-		s.w.extra++
+		s.w.extra.Add(1)
 	}
 	if err := s.w.untilEvery(500*time.Millisecond, "the survivor leads", func() error { return isLeader(metrics) }); err != nil {
 		s.w.fail(disagreement, "%v", err)
 	}
 	for i, r := range s.w.replicas[:mortals] {
-		s.w.extra -= counts[i]()
+		s.w.extra.Add(-int64(counts[i]()))
 		r.proxy.Clear()
 	}
 }
@@ -271,7 +271,7 @@ func (s *storm) handOver(metrics string) {
 // disturbOthers kills one mortal and stops the other, and has the leader pause for less than its lease.
 func (s *storm) disturbOthers(over <-chan struct{}) {
 	for n := 0; unlessOver(over, s.random.between(s.pauses[0], s.pauses[1])); n++ {
-		s.w.extra++
+		s.w.extra.Add(1)
 		switch n % 3 {
 		case 0:
 			s.w.replicas[0].kill()

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -51,7 +52,8 @@ type world struct {
 	slack      time.Duration
 	marks      []int
 	lateWrites int
-	extra      int
+	// extra counts faults that are done to processes.
+	extra atomic.Int64
 	// past is a revision to go back to.
 	past uint64
 	// patience is how long anything may take, quiet how long nothing may be written once all is settled.
@@ -259,7 +261,7 @@ func (w *world) finish() outcome {
 func (w *world) end() outcome {
 	w.removeStreams()
 	w.catchUp()
-	o := outcome{calls: w.calls(), events: w.answered(), pushes: w.pushes(), lateWrites: w.lateWrites, settled: w.settled, faults: w.extra}
+	o := outcome{calls: w.calls(), events: w.answered(), pushes: w.pushes(), lateWrites: w.lateWrites, settled: w.settled, faults: int(w.extra.Load())}
 	for _, r := range w.replicas {
 		o.faults += r.proxy.Faults()
 	}
