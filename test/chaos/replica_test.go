@@ -5,6 +5,7 @@ package chaos
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -36,14 +37,17 @@ type replica struct {
 	deaths int
 }
 
-// nextPort is below the ports that the kernel gives to outgoing connections, so that nobody takes the port of a dead process.
+// Ports are below those that the kernel gives to outgoing connections, so that nobody takes the port of a dead process. They begin
+// anywhere: two campaigns on one machine must not walk the same ones.
+const firstPort, ports = 10_000, 22_000
+
 var nextPort atomic.Int32
 
-func init() { nextPort.Store(21000) }
+func init() { nextPort.Store(rand.Int32N(ports)) }
 
 func freeAddress() (string, error) {
 	for range 5000 {
-		address := fmt.Sprint("127.0.0.1:", nextPort.Add(1))
+		address := fmt.Sprint("127.0.0.1:", firstPort+nextPort.Add(1)%ports)
 		if listener, err := net.Listen("tcp", address); err == nil {
 			return address, listener.Close()
 		}
