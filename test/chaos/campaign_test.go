@@ -153,8 +153,8 @@ func (c *campaign) run(ctx context.Context, binary string) (outcome, error) {
 	for _, stream := range o.streams {
 		deliveries = append(deliveries, c.schedule(stream)...)
 	}
-	w, err := newWorld(ctx, o)
-	if w == nil || err != nil {
+	w, err := readyWorld(ctx, o)
+	if err != nil {
 		return outcome{}, err
 	}
 	w.faulty = true

@@ -34,8 +34,8 @@ func (w *world) meanwhile(first, second step) step {
 
 // All worlds share the control plane: this one is played before the others begin, and the observer comes again with them.
 func TestTheControlPlaneIsKilled(t *testing.T) {
-	w, err := newWorld(t.Context(), options{binary: binary, replicas: 2, streams: []string{"show"}})
-	if w == nil || err != nil {
+	w, err := readyWorld(t.Context(), options{binary: binary, replicas: 2, streams: []string{"show"}})
+	if err != nil {
 		t.Fatal(err)
 	}
 	w.faulty = true

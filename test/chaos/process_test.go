@@ -64,8 +64,8 @@ func (r *replica) noDescriptors() error {
 // server with. It waits for better times, and does not end.
 func TestNoDescriptorsAreLeft(t *testing.T) {
 	t.Parallel()
-	w, err := newWorld(t.Context(), options{binary: binary, streams: []string{"show"}})
-	if w == nil || err != nil {
+	w, err := readyWorld(t.Context(), options{binary: binary, streams: []string{"show"}})
+	if err != nil {
 		t.Fatal(err)
 	}
 	w.faulty = true

@@ -66,6 +66,15 @@ func newReplicaAs(account, namespace, binary string, number int, arguments ...st
 	if err != nil {
 		return nil, err
 	}
+	r, err := startReplica(proxy, account, namespace, binary, number, arguments...)
+	if err != nil {
+		return nil, errors.Join(err, proxy.Close())
+	}
+	return r, nil
+}
+
+func startReplica(proxy *faultproxy.Proxy, account, namespace, binary string, number int, arguments ...string) (*replica, error) {
+	var err error
 	r := &replica{proxy: proxy, binary: binary, arguments: arguments, config: filepath.Join(work, fmt.Sprint(namespace, "-", number, ".kubeconfig"))}
 	if err := installed.WriteConfig(r.config, account, proxy.URL(), proxy.CA()); err != nil {
 		return nil, err

@@ -111,11 +111,11 @@ func (s *storm) run(ctx context.Context, binary string) (outcome, error) {
 		}
 		metrics = append(metrics, address)
 	}
-	w, err := newWorld(ctx, options{
+	w, err := readyWorld(ctx, options{
 		binary: binary, replicas: mortals + 1, streams: []string{"first"},
 		arguments: func(i int) []string { return []string{"--metrics-bind-address=" + metrics[i]} },
 	})
-	if w == nil || err != nil {
+	if err != nil {
 		return outcome{}, err
 	}
 	s.w = w

@@ -187,6 +187,7 @@ func upgradeWorld(ctx context.Context, builds ...build) (*fleet, error) {
 		}
 	}
 	if err := installed.API.Create(ctx, binding); err != nil {
+		w.close()
 		return nil, err
 	}
 	f := &fleet{w: w}

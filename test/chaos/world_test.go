@@ -87,6 +87,17 @@ type outcome struct {
 	lateWrites int
 }
 
+// readyWorld is newWorld for those who have no use for a world that did not become ready.
+func readyWorld(ctx context.Context, o options) (*world, error) {
+	w, err := newWorld(ctx, o)
+	if err != nil && w != nil {
+		w.close()
+		w = nil
+	}
+	return w, err
+}
+
+// newWorld returns a world with the error where its streams never became idle: the caller ends it.
 func newWorld(ctx context.Context, o options) (*world, error) {
 	w, err := emptyWorld(ctx, o)
 	if err != nil {
@@ -103,6 +114,7 @@ func newWorld(ctx context.Context, o options) (*world, error) {
 		}
 		r, err := newReplica(w.name, o.binary, i, own...)
 		if err != nil {
+			w.close()
 			return nil, err
 		}
 		w.replicas = append(w.replicas, r)
@@ -129,12 +141,18 @@ func emptyWorld(ctx context.Context, o options) (*world, error) {
 	for _, object := range w.objects() {
 		object.SetNamespace(w.name)
 		if err := installed.API.Create(ctx, object); err != nil {
+			w.close()
 			return nil, fmt.Errorf("making %s: %w", object.GetName(), err)
 		}
 	}
-	return w, w.until("the namespace is ready for Pods", func() error {
+	err := w.until("the namespace is ready for Pods", func() error {
 		return installed.API.Get(ctx, client.ObjectKey{Namespace: w.name, Name: "default"}, &corev1.ServiceAccount{})
 	})
+	if err != nil {
+		w.close()
+		return nil, err
+	}
+	return w, nil
 }
 
 func (w *world) objects() []client.Object {
