@@ -35,6 +35,8 @@ type series struct {
 
 	mu      sync.Mutex
 	samples []held
+	// leads is since when the process leads.
+	leads time.Time
 
 	slope                  *float64
 	goroutines, descriptor int
@@ -56,6 +58,12 @@ func (s *series) follow(ctx context.Context, every time.Duration) {
 			return
 		}
 	}
+}
+
+func (s *series) leadsNow() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leads = time.Now()
 }
 
 func hold(ctx context.Context, address string) (held, error) {
@@ -165,7 +173,7 @@ func (r *replica) deathsSoFar() int {
 // reading is a time in hours and a heap in MiB.
 type reading struct{ hours, mebibytes float64 }
 
-// leastOfEachMinute are the samples that are nearest to a collection, of the last two thirds.
+// leastOfEachMinute are the samples that are nearest to a collection, of the last two thirds, or since the process leads.
 func (s *series) leastOfEachMinute() []reading {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -174,6 +182,9 @@ func (s *series) leastOfEachMinute() []reading {
 	}
 	first, last := s.samples[0].at, s.samples[len(s.samples)-1].at
 	from := first.Add(last.Sub(first) / 3)
+	if from.Before(s.leads) {
+		from = s.leads
+	}
 	var readings []reading
 	minute := -1
 	for _, h := range s.samples {

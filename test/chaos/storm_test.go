@@ -131,6 +131,7 @@ func (s *storm) run(ctx context.Context, binary string) (outcome, error) {
 	s.blow(slots, s.phases[0], s.pushes/4, s.disturbLeaders)
 	w.extra.Add(-int64(unlet()))
 	s.handOver(metrics[survivor])
+	s.held.leadsNow()
 	w.settle()
 	atRest := s.atRest()
 	s.blow(slots, s.phases[1], s.pushes, s.disturbOthers)
