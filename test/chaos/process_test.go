@@ -118,6 +118,12 @@ func holdConnections(address string) []net.Conn {
 	return connections
 }
 
+// Every realClock of the operator is replaced, and none may go unnoticed.
+const (
+	realClock  = "clock.RealClock{}"
+	realClocks = 8
+)
+
 // steppedClock is what takes the place of the operator's clock. It has no monotonic part: what the operator measures by it steps, too.
 const steppedClock = `
 type steppedClock struct{}
@@ -140,7 +146,10 @@ var buildStepped = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	text := strings.ReplaceAll(string(source), "clock.RealClock{}", "steppedClock{}")
+	if n := strings.Count(string(source), realClock); n != realClocks {
+		return "", fmt.Errorf("%s has %s %d times, want %d: bring the clock that steps up to date", path, realClock, n, realClocks)
+	}
+	text := strings.ReplaceAll(string(source), realClock, "steppedClock{}")
 	changed, overlay, target := filepath.Join(work, "stepped.go"), filepath.Join(work, "stepped.json"), filepath.Join(work, "stepped")
 	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{path: changed}})
 	if err != nil {
