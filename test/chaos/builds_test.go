@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -54,9 +53,8 @@ type build struct {
 // previousBuild makes it from the history.
 func previousBuild(t *testing.T) build {
 	t.Helper()
-	shallow, err := exec.CommandContext(t.Context(), "git", "-C", installed.Root, "rev-parse", "--is-shallow-repository").Output()
-	if err == nil && strings.TrimSpace(string(shallow)) == "true" {
-		t.Skip("the clone is shallow, and the previous build is in the history: git fetch --unshallow brings it")
+	if output, err := exec.CommandContext(t.Context(), "git", "-C", installed.Root, "cat-file", "-e", previousCommit+"^{commit}").CombinedOutput(); err != nil {
+		t.Skipf("the previous build, commit %s, is not in the history here (git fetch --unshallow brings it into a shallow clone): %v: %s", previousCommit, err, output)
 	}
 	dir := filepath.Join(work, "previous")
 	if err := os.MkdirAll(dir, 0o750); err != nil {
