@@ -59,7 +59,10 @@ type tally struct {
 	HeapSlope        *float64 `json:"heap_slope_mib_per_hour,omitempty"`
 	GoroutinesGrowth int      `json:"goroutines_growth"`
 	DescriptorGrowth int      `json:"fds_growth"`
-	Seeds            []uint64 `json:"seeds"`
+	// Storm events and pushes are those of the storm alone.
+	StormEvents int      `json:"storm_events"`
+	StormPushes int      `json:"storm_pushes"`
+	Seeds       []uint64 `json:"seeds"`
 
 	settled []time.Duration
 }
@@ -147,6 +150,13 @@ func (t *tally) upgraded(swaps int) {
 	defer t.mu.Unlock()
 	t.Upgrades += swaps
 	t.save()
+}
+
+// storm notes how much came together in a storm.
+func (t *tally) storm(o outcome) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.StormEvents, t.StormPushes = o.events, o.pushes
 }
 
 func (t *tally) seed(s uint64) {
