@@ -54,9 +54,9 @@ func sizeOfStorm() stormSize {
 		}
 	}
 	return stormSize{
-		slots: 200, withJobs: 8, phases: [2]time.Duration{24 * time.Second, 24 * time.Second}, cycle: 10 * time.Second, spread: 6 * time.Second,
+		slots: 100, withJobs: 8, phases: [2]time.Duration{24 * time.Second, 24 * time.Second}, cycle: 10 * time.Second, spread: 6 * time.Second,
 		life: 4, calls: 30, pauses: [2]time.Duration{4 * time.Second, 8 * time.Second}, sample: time.Second, quiet: 3 * time.Second,
-		events: 10_000, pushes: 500,
+		events: 4_000, pushes: 200,
 	}
 }
 
@@ -315,8 +315,8 @@ func (s *storm) compare(slots []*slot) {
 	}
 }
 
+// It is played alone: with other worlds beside it, what holds all of them up is the API server.
 func TestStorm(t *testing.T) {
-	t.Parallel()
 	number := *seed
 	if number == 0 {
 		number = 1
