@@ -49,12 +49,12 @@ fuzz: ## Run every fuzz target for FUZZTIME (30s). What one finds is kept in tes
 CHAOS_RUN := $(if $(RUN),$(RUN),$(if $(SEED),TestRandomCampaign,$(if $(MUTANTS),Mutant,.)))
 .PHONY: chaos
 chaos: ## Have everything go wrong around the operator: about 10 minutes on two cores. FULL=1 takes an hour; MUTANTS=1, SEED=n, RUN=regexp do a part.
-	@$(if $(FULL),$(if $(RUN),,$(MAKE) --no-print-directory refusals))
+	@$(if $(FULL),$(if $(RUN)$(SEED)$(MUTANTS),,$(MAKE) --no-print-directory refusals))
 	@go run ./hack/controlplane build
-	@go test -tags chaos -count 1 -v -timeout $(if $(FULL),3h,90m) -parallel $(or $(PARALLEL),8) ./test/chaos -run '$(CHAOS_RUN)' \
+	@status=0; go test -tags chaos -count 1 -v -timeout $(if $(FULL),3h,90m) -parallel $(or $(PARALLEL),8) ./test/chaos -run '$(CHAOS_RUN)' \
 		$(if $(FULL),-chaos.full) $(if $(SEED),-chaos.seed=$(SEED)) $(if $(MUTANTS),-chaos.mutants) $(if $(LOGS),-chaos.logs) \
-		| grep --line-buffered -Ev '^=== (RUN|PAUSE|CONT)'
-	@cat out/chaos.json
+		| grep --line-buffered -Ev '^=== (RUN|PAUSE|CONT)' || status=$$?; \
+	cat out/chaos.json; exit $$status
 
 .PHONY: refusals
 refusals: ## Have the receiver refuse a million requests, and see that nothing is left behind: about 2 minutes.
