@@ -48,7 +48,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (30s). What one finds is kept in tes
 
 CHAOS_RUN := $(if $(RUN),$(RUN),$(if $(SEED),TestRandomCampaign,$(if $(MUTANTS),Mutant,.)))
 .PHONY: chaos
-chaos: ## Have everything go wrong around the operator: about 10 minutes on two cores. FULL=1 takes an hour; MUTANTS=1, SEED=n, RUN=regexp do a part.
+chaos: ## Have everything go wrong around the operator. FULL=1 plays all calls, many seeds and a long storm; MUTANTS=1, SEED=n, RUN=regexp do a part.
 	@$(if $(FULL),$(if $(RUN)$(SEED)$(MUTANTS),,$(MAKE) --no-print-directory refusals))
 	@go run ./hack/controlplane build
 	@status=0; go test -tags chaos -count 1 -v -timeout $(if $(FULL),3h,90m) -parallel $(or $(PARALLEL),8) ./test/chaos -run '$(CHAOS_RUN)' \

@@ -28,7 +28,7 @@ import (
 )
 
 var (
-	full = flag.Bool("chaos.full", false, "every call, many seeds and the long storm: about 50 minutes")
+	full = flag.Bool("chaos.full", false, "every call, many seeds and the long storm")
 	seed = flag.Uint64("chaos.seed", 0, "the seed of the random campaign, to play one again; 0 takes those that are fixed")
 	// The mutants have a target of their own: they take longer than all the rest.
 	mutants = flag.Bool("chaos.mutants", false, "build faulty operators, and see that each is caught")
