@@ -1,18 +1,27 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"time"
 )
 
+// refusedWait is how long nothing is accepted after that failed, as where descriptors ran out.
+const refusedWait = 100 * time.Millisecond
+
 // Forward passes each connection on to where it is to go, until the listener is closed. What fails is said, and its connection closed.
 func Forward(listener net.Listener, to func() (string, error), failed func(error)) {
 	for {
 		in, err := listener.Accept()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return
+		}
+		if err != nil {
+			failed(fmt.Errorf("accepting a connection: %w", err))
+			<-time.After(refusedWait)
+			continue
 		}
 		go func() {
 			defer func() { _ = in.Close() }()
