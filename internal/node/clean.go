@@ -50,7 +50,7 @@ func takeMachine(ctx context.Context, log io.Writer) (*os.File, error) {
 var errTaken = errors.New("another node is up on this machine")
 
 func tryMachine() (*os.File, error) {
-	lock, err := os.OpenFile(filepath.Join(os.TempDir(), networkName+".lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := os.OpenFile(filepath.Join(os.TempDir(), networkName+".lock"), os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the lock of this machine's node: %w", err)
 	}
@@ -60,10 +60,28 @@ func tryMachine() (*os.File, error) {
 	return lock, nil
 }
 
+// ErrNotOurs means that what is in a folder may be another user's.
+var ErrNotOurs = errors.New("not a folder that is this user's, and that nobody else may write to")
+
+// Ours looks whether what is in a folder is to be believed: in one like /tmp anybody makes folders of any name.
+func Ours(dir string) error {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return fmt.Errorf("looking whose folder it is: %w", err)
+	}
+	if stat, is := info.Sys().(*syscall.Stat_t); !is || !info.IsDir() || int(stat.Uid) != os.Geteuid() || info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("%s: %w", dir, ErrNotOurs)
+	}
+	return nil
+}
+
 // Clean ends what runs on the node in a folder, and takes away what it left on this machine outside of that, whether or not whoever
 // started it lives: mounts, control groups, network namespaces, addresses' translation. Where another node is up by now, the network
-// is that one's.
+// is that one's. Where the folder is not Ours, nothing is done.
 func Clean(ctx context.Context, dir string) error {
+	if err := Ours(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	lock, err := tryMachine()
 	if errors.Is(err, errTaken) {
 		return clean(ctx, dir)
@@ -194,11 +212,25 @@ func removed(file string) error {
 	return nil
 }
 
-// unmount takes away what containerd and the kubelet mounted below the folder.
+// unmount takes away what containerd and the kubelet mounted below the folder. It fails where any is left: whoever removes the folder
+// would remove what is mounted there.
 func unmount(ctx context.Context, dir string) error {
+	points, err := mounts(dir)
+	for _, point := range slices.Backward(points) {
+		_ = exec.CommandContext(ctx, "umount", "-l", point).Run() //nolint:gosec // below our folder
+	}
+	left, errLeft := mounts(dir)
+	if len(left) > 0 {
+		errLeft = fmt.Errorf("still mounted: %s", strings.Join(left, " "))
+	}
+	return errors.Join(err, errLeft)
+}
+
+// mounts are those below a folder.
+func mounts(dir string) ([]string, error) {
 	text, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
-		return fmt.Errorf("listing mounts: %w", err)
+		return nil, fmt.Errorf("listing mounts: %w", err)
 	}
 	var points []string
 	for line := range strings.Lines(string(text)) {
@@ -206,10 +238,7 @@ func unmount(ctx context.Context, dir string) error {
 			points = append(points, fields[1])
 		}
 	}
-	for _, point := range slices.Backward(points) {
-		_ = exec.CommandContext(ctx, "umount", "-l", point).Run() //nolint:gosec // below our folder
-	}
-	return nil
+	return points, nil
 }
 
 // dropGroups takes away the control groups of the Pods; those of all Pods too where no other kubelet has any.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,5 +63,33 @@ func TestThePodsOfANodeAreThoseThatItsKubeletHasFoldersOf(t *testing.T) {
 	}
 	if got := podsOf(dir); len(got) != 1 || got[0] != "fb2a96c5" {
 		t.Errorf("Pods = %v", got)
+	}
+}
+
+func TestOfAFolderOfOthersNothingIsBelieved(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	mine, open, link, file := filepath.Join(dir, "mine"), filepath.Join(dir, "open"), filepath.Join(dir, "link"), filepath.Join(dir, "file")
+	if err := errors.Join(os.Mkdir(mine, 0o700), os.Mkdir(open, 0o700), os.Chmod(open, 0o777), os.Symlink(mine, link), os.WriteFile(file, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := Ours(mine); err != nil {
+		t.Error(err)
+	}
+	others := []string{open, link, file}
+	if os.Geteuid() == 0 {
+		given := filepath.Join(dir, "given")
+		if err := errors.Join(os.Mkdir(given, 0o700), os.Chown(given, 65534, 65534)); err != nil {
+			t.Fatal(err)
+		}
+		others = append(others, given)
+	}
+	for _, other := range others {
+		if err := Ours(other); !errors.Is(err, ErrNotOurs) {
+			t.Errorf("Ours(%s) = %v", other, err)
+		}
+		if err := Clean(t.Context(), other); !errors.Is(err, ErrNotOurs) {
+			t.Errorf("Clean(%s) = %v", other, err)
+		}
 	}
 }

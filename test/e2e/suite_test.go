@@ -219,10 +219,13 @@ func (s *stage) watch() error {
 	return nil
 }
 
-// makeDir makes the stage's folder, and takes away those whose owner and guard were killed: nobody holds their lock any more.
+// makeDir makes the stage's folder, and takes away those of ours whose owner and guard were killed: nobody holds their lock any more.
 func (s *stage) makeDir(ctx context.Context) (err error) {
 	left, _ := filepath.Glob(filepath.Join(os.TempDir(), "livestream-e2e-*"))
 	for _, dir := range left {
+		if node.Ours(dir) != nil {
+			continue
+		}
 		lock, err := os.Open(dir)
 		if err != nil {
 			continue
