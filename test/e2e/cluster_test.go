@@ -45,34 +45,24 @@ func (c *cluster) up(ctx context.Context, s *stage) (w where, err error) {
 			return w, fmt.Errorf("%s is needed on this machine: %w", program, err)
 		}
 	}
-	w = where{kubectl: "kubectl", kubeconfig: c.Kubeconfig}
-	if !filepath.IsAbs(w.kubeconfig) {
-		w.kubeconfig = filepath.Join(s.root, w.kubeconfig)
+	kubeconfig := c.Kubeconfig
+	if !filepath.IsAbs(kubeconfig) {
+		kubeconfig = filepath.Join(s.root, kubeconfig)
 	}
-	config, err := clientcmd.BuildConfigFromFlags("", w.kubeconfig)
+	w.kubectl = "kubectl"
+	if w.kubeconfig, err = s.pin(kubeconfig); err != nil {
+		return w, fmt.Errorf("E2E_KUBECONFIG: %w", err)
+	}
+	w.address, err = c.address(w)
+	if err == nil {
+		err = refuseInstalled(ctx, s, w)
+	}
+	if err == nil {
+		err = installed{Run: s.namespace}.write(s.dir)
+	}
 	if err != nil {
-		return w, fmt.Errorf("reading E2E_KUBECONFIG: %w", err)
-	}
-	server, err := url.Parse(config.Host)
-	if err != nil {
-		return w, err
-	}
-	port := server.Port()
-	if port == "" {
-		port = "443"
-	}
-	// 192.0.2.0/24 is nobody's: what goes there goes to the world.
-	w.address, c.known, err = c.Address(addressTowards(net.JoinHostPort(server.Hostname(), port)), addressTowards("192.0.2.1:9"))
-	if err != nil {
-		return w, err
-	}
-	say("the cluster is that of %s; its Pods are to reach this machine at %s, %s", server.Host, w.address, c.known)
-	if err := refuseInstalled(ctx, s, w); err != nil {
-		return w, err
-	}
-	i := installed{Kubectl: w.kubectl, Kubeconfig: w.kubeconfig, Run: s.namespace}
-	if err := i.write(s.dir); err != nil {
-		return w, err
+		// There is nothing to take away with those credentials.
+		return w, errors.Join(err, os.Remove(w.kubeconfig))
 	}
 	s.ends = append(s.ends, func() {
 		say("taking away what was installed")
@@ -81,6 +71,27 @@ func (c *cluster) up(ctx context.Context, s *stage) (w where, err error) {
 		}
 	})
 	return w, nil
+}
+
+// address is where Pods are to reach this machine.
+func (c *cluster) address(w where) (address string, err error) {
+	config, err := clientcmd.BuildConfigFromFlags("", w.kubeconfig)
+	if err != nil {
+		return "", fmt.Errorf("reading E2E_KUBECONFIG: %w", err)
+	}
+	server, err := url.Parse(config.Host)
+	if err != nil {
+		return "", err
+	}
+	port := server.Port()
+	if port == "" {
+		port = "443"
+	}
+	// 192.0.2.0/24 is nobody's: what goes there goes to the world.
+	if address, c.known, err = c.Address(addressTowards(net.JoinHostPort(server.Hostname(), port)), addressTowards("192.0.2.1:9")); err == nil {
+		say("the cluster is that of %s; its Pods are to reach this machine at %s, %s", server.Host, address, c.known)
+	}
+	return address, err
 }
 
 // addressTowards is the one of this machine from which packets go there; nothing is sent.

@@ -48,7 +48,9 @@ func (m *machine) up(ctx context.Context, s *stage) (w where, err error) {
 	if err != nil {
 		return w, err
 	}
-	return where{kubectl: filepath.Join(m.cluster.Bin(), "kubectl"), kubeconfig: m.cluster.Kubeconfig(), address: m.node.Gateway}, nil
+	w = where{kubectl: filepath.Join(m.cluster.Bin(), "kubectl"), address: m.node.Gateway}
+	w.kubeconfig, err = s.pin(m.cluster.Kubeconfig())
+	return w, err
 }
 
 func (m *machine) images(ctx context.Context, s *stage) (manager, worker string, err error) {

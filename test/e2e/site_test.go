@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -42,7 +43,7 @@ type site interface {
 
 // where a site is.
 type where struct {
-	// kubectl is the program, kubeconfig a file whose current context is taken, address that under which Pods reach this machine.
+	// kubectl is the program, kubeconfig that of the stage, address that under which Pods reach this machine.
 	kubectl, kubeconfig, address string
 }
 
@@ -57,26 +58,28 @@ const (
 	keepSpool     disturbance = "a spool that outlives its Pod"
 )
 
-// connect has all of kubectl be in the tests' namespace, by a context beside those of the kubeconfig: that stays as it is.
-func (s *stage) connect() error {
-	config, err := clientcmd.LoadFromFile(s.kubeconfig)
+const kubeconfigFile = "kubeconfig"
+
+// pin writes the stage's own kubeconfig: the current context of another, in the tests' namespace, with all that it refers to. Whatever
+// becomes of that file, what is installed is taken away from where it was installed.
+func (s *stage) pin(kubeconfig string) (file string, err error) {
+	config, err := clientcmd.LoadFromFile(kubeconfig)
 	if err != nil {
-		return fmt.Errorf("reading the kubeconfig: %w", err)
+		return "", fmt.Errorf("reading the kubeconfig: %w", err)
 	}
-	current := config.Contexts[config.CurrentContext]
-	if current == nil {
-		return fmt.Errorf("%s has no current context", s.kubeconfig)
+	if config.Contexts[config.CurrentContext] == nil {
+		return "", fmt.Errorf("%s has no current context", kubeconfig)
 	}
-	ours := clientcmdapi.NewConfig()
-	ours.CurrentContext = "livestream-e2e"
-	ours.Contexts[ours.CurrentContext] = &clientcmdapi.Context{Cluster: current.Cluster, AuthInfo: current.AuthInfo, Namespace: s.namespace}
-	file := filepath.Join(s.dir, "context")
-	if err := clientcmd.WriteToFile(*ours, file); err != nil {
-		return err
+	if err := errors.Join(clientcmd.ResolveLocalPaths(config), clientcmdapi.MinifyConfig(config), clientcmdapi.FlattenConfig(config)); err != nil {
+		return "", fmt.Errorf("reading the kubeconfig: %w", err)
 	}
-	s.kubeconfig = file + string(filepath.ListSeparator) + s.kubeconfig
-	rules := &clientcmd.ClientConfigLoadingRules{Precedence: filepath.SplitList(s.kubeconfig)}
-	rest, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	config.Contexts[config.CurrentContext].Namespace = s.namespace
+	file = filepath.Join(s.dir, kubeconfigFile)
+	return file, clientcmd.WriteToFile(*config, file)
+}
+
+func (s *stage) connect() error {
+	rest, err := clientcmd.BuildConfigFromFlags("", s.kubeconfig)
 	if err != nil {
 		return err
 	}
@@ -93,7 +96,7 @@ func (s *stage) apply(ctx context.Context, objects string) error {
 	return err
 }
 
-// command is kubectl with the cluster's context.
+// command is kubectl in that cluster.
 func (w where) command(ctx context.Context, arguments ...string) *exec.Cmd {
 	command := exec.CommandContext(ctx, w.kubectl, arguments...)
 	command.Env = append(os.Environ(), "KUBECONFIG="+w.kubeconfig)

@@ -46,9 +46,9 @@ func refuseInstalled(ctx context.Context, s *stage, w where) error {
 	return options.Refuse(found)
 }
 
-// installed is what is to be taken away from a cluster. It stands in the stage's folder until that is done, for the guard and later runs.
+// installed is what is to be taken away from a cluster. It stands in the stage's folder until that is done, beside the kubeconfig, for
+// the guard and later runs.
 type installed struct {
-	Kubectl, Kubeconfig string
 	// Run is the namespace, and the label's value.
 	Run string
 	// Cordoned is a node that is to be uncordoned.
@@ -95,7 +95,8 @@ func uninstall(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	w := where{kubectl: i.Kubectl, kubeconfig: i.Kubeconfig}
+	// The program is that of now: a file is not to say what is run.
+	w := where{kubectl: "kubectl", kubeconfig: filepath.Join(dir, kubeconfigFile)}
 	var errs []error
 	run := func(arguments ...string) {
 		_, err := w.run(ctx, "", arguments...)
@@ -113,5 +114,6 @@ func uninstall(ctx context.Context, dir string) error {
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("taking away from the cluster what has the label %s=%s: %w", options.Label, i.Run, err)
 	}
-	return os.Remove(filepath.Join(dir, installedFile))
+	// Credentials are in the other one, and the folder of a failure stays.
+	return errors.Join(os.Remove(filepath.Join(dir, installedFile)), os.Remove(w.kubeconfig))
 }
