@@ -70,7 +70,7 @@ func (c *cluster) up(ctx context.Context, s *stage) (w where, err error) {
 			s.left = err
 		}
 	})
-	return w, nil
+	return w, lock(ctx, s, w)
 }
 
 // address is where Pods are to reach this machine.

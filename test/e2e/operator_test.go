@@ -51,6 +51,10 @@ func (s *stage) install(ctx context.Context) error {
 	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(text), 0o600); err != nil {
 		return err
 	}
+	// Others may have installed it since this run began.
+	if err := refuseInstalled(ctx, s, s.where); err != nil {
+		return err
+	}
 	say("installing config/default")
 	if _, err := s.kubectl(ctx, "apply", "--server-side", "-k", dir); err != nil {
 		return err

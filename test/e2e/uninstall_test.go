@@ -15,7 +15,18 @@ import (
 	"github.com/livestream-operator/livestream-operator/test/e2e/options"
 )
 
-// refuseInstalled looks for everything that config/default has.
+// lock makes the operator's namespace, which one run of these tests can do at a time.
+func lock(ctx context.Context, s *stage, w where) error {
+	namespace := fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %s, labels: {%s: %s}}", operatorNamespace, options.Label, s.namespace)
+	_, err := w.run(ctx, namespace, "create", "-f", "-")
+	if err != nil {
+		// Whoever was first is told better there.
+		err = errors.Join(refuseInstalled(ctx, s, w), err)
+	}
+	return err
+}
+
+// refuseInstalled looks for everything that config/default has, and that is not of this run.
 func refuseInstalled(ctx context.Context, s *stage, w where) error {
 	manifests, err := w.run(ctx, "", "kustomize", filepath.Join(s.root, "config", "default"))
 	if err != nil {
@@ -41,7 +52,9 @@ func refuseInstalled(ctx context.Context, s *stage, w where) error {
 	}
 	var found []options.Found
 	for _, i := range list.Items {
-		found = append(found, options.Found{Kind: i.Kind, Name: i.Name, Run: i.Labels[options.Label]})
+		if run := i.Labels[options.Label]; run != s.namespace {
+			found = append(found, options.Found{Kind: i.Kind, Name: i.Name, Run: run})
+		}
 	}
 	return options.Refuse(found)
 }
