@@ -55,6 +55,11 @@ func run(ctx context.Context, dir string) (err error) {
 		return fmt.Errorf("finding the folder: %w", err)
 	}
 	after := context.WithoutCancel(ctx)
+	lock, err := take(dir)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	// What another one left there that was killed.
 	if err := node.Clean(ctx, filepath.Join(dir, "node")); err != nil {
 		return err
@@ -66,7 +71,7 @@ func run(ctx context.Context, dir string) (err error) {
 	defer func() {
 		_, down := controlplane.Down(after, filepath.Join(dir, "cluster"))
 		if err = errors.Join(err, down); err == nil {
-			err = os.RemoveAll(dir)
+			err = give(dir)
 		}
 	}()
 	n, err := node.Up(ctx, cluster, filepath.Join(dir, "node"), filepath.Join(root, "out", "node", "bin"), os.Stderr)
