@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -92,21 +93,21 @@ func run(ctx context.Context, dir string) (err error) {
 	return nil
 }
 
-// serve is the Service called kubernetes, as nothing here is a kube-proxy: Pods find the API server by it. It takes the address from any
-// other cluster of this machine that has the same, until the end.
+// serve is the Service called kubernetes, as nothing here is a kube-proxy: Pods find the API server by it. The address is taken from
+// whoever else has it on this machine; only what has our label is dropped, be it of one that was killed.
 func serve(ctx context.Context, cluster *controlplane.Cluster) (end func(), err error) {
 	server, err := url.Parse(cluster.Server())
 	if err != nil {
 		return nil, fmt.Errorf("reading the address of the API server: %w", err)
 	}
 	address := controlplane.ServiceIP + "/32"
-	if output, err := exec.CommandContext(ctx, "ip", "address", "replace", address, "dev", "lo").CombinedOutput(); err != nil {
+	if output, err := exec.CommandContext(ctx, "ip", "address", "add", address, "dev", "lo", "label", label).CombinedOutput(); err != nil && !has(controlplane.ServiceIP) {
 		return nil, fmt.Errorf("taking the address %s: %w: %s", address, err, output)
 	}
 	drop := func() {
 		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
-		_ = exec.CommandContext(within, "ip", "address", "delete", address, "dev", "lo").Run()
+		_ = exec.CommandContext(within, "ip", "address", "delete", address, "dev", "lo", "label", label).Run()
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(controlplane.ServiceIP, "443"))
 	if err != nil {
@@ -115,4 +116,16 @@ func serve(ctx context.Context, cluster *controlplane.Cluster) (end func(), err 
 	}
 	go node.Forward(listener, func() (string, error) { return server.Host, nil }, func(err error) { fmt.Fprintln(os.Stderr, "node:", err) })
 	return func() { _ = listener.Close(); drop() }, nil
+}
+
+// label is how the kernel remembers whose the address is.
+const label = "lo:livestream"
+
+// has says whether this machine has the address.
+func has(address string) bool {
+	all, _ := net.InterfaceAddrs()
+	return slices.ContainsFunc(all, func(a net.Addr) bool {
+		n, is := a.(*net.IPNet)
+		return is && n.IP.Equal(net.ParseIP(address))
+	})
 }
