@@ -13,7 +13,9 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -87,10 +89,31 @@ func run(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	defer end()
-	fmt.Printf("The cluster is up, until this is interrupted. Its Pods reach this machine at %s. Go on with:\n\n  export KUBECONFIG=%s\n  export E2E_IMAGE_LOAD='ctr --address %s --namespace k8s.io images import'\n",
-		n.Gateway, cluster.Kubeconfig(), filepath.Join(dir, "node", "containerd.sock"))
+	fmt.Print(next(cluster.Bin(), cluster.Kubeconfig(), n.Gateway, filepath.Join(dir, "node", "containerd.sock")))
 	<-ctx.Done()
 	return nil
+}
+
+// next says how to go on.
+func next(bin, kubeconfig, gateway, socket string) string {
+	return fmt.Sprintf(`The cluster is up, until this is interrupted. Go on with:
+
+  export PATH="$PATH":%s
+  export E2E_KUBECONFIG=%s
+  export E2E_HOST_ADDRESS=%s
+  export E2E_IMAGE_LOAD=%s
+  make test-e2e
+`, quoted(bin), quoted(kubeconfig), gateway, quoted("ctr --address "+quoted(socket)+" --namespace k8s.io images import"))
+}
+
+var plain = regexp.MustCompile(`^[\w./:-]+$`)
+
+// quoted is one word of a shell.
+func quoted(word string) string {
+	if plain.MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // serve is the Service called kubernetes, as nothing here is a kube-proxy: Pods find the API server by it. The address is taken from

@@ -4,11 +4,27 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
+
+func TestAShellReadsWhatIsSaidAsItIsMeant(t *testing.T) {
+	t.Parallel()
+	for _, folder := range []string{"/tmp/cluster", "/tmp/it's mine/$(false)", `/tmp/"*"`} {
+		said := next(folder+"/bin", folder+"/kubeconfig", "192.0.2.1", folder+"/socket")
+		_, commands, _ := strings.Cut(said, "\n")
+		// The command is read by a shell once more.
+		commands = strings.Replace(commands, "make test-e2e", `ctr() { printf '%s\n' "$2"; }; printf '%s\n' "${PATH##*:}" "$E2E_KUBECONFIG" "$E2E_HOST_ADDRESS"; eval "$E2E_IMAGE_LOAD archive"`, 1)
+		got, err := exec.CommandContext(t.Context(), "sh", "-c", commands).Output()
+		if diff := cmp.Diff(folder+"/bin\n"+folder+"/kubeconfig\n192.0.2.1\n"+folder+"/socket\n", string(got)); diff != "" || err != nil {
+			t.Errorf("%s: %v\n%s", said, err, diff)
+		}
+	}
+}
 
 func TestOfTheFolderOnlyTheClusterIsRemoved(t *testing.T) {
 	t.Parallel()
