@@ -40,10 +40,13 @@ type cluster struct {
 }
 
 func (c *cluster) up(ctx context.Context, s *stage) (w where, err error) {
-	for _, program := range []string{"kubectl", "ffmpeg", "ffprobe", "nginx"} {
+	for _, program := range []string{"kubectl", "ffmpeg", "ffprobe"} {
 		if _, err := exec.LookPath(program); err != nil {
 			return w, fmt.Errorf("%s is needed on this machine: %w", program, err)
 		}
+	}
+	if _, err := nginx(); err != nil {
+		return w, err
 	}
 	kubeconfig := c.Kubeconfig
 	if !filepath.IsAbs(kubeconfig) {

@@ -108,7 +108,24 @@ spec:
 	return i, within(ctx, 30*time.Second, "the push domain is there", func() error { return s.apply(ctx, object) })
 }
 
+// nginx is where the program is.
+func nginx() (string, error) {
+	program, err := exec.LookPath("nginx")
+	if err != nil {
+		// Debian keeps it where only root looks.
+		program, err = exec.LookPath("/usr/sbin/nginx")
+	}
+	if err != nil {
+		return "", fmt.Errorf("nginx is needed on this machine: %w", err)
+	}
+	return program, nil
+}
+
 func (s *stage) startIngest(ctx context.Context, name string) (i ingest, err error) {
+	program, err := nginx()
+	if err != nil {
+		return i, err
+	}
 	hook := http.NewServeMux()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -137,7 +154,7 @@ func (s *stage) startIngest(ctx context.Context, name string) (i ingest, err err
 	if err := os.WriteFile(file, []byte(i.nginx.String()), 0o600); err != nil {
 		return i, err
 	}
-	if _, err := s.process("nginx-"+name, nil, "nginx", "-c", file, "-p", i.nginx.Dir); err != nil {
+	if _, err := s.process("nginx-"+name, nil, program, "-c", file, "-p", i.nginx.Dir); err != nil {
 		return i, err
 	}
 	return i, within(ctx, 10*time.Second, "the ingest listens", func() error {
