@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -238,14 +240,21 @@ func (c *cluster) receiver(ctx context.Context, s *stage) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	port := freePort()
+	// The first one chooses the port, those after it take the same.
+	port := func() string {
+		text, _ := os.ReadFile(log.Name())
+		if m := forwarding.FindSubmatch(text); m != nil {
+			return string(m[1])
+		}
+		return ""
+	}
 	until, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	s.ends = append(s.ends, func() { stop(); <-ended; _ = log.Close() })
 	go func() {
 		defer close(ended)
 		for until.Err() == nil {
-			command := s.where.command(until, "port-forward", "--namespace", operatorNamespace, "service/livestream-callbacks", fmt.Sprintf("%d:80", port))
+			command := s.command(until, "port-forward", "--namespace", operatorNamespace, "service/livestream-callbacks", port()+":80")
 			// By its log the guard finds it, where this process is killed.
 			command.Stdout, command.Stderr = log, log
 			err := command.Run()
@@ -256,14 +265,43 @@ func (c *cluster) receiver(ctx context.Context, s *stage) (string, error) {
 			}
 		}
 	}()
-	at := fmt.Sprintf("http://127.0.0.1:%d", port)
-	return at, within(ctx, 30*time.Second, "the receiver answers at "+at, func() error {
-		response, err := http.Get(at)
-		if err == nil {
-			_ = response.Body.Close()
+	var at string
+	err = within(ctx, 30*time.Second, "the receiver answers at a forwarded port", func() error {
+		p := port()
+		if p == "" {
+			return errors.New("none is forwarded; see " + log.Name())
 		}
-		return err
+		at = "http://127.0.0.1:" + p
+		return answers(ctx, at)
 	})
+	return at, err
+}
+
+// forwarding is what kubectl says of a port that it forwards.
+var forwarding = regexp.MustCompile(`(?m)^Forwarding from 127\.0\.0\.1:(\d+) -> `)
+
+// answers asks for what the receiver does not have: it alone refuses it like that.
+func answers(ctx context.Context, at string) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, at, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(response.Body, 1<<10))
+	if err != nil {
+		return err
+	}
+	var answer struct{ Code int }
+	if err := json.Unmarshal(text, &answer); err != nil || response.StatusCode != http.StatusNotFound || answer.Code != http.StatusNotFound {
+		return fmt.Errorf("what answers at %s is not the receiver: %s: %q", at, response.Status, text)
+	}
+	return nil
 }
 
 func (c *cluster) cannot(what disturbance) string {
