@@ -163,7 +163,7 @@ func (c *cluster) ready(ctx context.Context, s *stage) (err error) {
 	defer end()
 	pod := s.plainPod("probe", ask(at)...)
 	pod.Spec.Containers[0].Name = "reach"
-	pod.Spec.Containers = append(pod.Spec.Containers, corev1.Container{Name: "shell", Image: s.workerImage, Command: []string{"sh", "-c", "command -v cat && command -v sleep"}})
+	pod.Spec.Containers = append(pod.Spec.Containers, corev1.Container{Name: "shell", Image: s.workerImage, Command: []string{"sh", "-c", "command -v cat && command -v sleep"}, SecurityContext: restricted()})
 	// It takes a moment until a new namespace has its service account.
 	if err := within(ctx, 30*time.Second, "a Pod can be made", func() error { return s.client.Create(ctx, pod) }); err != nil {
 		return err
@@ -370,8 +370,13 @@ kind: Pod
 metadata: {name: read-%[1]s}
 spec:
   terminationGracePeriodSeconds: 0
-  securityContext: {runAsUser: 65532, runAsGroup: 65532, fsGroup: 65532}
-  containers: [{name: read, image: "%[2]s", command: [sleep, "600"], volumeMounts: [{name: claim, mountPath: /claim, readOnly: true}]}]
+  securityContext: {runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532, fsGroup: 65532, seccompProfile: {type: RuntimeDefault}}
+  containers:
+  - name: read
+    image: "%[2]s"
+    command: [sleep, "600"]
+    securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+    volumeMounts: [{name: claim, mountPath: /claim, readOnly: true}]
   volumes: [{name: claim, persistentVolumeClaim: {claimName: %[1]s}}]
 `, name, s.workerImage)); err != nil {
 			return "", err

@@ -89,12 +89,20 @@ func (s *show) accepted() (at time.Time) {
 	return at
 }
 
+// restricted is what a namespace asks of a container that enforces the standard of that name.
+func restricted() *corev1.SecurityContext {
+	return &corev1.SecurityContext{
+		RunAsNonRoot: new(true), RunAsUser: new(int64(65532)), AllowPrivilegeEscalation: new(false),
+		Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}, SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+	}
+}
+
 // plainPod has the worker's image, as kubectl run makes it, and that ffmpeg.
 func (s *stage) plainPod(name string, arguments ...string) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name},
 		Spec: corev1.PodSpec{TerminationGracePeriodSeconds: new(int64), RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{
-			Name: "plain", Image: s.workerImage, Command: append([]string{"ffmpeg", "-v", "error"}, arguments...),
+			Name: "plain", Image: s.workerImage, Command: append([]string{"ffmpeg", "-v", "error"}, arguments...), SecurityContext: restricted(),
 		}}},
 	}
 }
