@@ -177,8 +177,12 @@ const guardVariable = "LIVESTREAM_E2E_GUARD"
 
 // guard waits for the end of who holds the other end of its standard input, and takes away the stage unless that is told to be done.
 func guard(dir string) {
-	if done, _ := io.ReadAll(os.Stdin); len(done) == 0 {
-		_ = takeAway(context.Background(), dir)
+	if done, _ := io.ReadAll(os.Stdin); len(done) > 0 {
+		return
+	}
+	if err := takeAway(context.Background(), dir); err != nil {
+		// Nobody reads its standard error any more. Kept open, the file would have it taken for one of those that the stage began.
+		_ = os.WriteFile(filepath.Join(dir, "guard.log"), []byte(err.Error()+"\n"), 0o600)
 	}
 }
 
