@@ -105,7 +105,7 @@ func addressTowards(to string) string {
 	if err != nil {
 		return ""
 	}
-	defer connection.Close()
+	defer func() { _ = connection.Close() }()
 	return connection.LocalAddr().(*net.UDPAddr).IP.String()
 }
 
@@ -141,7 +141,7 @@ func (c *cluster) load(ctx context.Context, s *stage, name string, i image.Image
 	if err != nil {
 		return "", err
 	}
-	defer os.Remove(archive)
+	defer func() { _ = os.Remove(archive) }()
 	if err := errors.Join(i.Write(file), file.Close()); err != nil {
 		return "", err
 	}
@@ -389,7 +389,7 @@ spec:
 			return "", err
 		}
 		defer file.Close()
-		command := s.where.command(ctx, "exec", "read-"+name, "--", "cat", "/claim/"+inClaim)
+		command := s.command(ctx, "exec", "read-"+name, "--", "cat", "/claim/"+inClaim)
 		var problems strings.Builder
 		command.Stdout, command.Stderr = file, &problems
 		if err := command.Run(); err != nil {

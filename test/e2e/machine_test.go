@@ -20,7 +20,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/livestream-operator/livestream-operator/internal/controlplane"
-	"github.com/livestream-operator/livestream-operator/internal/image"
 	"github.com/livestream-operator/livestream-operator/internal/node"
 )
 
@@ -55,8 +54,9 @@ func (m *machine) up(ctx context.Context, s *stage) (w where, err error) {
 
 func (m *machine) images(ctx context.Context, s *stage) (manager, worker string, err error) {
 	say("making the images")
-	managers, workers := s.managerFiles(), image.Image{}
-	if workers, err = s.workerFiles(ctx); err != nil {
+	managers := s.managerFiles()
+	workers, err := s.workerFiles(ctx)
+	if err != nil {
 		return "", "", err
 	}
 	managers.Name, workers.Name = "livestream.test/manager:e2e", "livestream.test/worker:e2e"

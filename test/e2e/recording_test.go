@@ -154,7 +154,7 @@ func (s *show) recorded(patience time.Duration) recording {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	defer object.Close()
+	defer func() { _ = object.Close() }()
 	file, err := os.Create(filepath.Join(s.t.TempDir(), "recording.mp4"))
 	if err != nil {
 		s.t.Fatal(err)
@@ -305,7 +305,7 @@ func TestWhateverIsKilledTheRecordingIsOneAndLosesAtMostASecond(t *testing.T) {
 // evict does what kubectl drain does.
 func (s *stage) evict(ctx context.Context, pod string) error {
 	eviction := fmt.Sprintf(`{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":%q,"namespace":%q}}`, pod, s.namespace)
-	_, err := s.where.run(ctx, eviction, "create", "--raw", "/api/v1/namespaces/"+s.namespace+"/pods/"+pod+"/eviction", "-f", "-")
+	_, err := s.run(ctx, eviction, "create", "--raw", "/api/v1/namespaces/"+s.namespace+"/pods/"+pod+"/eviction", "-f", "-")
 	return err
 }
 

@@ -88,11 +88,11 @@ func (s *stage) connect() error {
 }
 
 func (s *stage) kubectl(ctx context.Context, arguments ...string) (string, error) {
-	return s.where.run(ctx, "", arguments...)
+	return s.run(ctx, "", arguments...)
 }
 
 func (s *stage) apply(ctx context.Context, objects string) error {
-	_, err := s.where.run(ctx, objects, "apply", "-f", "-")
+	_, err := s.run(ctx, objects, "apply", "-f", "-")
 	return err
 }
 

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -96,8 +97,8 @@ func TestMain(m *testing.M) {
 func run(m *testing.M) (code int) {
 	s := &theStage
 	defer func() {
-		for i := len(s.ends) - 1; i >= 0; i-- {
-			s.ends[i]()
+		for _, end := range slices.Backward(s.ends) {
+			end()
 		}
 		if s.left != nil {
 			fmt.Fprintln(os.Stderr, "e2e:", s.left)
