@@ -232,13 +232,23 @@ func mounts(dir string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing mounts: %w", err)
 	}
+	return below(dir, string(text)), nil
+}
+
+// escapes are those of the kernel in its list of mounts.
+var escapes = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+
+// below are those of a list of mounts, as proc(5) has it, that are below a folder.
+func below(dir, list string) []string {
 	var points []string
-	for line := range strings.Lines(string(text)) {
-		if fields := strings.Fields(line); len(fields) > 1 && strings.HasPrefix(fields[1], dir+"/") {
-			points = append(points, fields[1])
+	for line := range strings.Lines(list) {
+		if fields := strings.Fields(line); len(fields) > 1 {
+			if point := escapes.Replace(fields[1]); strings.HasPrefix(point, dir+"/") {
+				points = append(points, point)
+			}
 		}
 	}
-	return points, nil
+	return points
 }
 
 // dropGroups takes away the control groups of the Pods; those of all Pods too where no other kubelet has any.

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestWhatLogsIntoAFolderIsEndedAndNothingElse(t *testing.T) {
@@ -91,5 +93,13 @@ func TestOfAFolderOfOthersNothingIsBelieved(t *testing.T) {
 		if err := Clean(t.Context(), other); !errors.Is(err, ErrNotOurs) {
 			t.Errorf("Clean(%s) = %v", other, err)
 		}
+	}
+}
+
+func TestMountsBelowAFolderAreFoundWhateverItsName(t *testing.T) {
+	t.Parallel()
+	list := "tmpfs /tmp/it\\134s\\040mine/node/kubelet tmpfs rw 0 0\ntmpfs /tmp/it\\134s\\040mine-too/node tmpfs rw 0 0\nproc /proc proc rw 0 0\n"
+	if diff := cmp.Diff([]string{`/tmp/it\s mine/node/kubelet`}, below(`/tmp/it\s mine`, list)); diff != "" {
+		t.Error(diff)
 	}
 }
