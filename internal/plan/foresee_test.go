@@ -212,6 +212,10 @@ func TestWorkloadsOfABroadcastAreThoseThatTheFirstJobIsMadeFor(t *testing.T) {
 	if got := summary(w.stream.Status); got != "Live, broadcast of 1 pushes and 0 interruptions, old#1 Pending" {
 		t.Fatalf("foreseen is %q", got)
 	}
+	// Who waits for the condition must not see that of the time before.
+	if ready := find(w.stream.Status.Conditions, v1alpha1.ConditionWorkloadsReady); ready.Reason != v1alpha1.ReasonStarting {
+		t.Errorf("WorkloadsReady is foreseen as %s", ready.Reason)
+	}
 	w.stream.Spec.Workloads[0].Name = "new"
 	w.pass(t)
 	if got := summary(w.stream.Status); got != "Live, broadcast of 1 pushes and 0 interruptions, new#1 Pending" {
