@@ -30,7 +30,7 @@ Usage: go run ./hack/node --dir DIR
 `
 
 func main() {
-	dir := flag.String("dir", "", "folder of the cluster, which goes with it (required)")
+	dir := flag.String("dir", "", "folder of the cluster: a new one, an empty one, or that of an earlier cluster; what the cluster has there goes with it (required)")
 	flag.Usage = func() { fmt.Fprint(os.Stderr, usage); flag.PrintDefaults() }
 	flag.Parse()
 	if *dir == "" || flag.NArg() > 0 {
