@@ -28,6 +28,7 @@ func main() {
 	flag.StringVar(&options.MetricsAddress, "metrics-bind-address", ":8080", "Address that Prometheus metrics are served on; 0 serves none.")
 	flag.StringVar(&options.ProbeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz; 0 serves none.")
 	flag.BoolVar(&options.Reconcile, "reconcile", true, "Reconcile: run workloads, and write what they do. When false, callbacks are received and nothing else is done.")
+	flag.StringVar(&options.ProfilingAddress, "pprof-bind-address", "", "Address of this machine, such as 127.0.0.1:6060, that Go's profiles are served on; none when empty.")
 	flag.BoolVar(&options.LeaderElect, "leader-elect", false, "Elect a leader among replicas; only it reconciles, all of them receive.")
 	flag.StringVar(&options.LeaderElectionNamespace, "leader-election-namespace", "", "Namespace of the leader's Lease. When empty, that of the operator's pod, or default outside a cluster.")
 	flag.StringVar(&options.WorkerImage, "worker-image", "ghcr.io/livestream-operator/worker:"+version, "Image of the worker that spec.recording and spec.transcoding run.")

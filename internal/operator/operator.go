@@ -64,7 +64,9 @@ type Options struct {
 	// ConnectionsPerSource bounds the open connections of one sender of callbacks; 0 bounds none.
 	ConnectionsPerSource int
 	// Reconcile says whether to reconcile, besides receiving or alone.
-	Reconcile               bool
+	Reconcile bool
+	// ProfilingAddress, of this machine alone, serves Go's profiles; none when empty.
+	ProfilingAddress        string
 	LeaderElect             bool
 	LeaderElectionNamespace string
 	// APIHosts are those that spec.api.endpoint may name besides CSS's own.
@@ -89,7 +91,7 @@ func (o Options) check() error {
 	case o.ConnectionsPerSource > 0 && !o.receives():
 		return errors.New("--callback-connections-per-source bounds who sends callbacks, and with --callback-bind-address=0 none are received; leave one of them out")
 	default:
-		return nil
+		return checkProfiling(o.ProfilingAddress)
 	}
 }
 
@@ -172,6 +174,7 @@ func newManager(config *rest.Config, options Options) (ctrl.Manager, error) {
 		},
 		Metrics:                       metricsserver.Options{BindAddress: options.MetricsAddress},
 		HealthProbeBindAddress:        options.ProbeAddress,
+		PprofBindAddress:              options.ProfilingAddress,
 		LeaderElection:                options.LeaderElect,
 		LeaderElectionID:              leaseName,
 		LeaderElectionNamespace:       leaseNamespace(options.LeaderElectionNamespace),
