@@ -61,6 +61,13 @@ refusals: ## Have the receiver refuse a million requests, and see that nothing i
 	@assets="$$(hack/envtest-assets.sh)"; \
 	KUBEBUILDER_ASSETS="$$assets" REFUSALS=1000000 go test -count 1 -v -timeout 20m ./webhook -run TestHundredsOfThousandsOfRefusalsLeaveNothingBehind
 
+.PHONY: bench
+bench: build ## Measure what a callback costs: about half an hour on two cores, 3 minutes with QUICK=1. ONLY=ack,job does a part, GATE=1 what CI runs.
+	@go run ./hack/controlplane build
+	@mkdir -p out/bench
+	@go build -o out/bench/bench ./test/bench
+	@out/bench/bench $(if $(QUICK),-quick) $(if $(ONLY),-only=$(ONLY)) $(if $(GATE),-gate)
+
 .PHONY: build
 build: ## Build bin/manager and bin/worker.
 	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/manager ./cmd

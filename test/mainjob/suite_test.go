@@ -33,7 +33,9 @@ var (
 	root    string
 	work    string
 	cluster *controlplane.Cluster
-	api     client.Client
+	// installed is what cluster and api belong to.
+	installed *installation.Installation
+	api       client.Client
 	// operatorConfig is a kubeconfig for a process that does both parts, with the rights that config/rbac gives to either.
 	operatorConfig string
 	managerBinary  string
@@ -67,8 +69,8 @@ func run(m *testing.M) int {
 }
 
 func setUp(ctx context.Context, dir string) error {
-	installed, err := installation.Up(ctx, controlplane.Options{Dir: dir, FakeNodes: 2, Progress: io.Discard})
-	if err != nil {
+	var err error
+	if installed, err = installation.Up(ctx, controlplane.Options{Dir: dir, FakeNodes: 2, Progress: io.Discard}); err != nil {
 		return err
 	}
 	root, cluster, api, kubectl = installed.Root, installed.Cluster, installed.API, installed.Kubectl

@@ -4,16 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
@@ -22,45 +17,11 @@ import (
 	"github.com/livestream-operator/livestream-operator/internal/cssapi/csstest"
 )
 
-var (
-	requestTotal = regexp.MustCompile(`(?m)^apiserver_request_total\{(.*)\} (\S+)$`)
-	labelOf      = regexp.MustCompile(`(\w+)="([^"]*)"`)
-)
-
-// writes counts the successful writes that only the operator makes: of LiveStreams and PushDomains, and the making and
-// deleting of Jobs, and scaling. The Job controller's own writes are of other kinds.
 func writes(t *testing.T) map[string]int {
 	t.Helper()
-	config, err := clientcmd.BuildConfigFromFlags("", cluster.Kubeconfig())
+	total, err := installed.Writes(t.Context())
 	if err != nil {
 		t.Fatal(err)
-	}
-	clientset, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := clientset.RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	total := map[string]int{}
-	for _, match := range requestTotal.FindAllStringSubmatch(string(text), -1) {
-		labels := map[string]string{}
-		for _, l := range labelOf.FindAllStringSubmatch(match[1], -1) {
-			labels[l[1]] = l[2]
-		}
-		ours := (labels["resource"] == "livestreams" || labels["resource"] == "pushdomains" || labels["subresource"] == "scale") &&
-			slices.Contains([]string{"POST", "PUT", "PATCH", "APPLY", "DELETE"}, labels["verb"]) ||
-			labels["resource"] == "jobs" && labels["subresource"] == "" && (labels["verb"] == "POST" || labels["verb"] == "DELETE")
-		// A namespace that goes has all its Jobs deleted at once, which is not the operator's doing.
-		if !ours || labels["scope"] != "resource" || !strings.HasPrefix(labels["code"], "2") {
-			continue
-		}
-		count, err := strconv.ParseFloat(match[2], 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		total[labels["verb"]+" "+labels["resource"]] += int(count)
 	}
 	return total
 }

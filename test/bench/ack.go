@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/livestream-operator/livestream-operator/test/bench/stats"
+)
+
+// benchAck measures a callback to its 200 over a bare status write, one at a time. The two are drawn at random and meet the same machine:
+// what the operator does after a 200, Jobs and Pods and status, goes on beside both.
+func benchAck(ctx context.Context, w *world) error {
+	operator, err := w.startOperator(ctx, leads)
+	if err != nil {
+		return err
+	}
+	defer operator.kill()
+	if err := w.ack(ctx, "ack", operator, ackPlan{kind: withJob, rate: 12, pairs: w.pick(12, 25), blocks: w.pick(12, 50)}); err != nil {
+		return err
+	}
+	operator.kill()
+	if w.quick {
+		return nil
+	}
+	if operator, err = w.startOperator(ctx, follows); err != nil {
+		return err
+	}
+	defer operator.kill()
+	return w.ack(ctx, "ack_receiver_only", operator, ackPlan{kind: withJob, rate: 40, pairs: 40, blocks: 40})
+}
+
+type ackPlan struct {
+	kind kind
+	// rate is how many come in a second, of both sides together.
+	rate float64
+	// pairs is how many of each side a block has.
+	pairs, blocks int
+}
+
+func (w *world) ack(ctx context.Context, key string, operator *process, plan ackPlan) error {
+	streams, err := w.newPopulation(ctx, strings.ReplaceAll(key, "_", "-"), plan.kind, 400)
+	if err != nil {
+		return err
+	}
+	if err := operator.idle(ctx); err != nil {
+		return err
+	}
+	s := newSender(streams.namespace, operator)
+	defer s.close()
+	twin := streams.twin()
+	// Both have been used before the first counts: connections, keys, the API server's own caches.
+	if _, err := w.ackBlock(ctx, s, streams, twin, plan, 0); err != nil {
+		return err
+	}
+	measured := make([]stats.Pair, plan.blocks)
+	measureAll := func() (err error) {
+		for block := range measured {
+			if measured[block], err = w.ackBlock(ctx, s, streams, twin, plan, block+1); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	during := time.Duration(float64(plan.blocks*2*plan.pairs) / plan.rate * float64(time.Second))
+	if err := w.profile(ctx, operator, key, during, measureAll); err != nil {
+		return err
+	}
+	w.putLatency(key, measured)
+	return w.finish(ctx, operator, streams)
+}
+
+// ackBlock is one block.
+func (w *world) ackBlock(ctx context.Context, s *sender, streams, twin *population, plan ackPlan, block int) (stats.Pair, error) {
+	order := stats.Mixed(plan.pairs, rand.New(rand.NewPCG(w.seed, uint64(block))))
+	took, err := oneByOne(ctx, stats.Arrivals(plan.rate, len(order)), func(i int) error {
+		if order[i] == stats.Subject {
+			return streams.send(ctx, s)
+		}
+		return twin.write(ctx, w.bare)
+	})
+	var pair stats.Pair
+	for i, ms := range took {
+		if order[i] == stats.Subject {
+			pair.Subject = append(pair.Subject, ms)
+		} else {
+			pair.Reference = append(pair.Reference, ms)
+		}
+	}
+	return pair, err
+}
+
+// putLatency tells the ratios of both percentiles.
+func (w *world) putLatency(key string, measured []stats.Pair) {
+	var reference, subject, medians []float64
+	for _, m := range measured {
+		reference, subject, medians = append(reference, m.Reference...), append(subject, m.Subject...), append(medians, stats.Percentile(m.Reference, 0.5))
+	}
+	for name, p := range map[string]float64{"p50": 0.50, "p99": 0.99} {
+		w.report.put(key+"_"+name+"_ratio", result{
+			Interval: stats.PercentileRatio(measured, p, w.seed), Blocks: len(measured), Drift: stats.Drift(medians),
+			Reference: map[string]float64{name + "_ms": stats.Percentile(reference, p), "count": float64(len(reference))},
+			Subject:   map[string]float64{name + "_ms": stats.Percentile(subject, p), "count": float64(len(subject))},
+		})
+	}
+}
+
+// finish ends the operator and takes its streams away, with their Jobs. An event that the operator took for something else than what it was, and
+// answered for less, would make it look fast: there must be none.
+func (w *world) finish(ctx context.Context, operator *process, streams *population, allowed ...string) error {
+	results, err := operator.counts(ctx, "livestream_callbacks_total")
+	if err != nil {
+		return err
+	}
+	w.say("%s: %v", streams.namespace, results)
+	for result := range results {
+		if !slices.Contains(append(allowed, "started", "ended"), result) {
+			return fmt.Errorf("the operator took callbacks for %q: %v", result, results)
+		}
+	}
+	operator.kill()
+	return w.remove(ctx, streams.namespace)
+}

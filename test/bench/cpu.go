@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/test/bench/stats"
+)
+
+// eventCost is what an event costs the operator, in seconds of CPU and in writes, and what it costs the bare handler beside it.
+type eventCost struct {
+	operator, handler []stats.Cost
+	writes            []stats.Cost
+}
+
+const (
+	// hotStreams have the events; others, where there are any, are idle.
+	hotStreams = 100
+	// eventRate is a lively evening on two cores: what follows an event is a dozen writes by others.
+	eventRate = 12.0
+)
+
+// benchCPU measures the CPU time that our process spends for an event, with all that it does because of it: the event, the Job, the
+// status, the end. Half of the events are starts, half are stops.
+func benchCPU(ctx context.Context, w *world) error {
+	cost, err := w.cost(ctx)
+	if err != nil {
+		return err
+	}
+	w.report.put("cpu_per_event_ratio", result{
+		Interval: stats.CostRatio(cost.operator, cost.handler, w.seed), Blocks: len(cost.operator),
+		Reference: map[string]float64{"cpu_us": 1e6 * stats.PerThing(cost.handler).Value},
+		Subject:   map[string]float64{"cpu_us": 1e6 * stats.PerThing(cost.operator).Value, "writes": stats.PerThing(cost.writes).Value},
+	})
+	return nil
+}
+
+// cost measures among few streams, once a run.
+func (w *world) cost(ctx context.Context) (*eventCost, error) {
+	if w.costAt100 != nil {
+		return w.costAt100, nil
+	}
+	streams, err := w.newPopulation(ctx, "cpu", withJob, hotStreams)
+	if err != nil {
+		return nil, err
+	}
+	operator, err := w.startOperator(ctx, leads)
+	if err != nil {
+		return nil, err
+	}
+	defer operator.kill()
+	if w.costAt100, err = w.costOf(ctx, "cpu", operator, streams, w.pick(3, 10)); err != nil {
+		return nil, err
+	}
+	return w.costAt100, w.finish(ctx, operator, streams)
+}
+
+// costOf measures pairs of blocks. The first streams of the population have the events.
+func (w *world) costOf(ctx context.Context, name string, operator *process, streams *population, pairs int) (*eventCost, error) {
+	handler, err := w.startBareHandler(ctx, streams.namespace)
+	if err != nil {
+		return nil, err
+	}
+	defer handler.kill()
+	toOperator, toHandler := newSender(streams.namespace, operator), newSender(streams.namespace, handler)
+	defer toOperator.close()
+	defer toHandler.close()
+	if err := operator.idle(ctx); err != nil {
+		return nil, err
+	}
+	cost := &eventCost{}
+	perBlock := w.pick(30, 40)
+	measure := func(counted bool) error {
+		subject, writes, err := w.showBlock(ctx, operator, streams, toOperator, perBlock)
+		if err != nil {
+			return err
+		}
+		reference, err := w.bareBlock(ctx, handler, streams, toHandler, perBlock)
+		if err != nil {
+			return err
+		}
+		if counted {
+			cost.operator, cost.handler, cost.writes = append(cost.operator, subject), append(cost.handler, reference), append(cost.writes, writes)
+		}
+		return nil
+	}
+	if err := measure(false); err != nil {
+		return nil, err
+	}
+	for range pairs {
+		if err := measure(true); err != nil {
+			return nil, err
+		}
+	}
+	// Once more for the profile: to be profiled costs, too.
+	return cost, w.profile(ctx, operator, name, time.Duration(2*float64(perBlock)/eventRate*float64(time.Second)), func() error { return measure(false) })
+}
+
+// showBlock puts so many streams on air and off again, and waits for all that follows.
+func (w *world) showBlock(ctx context.Context, operator *process, streams *population, s *sender, count int) (cpu, writes stats.Cost, err error) {
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	seen, err := w.observe(watching, streams.namespace)
+	if err != nil {
+		return cpu, writes, err
+	}
+	first := int(streams.turn.Load()) % hotStreams
+	writesBefore, err := w.installed.Writes(ctx)
+	if err != nil {
+		return cpu, writes, err
+	}
+	before, err := operator.cpu()
+	if err != nil {
+		return cpu, writes, err
+	}
+	for _, want := range []v1alpha1.WorkloadState{v1alpha1.WorkloadRunning, v1alpha1.WorkloadStopped} {
+		_, err = oneByOne(ctx, stats.Arrivals(eventRate, count), func(i int) error {
+			return s.deliver(ctx, streams.nextEvent((first+i)%hotStreams, time.Now()))
+		})
+		if err != nil {
+			return cpu, writes, err
+		}
+		if err := seen.waitWorkloads(ctx, want, count); err != nil {
+			return cpu, writes, err
+		}
+	}
+	after, err := operator.cpu()
+	if err != nil {
+		return cpu, writes, err
+	}
+	writesAfter, err := w.installed.Writes(ctx)
+	streams.turn.Add(int64(count))
+	events := float64(2 * count)
+	return stats.Cost{Spent: after - before, Done: events}, stats.Cost{Spent: float64(sumOf(writesAfter) - sumOf(writesBefore)), Done: events}, err
+}
+
+// bareBlock sends the same events at the same rate to the bare handler.
+func (w *world) bareBlock(ctx context.Context, handler *process, streams *population, s *sender, count int) (stats.Cost, error) {
+	before, err := handler.cpu()
+	if err != nil {
+		return stats.Cost{}, err
+	}
+	_, err = oneByOne(ctx, stats.Arrivals(eventRate, 2*count), func(i int) error {
+		return s.deliver(ctx, streams.event(i%hotStreams, i).Signed(callbackKey, time.Now()))
+	})
+	if err != nil {
+		return stats.Cost{}, err
+	}
+	after, err := handler.cpu()
+	return stats.Cost{Spent: after - before, Done: float64(2 * count)}, err
+}

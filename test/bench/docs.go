@@ -1,0 +1,106 @@
+package main
+
+import (
+	_ "embed"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// method is the part of docs/benchmarks.md that no run changes.
+//
+//go:embed method.md
+var method string
+
+// meanings of the keys, in a line each.
+var meanings = map[string]string{
+	"ack_p50_ratio":                "callback to 200, over a bare status write, median",
+	"ack_p99_ratio":                "the same, 99th percentile",
+	"ack_receiver_only_p50_ratio":  "the same, of a replica that does not lead, so that nothing follows a 200",
+	"ack_receiver_only_p99_ratio":  "the same, 99th percentile",
+	"ack_throughput_ratio":         "acknowledged events a second, over bare status writes a second, of a replica that does not lead",
+	"ack_throughput_ratio_16":      "the same, 16 at once",
+	"ack_throughput_ratio_64":      "the same, 64 at once",
+	"ack_throughput_ratio_leading": "the same of the leader, whose reconciler writes a status after each event, on the same two cores",
+	"duplicate_ratio":              "duplicates answered a second, over bare GETs a second",
+	"job_p50_ratio":                "200 to the Job in somebody else's watch, over a bare watch-then-create, median",
+	"job_p99_ratio":                "the same, 99th percentile",
+	"writes_to_job":                "writes until the Job exists",
+	"writes_start":                 "writes of a start, until the status says Running",
+	"writes_stop":                  "writes of a stop, until the status says Stopped",
+	"writes_duplicate":             "writes of a callback that came before",
+	"writes_stale":                 "writes of a start that comes after its stop",
+	"writes_idle_hour":             "writes of an hour in which nothing happens",
+	"cpu_per_event_ratio":          "our CPU for an event and all that follows, over a bare handler that parses, checks the signature and writes once",
+	"replicas_2_cpu_ratio":         "CPU for an event of two receiving replicas together, over one",
+	"replicas_4_cpu_ratio":         "the same of four",
+	"memory_slope_ratio":           "heap for a further LiveStream, over a plain informer of the same objects",
+	"growth_100k":                  "CPU for an event among 100,000 streams, over among 100",
+	"growth_100k_writes":           "the same of writes",
+	"restart_100k_ratio":           "start after a kill to all reconciled among 100,000 streams, over a plain informer's sync",
+	"restart_fresh_event":          "200 to Job meanwhile, 99th percentile, over the same at rest",
+	"overload_goodput":             "events taken a second at five times what is taken at most, over that",
+	"interference_p99_ratio":       "callback to 200, 99th percentile, with 5,000 failing Jobs and 1,000 slow senders, over the same in quiet",
+	"interference_bare_p99_ratio":  "the same of bare status writes",
+	"storm_drain_ratio":            "10,000 streams lost and back within 10 s, until all are Live in their broadcast, over the bare writes of the events",
+}
+
+// writeDocs writes docs/benchmarks.md from the results.
+func writeDocs(root string, r *report) error {
+	var page strings.Builder
+	page.WriteString(method)
+	m := r.Machine
+	fmt.Fprintf(&page, "\n## Figures\n\nBy `make bench`, at %s, on %d cores (%s), %.0f GiB of memory, Linux %s, Go %s, Kubernetes %s.\n\n", m.Commit, m.Cores, m.CPU, m.MemoryGiB, m.Kernel, strings.TrimPrefix(m.Go, "go"), strings.TrimPrefix(m.Kubernetes, "v"))
+	page.WriteString("| key | what | value (95 %) | target | met | measured |\n| --- | --- | --- | --- | --- | --- |\n")
+	for _, key := range r.keys() {
+		got := r.Results[key]
+		when := got.Date
+		if got.Quick {
+			when += ", `QUICK=1`"
+		}
+		fmt.Fprintf(&page, "| `%s` | %s | %s | %s | %s | %s |\n", key, meanings[key], got.text(), got.target(), got.verdict(), when)
+	}
+	page.WriteString("\nWhat was measured of both sides:\n\n| key | reference | operator | |\n| --- | --- | --- | --- |\n")
+	for _, key := range r.keys() {
+		got := r.Results[key]
+		if len(got.Reference)+len(got.Subject) == 0 {
+			continue
+		}
+		note := got.Note
+		if math.Abs(got.Drift) > 0.2 {
+			note = strings.TrimPrefix(note+fmt.Sprintf("; the machine changed by %.0f %% meanwhile", 100*got.Drift), "; ")
+		}
+		fmt.Fprintf(&page, "| `%s` | %s | %s | %s |\n", key, figures(got.Reference), figures(got.Subject), note)
+	}
+	page.WriteString("\n## What is not good yet\n\n")
+	bad := 0
+	for _, key := range r.keys() {
+		got := r.Results[key]
+		if verdict := got.verdict(); verdict != "" && verdict != "yes" {
+			bad++
+			word := "is missed"
+			if got.Met {
+				word = "is met by the value and not by the whole interval"
+			}
+			fmt.Fprintf(&page, "- `%s`: %s; the target, %s, %s.\n", key, got.text(), got.target(), word)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(targets)) {
+		if _, there := r.Results[key]; !there {
+			bad++
+			fmt.Fprintf(&page, "- `%s` is not measured.\n", key)
+		}
+	}
+	if bad == 0 {
+		page.WriteString("Every target is met.\n")
+	}
+	path := filepath.Join(root, "docs", "benchmarks.md")
+	if err := os.WriteFile(path, []byte(page.String()), 0o644); err != nil {
+		return fmt.Errorf("writing the page: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"runtime"
+	"strconv"
+	"time"
+
+	"k8s.io/client-go/tools/cache"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+)
+
+// serveInformer is a plain typed informer of all LiveStreams, as client-go makes one: what it takes to know them, and nothing else. It tells how
+// many it knows, and what its heap holds.
+func serveInformer(ctx context.Context) error {
+	b, err := newBare(os.Getenv("KUBECONFIG"))
+	if err != nil {
+		return err
+	}
+	source := cache.NewListWatchFromClient(b.operators, "livestreams", metav1.NamespaceAll, nil)
+	informer := cache.NewSharedIndexInformer(source, &v1alpha1.LiveStream{}, 0, cache.Indexers{})
+	go informer.RunWithContext(ctx)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /readyz", func(rw http.ResponseWriter, _ *http.Request) {
+		if !informer.HasSynced() {
+			rw.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	mux.HandleFunc("GET /count", func(rw http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprint(rw, len(informer.GetStore().ListKeys()))
+	})
+	mux.HandleFunc("GET /debug/pprof/heap", func(rw http.ResponseWriter, _ *http.Request) {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		_, _ = fmt.Fprintf(rw, "# HeapAlloc = %d\n", m.HeapAlloc)
+	})
+	server := &http.Server{Addr: os.Getenv(handlerAddress), Handler: mux, ReadHeaderTimeout: time.Second}
+	go func() {
+		<-ctx.Done()
+		_ = server.Close()
+	}()
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving: %w", err)
+	}
+	return nil
+}
+
+// startInformer starts this program as a bare informer, and waits until it knows all.
+func (w *world) startInformer(ctx context.Context) (*process, error) {
+	addresses, err := freeAddresses(1)
+	if err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding this program: %w", err)
+	}
+	p, err := start(w.dir, "informer", []string{"KUBECONFIG=" + w.bareConf, handlerAddress + "=" + addresses[0]}, self, "-mode=informer")
+	if err != nil {
+		return nil, err
+	}
+	w.running = append(w.running, p)
+	p.probes, p.profiles = "http://"+addresses[0], "http://"+addresses[0]
+	return p, p.ready(ctx)
+}
+
+// knows is how many LiveStreams the informer has.
+func (p *process) knows(ctx context.Context) (int, error) {
+	text, err := fetch(ctx, p.probes+"/count")
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(string(text))
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/push"
+	"github.com/livestream-operator/livestream-operator/test/bench/stats"
+)
+
+// jobRate is how many Jobs are asked for in a second: each has its Pod running before the next.
+const jobRate = 5.0
+
+// benchJob measures from the 200 until somebody else's watch shows the Job, over a program that does nothing but watch a kind and create a
+// Job of the same size.
+func benchJob(ctx context.Context, w *world) error {
+	streams, err := w.newPopulation(ctx, "job", withJob, 200)
+	if err != nil {
+		return err
+	}
+	bareStreams, err := w.newPopulation(ctx, "job-bare", withJob, 200)
+	if err != nil {
+		return err
+	}
+	operator, err := w.startOperator(ctx, leads)
+	if err != nil {
+		return err
+	}
+	defer operator.kill()
+	if err := operator.idle(ctx); err != nil {
+		return err
+	}
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	seen, err := w.observe(watching, streams.namespace)
+	if err != nil {
+		return err
+	}
+	seenBare, err := w.observe(watching, bareStreams.namespace)
+	if err != nil {
+		return err
+	}
+	s := newSender(streams.namespace, operator)
+	defer s.close()
+	j := &jobBench{w: w, streams: streams, twins: bareStreams, sender: s, seen: seen, seenBare: seenBare, perBlock: 10}
+	pairs := w.pick(4, 20)
+	// The first is not counted, and shows how large a Job is.
+	first, err := j.operatorBlock(ctx)
+	if err != nil || len(first) == 0 {
+		return errors.Join(err, errors.New("the operator has made no Job"))
+	}
+	if err := j.startBare(watching); err != nil {
+		return err
+	}
+	if _, err := j.bareBlock(ctx); err != nil {
+		return err
+	}
+	measured := make([]stats.Pair, pairs)
+	err = w.profile(ctx, operator, "job", time.Duration(float64(pairs*j.perBlock)/jobRate*2*float64(time.Second)), func() error {
+		for i, side := range stats.ABBA(pairs) {
+			var err error
+			if side == stats.Subject {
+				measured[i/2].Subject, err = j.operatorBlock(ctx)
+			} else {
+				measured[i/2].Reference, err = j.bareBlock(ctx)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	w.putLatency("job", measured)
+	return errors.Join(w.finish(ctx, operator, streams), w.remove(ctx, bareStreams.namespace))
+}
+
+type jobBench struct {
+	w              *world
+	streams, twins *population
+	sender         *sender
+	seen, seenBare *observer
+	perBlock       int
+}
+
+// operatorBlock starts so many streams, one after the other, and returns how long after each 200 its Job was seen, in milliseconds.
+func (j *jobBench) operatorBlock(ctx context.Context) ([]float64, error) {
+	chosen := make([]int, j.perBlock)
+	took := make([]float64, j.perBlock)
+	_, err := oneByOne(ctx, stats.Arrivals(jobRate, j.perBlock), func(i int) error {
+		chosen[i] = j.streams.take()
+		body := j.streams.nextEvent(chosen[i], time.Now())
+		if err := j.sender.deliver(ctx, body); err != nil {
+			return err
+		}
+		return j.await(ctx, j.seen, j.streams.kind.nameOf(chosen[i]), &took[i], time.Now())
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := j.seen.waitWorkloads(ctx, v1alpha1.WorkloadRunning, j.perBlock); err != nil {
+		return nil, err
+	}
+	for _, i := range chosen {
+		if err := j.sender.deliver(ctx, j.streams.nextEvent(i, time.Now())); err != nil {
+			return nil, err
+		}
+	}
+	return took, j.gone(ctx, j.seen)
+}
+
+// bareBlock does the same with a bare write in place of the callback.
+func (j *jobBench) bareBlock(ctx context.Context) ([]float64, error) {
+	chosen := make([]int, j.perBlock)
+	took := make([]float64, j.perBlock)
+	_, err := oneByOne(ctx, stats.Arrivals(jobRate, j.perBlock), func(i int) error {
+		chosen[i] = int(j.twins.turn.Load()) % j.twins.count
+		if err := j.twins.write(ctx, j.w.bare); err != nil {
+			return err
+		}
+		return j.await(ctx, j.seenBare, j.twins.kind.nameOf(chosen[i]), &took[i], time.Now())
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range j.perBlock {
+		j.twins.turn.Store(int64(chosen[i]))
+		if err := j.twins.write(ctx, j.w.bare); err != nil {
+			return nil, err
+		}
+	}
+	if err := j.w.bare.deleteJobs(ctx, j.twins.namespace, streamLabel); err != nil {
+		return nil, fmt.Errorf("deleting the reference's Jobs: %w", err)
+	}
+	return took, j.gone(ctx, j.seenBare)
+}
+
+// await waits until the observer sees a Job of the stream that is not gone.
+func (j *jobBench) await(ctx context.Context, seen *observer, stream string, took *float64, since time.Time) error {
+	return seen.wait(ctx, readyPatience, "the Job is there", func() bool {
+		job, there := seen.jobs[stream]
+		*took = milliseconds(job.at.Sub(since))
+		return there && !job.gone
+	})
+}
+
+func (j *jobBench) gone(ctx context.Context, seen *observer) error {
+	return seen.wait(ctx, readyPatience, "the Jobs are gone", func() bool {
+		for _, job := range seen.jobs {
+			if !job.gone {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// startBare starts the reference: it watches, and creates a Job for each stream that goes on air.
+func (j *jobBench) startBare(ctx context.Context) error {
+	j.seen.mu.Lock()
+	var like *batchv1.Job
+	for _, job := range j.seen.jobs {
+		like = job.object
+	}
+	j.seen.mu.Unlock()
+	const name = "of-the-stream-that-has-a-name"
+	text, err := jobLike(like, j.twins.namespace, name, map[string]string{streamLabel: "stream-label", "app.kubernetes.io/managed-by": "bench"})
+	if err != nil {
+		return err
+	}
+	events, err := watchFrom(ctx, j.w.bare.streams, j.twins.namespace, "livestreams", &v1alpha1.LiveStreamList{})
+	if err != nil {
+		return err
+	}
+	go func() {
+		defer events.Stop()
+		for event := range events.ResultChan() {
+			stream, is := event.Object.(*v1alpha1.LiveStream)
+			if !is || len(push.Live(stream.Status.Pushes)) == 0 {
+				continue
+			}
+			job := strings.NewReplacer(name, fmt.Sprintf("%s-record-%010d", stream.Name, version(stream)), "stream-label", stream.Name).Replace(string(text))
+			go func() {
+				if err := j.w.bare.createJob(ctx, j.twins.namespace, []byte(job)); err != nil && ctx.Err() == nil {
+					j.w.say("the reference could not create a Job: %v", err)
+				}
+			}()
+		}
+	}()
+	return nil
+}

@@ -1,0 +1,157 @@
+// Command bench measures what the operator costs, as ratios to the barest way of doing the same on the same machine in the same run:
+// make bench. See docs/benchmarks.md.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/livestream-operator/livestream-operator/internal/controlplane"
+)
+
+// benchmark measures some of the figures.
+type benchmark struct {
+	name string
+	run  func(ctx context.Context, w *world) error
+}
+
+// benchmarks in the order in which they run: those that leave a hundred thousand streams behind come last.
+var benchmarks = []benchmark{
+	{"writes", benchWrites},
+	{"ack", benchAck},
+	{"throughput", benchThroughput},
+	{"duplicate", benchDuplicates},
+	{"job", benchJob},
+	{"cpu", benchCPU},
+	{"replicas", benchReplicas},
+	{"overload", benchOverload},
+	{"interference", benchInterference},
+	{"storm", benchStorm},
+	{"memory", benchMemory},
+	{"growth", benchGrowth},
+	{"restart", benchRestart},
+}
+
+type options struct {
+	quick, docs, gate bool
+	only              string
+	mode              string
+}
+
+func main() {
+	var o options
+	flag.BoolVar(&o.quick, "quick", false, "Measure less, in 3 minutes.")
+	flag.StringVar(&o.only, "only", "", "Benchmarks to run, with commas between; all when empty.")
+	flag.BoolVar(&o.docs, "docs", false, "Write docs/benchmarks.md from out/bench.json, and measure nothing.")
+	flag.BoolVar(&o.gate, "gate", false, "Measure only the CPU for an event, and fail where it is above its bound.")
+	flag.StringVar(&o.mode, "mode", "", "What this process is for one that measures: handler or informer.")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options) error {
+	switch {
+	case o.mode == "handler":
+		return serveBareHandler(ctx)
+	case o.mode == "informer":
+		return serveInformer(ctx)
+	case o.mode != "":
+		return fmt.Errorf("unknown mode %q", o.mode)
+	}
+	root, err := controlplane.Root(".")
+	if err != nil {
+		return err
+	}
+	r, err := loadReport(root)
+	if err != nil {
+		return err
+	}
+	if o.docs {
+		return writeDocs(root, r)
+	}
+	return measure(ctx, o, r, root)
+}
+
+// chosen are the benchmarks that were asked for.
+func chosen(only string) ([]benchmark, error) {
+	if only == "" {
+		return benchmarks, nil
+	}
+	var some []benchmark
+	for name := range strings.SplitSeq(only, ",") {
+		i := slices.IndexFunc(benchmarks, func(b benchmark) bool { return b.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no benchmark %q", name)
+		}
+		some = append(some, benchmarks[i])
+	}
+	return some, nil
+}
+
+func measure(ctx context.Context, o options, r *report, root string) (err error) {
+	some, err := chosen(o.only)
+	if err != nil {
+		return err
+	}
+	if o.gate {
+		some, o.quick = []benchmark{{"gate", gate}}, true
+	}
+	began := time.Now()
+	w, err := newWorld(ctx, o.quick)
+	if w != nil {
+		defer func() { err = errors.Join(err, w.close(ctx)) }()
+	}
+	if err != nil {
+		return err
+	}
+	version, err := w.installed.Kubectl(ctx, "version", "-o", "json")
+	if err != nil {
+		return fmt.Errorf("asking for Kubernetes' version: %w", err)
+	}
+	r.Machine, r.quick, w.report = thisMachine(commit(ctx, root), serverVersion(version)), o.quick, r
+	r.fresh = map[string]bool{}
+	for _, b := range some {
+		w.say("== %s (after %s)", b.name, time.Since(began).Round(time.Second))
+		if err := b.run(ctx, w); err != nil {
+			return fmt.Errorf("%s: %w", b.name, err)
+		}
+		if err := r.save(); err != nil {
+			return err
+		}
+	}
+	r.print(slices.DeleteFunc(r.keys(), func(key string) bool { return !r.fresh[key] }))
+	w.say("It took %s.", time.Since(began).Round(time.Second))
+	return nil
+}
+
+func commit(ctx context.Context, root string) string {
+	command := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty")
+	command.Dir = root
+	output, err := command.Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(output))
+}
+
+func serverVersion(text string) string {
+	_, rest, _ := strings.Cut(text, `"serverVersion"`)
+	_, rest, _ = strings.Cut(rest, `"gitVersion": "`)
+	version, _, _ := strings.Cut(rest, `"`)
+	return version
+}

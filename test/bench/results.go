@@ -1,0 +1,217 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/livestream-operator/livestream-operator/test/bench/stats"
+)
+
+// result is one line of the table.
+type result struct {
+	stats.Interval
+	// Target is the bound; AtLeast says that it is the least, otherwise it is the most. A figure without one is told beside the others.
+	Target  *float64 `json:"target,omitempty"`
+	AtLeast bool     `json:"atLeast,omitempty"`
+	// Met says whether the value meets the target, Certain whether the worse end of its interval does.
+	Met     bool `json:"met"`
+	Certain bool `json:"certain"`
+	// Reference and Subject are what was measured of both, with units in the names.
+	Reference map[string]float64 `json:"reference,omitempty"`
+	Subject   map[string]float64 `json:"subject,omitempty"`
+	// Blocks is how many pairs of blocks the interval is from.
+	Blocks int `json:"blocks,omitempty"`
+	// Drift is how far the reference was off in the second half of the run, as a part; beyond 0.2 the figure is not to be trusted.
+	Drift float64 `json:"drift,omitempty"`
+	// Note says what the figure does not.
+	Note  string `json:"note,omitempty"`
+	Quick bool   `json:"quick,omitempty"`
+	Date  string `json:"date"`
+}
+
+// machine is where it was measured.
+type machine struct {
+	Cores      int     `json:"cores"`
+	MemoryGiB  float64 `json:"memoryGiB"`
+	CPU        string  `json:"cpu"`
+	Kernel     string  `json:"kernel"`
+	Go         string  `json:"go"`
+	Kubernetes string  `json:"kubernetes"`
+	Commit     string  `json:"commit"`
+}
+
+// report is out/bench.json. A run of a part replaces that part.
+type report struct {
+	Machine machine           `json:"machine"`
+	Results map[string]result `json:"results"`
+
+	path  string
+	quick bool
+	// fresh are the keys of this run.
+	fresh map[string]bool
+}
+
+func loadReport(root string) (*report, error) {
+	r := &report{path: filepath.Join(root, "out", "bench.json")}
+	text, err := os.ReadFile(r.path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading the results so far: %w", err)
+	}
+	if err == nil {
+		if err := json.Unmarshal(text, r); err != nil {
+			return nil, fmt.Errorf("reading the results so far: %w", err)
+		}
+	}
+	if r.Results == nil {
+		r.Results = map[string]result{}
+	}
+	return r, nil
+}
+
+// put judges a result and keeps it.
+func (r *report) put(key string, got result) {
+	if of, there := targets[key]; there {
+		got.Target, got.AtLeast = &of.bound, of.atLeast
+		got.Met, got.Certain = of.met(got.Value), of.met(got.High)
+		if of.atLeast {
+			got.Certain = of.met(got.Low)
+		}
+	}
+	got.Date, got.Quick = time.Now().UTC().Format(time.DateOnly), r.quick
+	for _, end := range []*float64{&got.Low, &got.High} {
+		if math.IsInf(*end, 0) || math.IsNaN(*end) {
+			// JSON has none of them. An interval that is not known is as wide as can be.
+			*end = math.Copysign(math.MaxFloat64, *end)
+		}
+	}
+	r.Results[key], r.fresh[key] = got, true
+	fmt.Fprintln(os.Stderr, key, got.text())
+}
+
+// save writes the results in one step.
+func (r *report) save() error {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encoding the results: %w", err)
+	}
+	if err := os.WriteFile(r.path+".new", append(text, '\n'), 0o644); err != nil {
+		return fmt.Errorf("writing the results: %w", err)
+	}
+	return os.Rename(r.path+".new", r.path)
+}
+
+func (r result) text() string {
+	text := number(r.Value)
+	switch {
+	case r.Low == r.Value && r.High == r.Value:
+	case r.High == math.MaxFloat64:
+		text += " (one block)"
+	default:
+		text += fmt.Sprintf(" (%s to %s)", number(r.Low), number(r.High))
+	}
+	return text
+}
+
+func (r result) target() string {
+	if r.Target == nil {
+		return ""
+	}
+	if r.AtLeast {
+		return ">= " + number(*r.Target)
+	}
+	return "<= " + number(*r.Target)
+}
+
+func (r result) verdict() string {
+	switch {
+	case r.Target == nil:
+		return ""
+	case r.Met && r.Certain:
+		return "yes"
+	case r.Met:
+		return "yes, not certain"
+	default:
+		return "no"
+	}
+}
+
+// number has three digits that count.
+func number(v float64) string {
+	switch size := math.Abs(v); {
+	case v == math.Trunc(v) && size < 1e9:
+		return fmt.Sprintf("%.0f", v)
+	case size >= 100:
+		return fmt.Sprintf("%.0f", v)
+	case size >= 10:
+		return fmt.Sprintf("%.1f", v)
+	case size >= 0.1:
+		return fmt.Sprintf("%.2f", v)
+	default:
+		return fmt.Sprintf("%.3g", v)
+	}
+}
+
+func figures(of map[string]float64) string {
+	parts := make([]string, 0, len(of))
+	for _, name := range slices.Sorted(maps.Keys(of)) {
+		parts = append(parts, name+" "+number(of[name]))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// keys in the order of the table of targets, those without a target after theirs.
+func (r *report) keys() []string {
+	place := func(key string) int {
+		best, longest := len(targetOrder), 0
+		for i, known := range targetOrder {
+			if strings.HasPrefix(key, known) && len(known) > longest {
+				best, longest = i, len(known)
+			}
+		}
+		return best
+	}
+	return slices.SortedFunc(maps.Keys(r.Results), func(a, b string) int { return cmp.Or(cmp.Compare(place(a), place(b)), cmp.Compare(a, b)) })
+}
+
+func (r *report) print(keys []string) {
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "KEY\tVALUE (95 %)\tTARGET\tMET\tREFERENCE\tSUBJECT")
+	for _, key := range keys {
+		got := r.Results[key]
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", key, got.text(), got.target(), got.verdict(), figures(got.Reference), figures(got.Subject))
+	}
+	_ = table.Flush()
+}
+
+func thisMachine(commit, kubernetes string) machine {
+	m := machine{Cores: runtime.NumCPU(), Go: runtime.Version(), Kubernetes: kubernetes, Commit: commit}
+	if text, err := os.ReadFile("/proc/meminfo"); err == nil {
+		var kibibytes float64
+		if _, err := fmt.Sscanf(string(text), "MemTotal: %f kB", &kibibytes); err == nil {
+			m.MemoryGiB = math.Round(kibibytes / (1 << 20))
+		}
+	}
+	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.Lines(string(text)) {
+			if name, is := strings.CutPrefix(line, "model name\t: "); is {
+				m.CPU = strings.TrimSpace(name)
+			}
+		}
+	}
+	if text, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
+		m.Kernel = strings.TrimSpace(string(text))
+	}
+	return m
+}

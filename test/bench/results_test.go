@@ -1,0 +1,128 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/livestream-operator/livestream-operator/test/bench/stats"
+)
+
+func newReport(t *testing.T) *report {
+	t.Helper()
+	return &report{Results: map[string]result{}, fresh: map[string]bool{}, path: filepath.Join(t.TempDir(), "bench.json")}
+}
+
+func TestAResultIsJudged(t *testing.T) {
+	for _, row := range []struct {
+		name, key string
+		got       stats.Interval
+		want      string
+	}{
+		{"at most: all of the interval is below", "ack_p50_ratio", stats.Interval{Value: 1, Low: 0.9, High: 1.05}, "yes"},
+		{"at most: the interval reaches above", "ack_p50_ratio", stats.Interval{Value: 1, Low: 0.9, High: 1.06}, "yes, not certain"},
+		{"at most: the value is above", "ack_p50_ratio", stats.Interval{Value: 1.06, Low: 0.9, High: 1.1}, "no"},
+		{"at least: all of the interval is above", "duplicate_ratio", stats.Interval{Value: 6, Low: 5, High: 7}, "yes"},
+		{"at least: the interval reaches below", "duplicate_ratio", stats.Interval{Value: 6, Low: 4.9, High: 7}, "yes, not certain"},
+		{"at least: the value is below", "duplicate_ratio", stats.Interval{Value: 4.9, Low: 4, High: 7}, "no"},
+		{"a count that has to be none", "writes_stale", stats.Interval{Value: 1, Low: 1, High: 1}, "no"},
+		{"without a target nothing is judged", "ack_throughput_ratio_64", stats.Interval{Value: 9}, ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			r := newReport(t)
+			r.put(row.key, result{Interval: row.got})
+			if got := r.Results[row.key].verdict(); got != row.want {
+				t.Errorf("got %q, want %q", got, row.want)
+			}
+		})
+	}
+}
+
+func TestARunOfAPartKeepsTheOtherParts(t *testing.T) {
+	root := t.TempDir()
+	if err := os.Mkdir(filepath.Join(root, "out"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"ack_p50_ratio", "job_p50_ratio"} {
+		r, err := loadReport(root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.fresh = map[string]bool{}
+		// One block has an interval without ends, which JSON does not have.
+		r.put(key, result{Interval: stats.Bootstrap(1, 1, func([]int) float64 { return 1 })})
+		if err := r.save(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := loadReport(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"ack_p50_ratio", "job_p50_ratio"}, r.keys()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestEveryTargetHasAMeaningAndAPlace(t *testing.T) {
+	for key := range targets {
+		if meanings[key] == "" {
+			t.Errorf("nothing says what %s is", key)
+		}
+	}
+	for key := range meanings {
+		placed := false
+		for _, prefix := range targetOrder {
+			placed = placed || strings.HasPrefix(key, prefix)
+		}
+		if !placed {
+			t.Errorf("%s has no place in the table", key)
+		}
+	}
+}
+
+func TestThePageTellsWhatIsNotGood(t *testing.T) {
+	root := t.TempDir()
+	if err := os.Mkdir(filepath.Join(root, "docs"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r := newReport(t)
+	r.put("ack_p50_ratio", result{Interval: stats.Interval{Value: 1.5, Low: 1.4, High: 1.6}, Drift: 0.3, Reference: map[string]float64{"p50_ms": 5.25}})
+	if err := writeDocs(root, r); err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join(root, "docs", "benchmarks.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| `ack_p50_ratio` | callback to 200, over a bare status write, median | 1.50 (1.40 to 1.60) | <= 1.05 | no |",
+		"- `ack_p50_ratio`: 1.50 (1.40 to 1.60); the target, <= 1.05, is missed.",
+		"the machine changed by 30 % meanwhile", "p50_ms 5.25", "- `growth_100k` is not measured.",
+	} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("it does not say %q:\n%s", want, page)
+		}
+	}
+}
+
+func TestTheGateFailsOnlyWhenAllOfTheIntervalIsAbove(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		got  stats.Interval
+		want bool
+	}{
+		{"below", stats.Interval{Value: 2, Low: 1, High: 3}, true},
+		{"above, but perhaps by noise", stats.Interval{Value: gateBound + 1, Low: gateBound, High: gateBound + 9}, true},
+		{"certainly above", stats.Interval{Value: gateBound + 1, Low: gateBound + 0.1, High: gateBound + 2}, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			if got := passes(row.got); got != row.want {
+				t.Errorf("got %v, want %v", got, row.want)
+			}
+		})
+	}
+}

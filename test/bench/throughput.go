@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/livestream-operator/livestream-operator/test/bench/stats"
+)
+
+// benchThroughput measures acknowledged events a second over bare status writes a second, at the same concurrency. The replica does not
+// lead: what follows an event is done by another process in its own time, and is measured by job, cpu and storm. The same with all of that
+// on the same two cores is told beside it.
+func benchThroughput(ctx context.Context, w *world) error {
+	worst := result{}
+	for i, concurrency := range []int{16, 64} {
+		got, err := w.throughput(ctx, fmt.Sprint("throughput-", concurrency), follows, withJob, concurrency)
+		if err != nil {
+			return err
+		}
+		w.report.put(fmt.Sprint("ack_throughput_ratio_", concurrency), got)
+		if i == 0 || got.Value < worst.Value {
+			worst = got
+		}
+	}
+	worst.Note = "the lower of 16 and 64 at once"
+	w.report.put("ack_throughput_ratio", worst)
+	if w.quick {
+		return nil
+	}
+	got, err := w.throughput(ctx, "throughput-leading", leads, suspended, 64)
+	if err != nil {
+		return err
+	}
+	got.Note = "64 at once, with one status write of the reconciler after each event"
+	w.report.put("ack_throughput_ratio_leading", got)
+	return nil
+}
+
+func (w *world) throughput(ctx context.Context, name string, r role, k kind, concurrency int) (result, error) {
+	streams, err := w.newPopulation(ctx, name, k, w.pick(1000, 4000))
+	if err != nil {
+		return result{}, err
+	}
+	operator, err := w.startOperator(ctx, r)
+	if err != nil {
+		return result{}, err
+	}
+	s := newSender(streams.namespace, operator)
+	defer s.close()
+	twin := streams.twin()
+	pairs, block := w.pick(3, 20), 1500*time.Millisecond
+	sides := map[stats.Side]func(context.Context) error{
+		stats.Subject:   func(ctx context.Context) error { return streams.send(ctx, s) },
+		stats.Reference: func(ctx context.Context) error { return twin.write(ctx, w.bare) },
+	}
+	rates := map[stats.Side][]stats.Cost{}
+	measureAll := func() error {
+		// The first block of each side is not counted.
+		for i, side := range append([]stats.Side{stats.Subject, stats.Reference}, stats.ABBA(pairs)...) {
+			done, took, err := closedLoop(ctx, concurrency, block, func(int, int) error { return sides[side](ctx) })
+			if err != nil {
+				return err
+			}
+			if i >= 2 {
+				rates[side] = append(rates[side], stats.Cost{Spent: done, Done: took})
+			}
+		}
+		return nil
+	}
+	if err := w.profile(ctx, operator, name, time.Duration(2*pairs+2)*block, measureAll); err != nil {
+		return result{}, err
+	}
+	perBlock := make([]float64, 0, pairs)
+	for _, c := range rates[stats.Reference] {
+		perBlock = append(perBlock, c.Spent/c.Done)
+	}
+	return result{
+		Interval: stats.CostRatio(rates[stats.Subject], rates[stats.Reference], w.seed), Blocks: pairs, Drift: stats.Drift(perBlock),
+		Reference: map[string]float64{"writes_per_s": stats.PerThing(rates[stats.Reference]).Value, "concurrency": float64(concurrency)},
+		Subject:   map[string]float64{"events_per_s": stats.PerThing(rates[stats.Subject]).Value},
+	}, w.finish(ctx, operator, streams)
+}
