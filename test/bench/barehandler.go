@@ -90,7 +90,7 @@ func (w *world) startBareHandler(ctx context.Context, namespace string) (*proces
 	if err != nil {
 		return nil, fmt.Errorf("finding this program: %w", err)
 	}
-	p, err := start(w.dir, "handler", []string{"KUBECONFIG=" + w.bareConf, handlerAddress + "=" + addresses[0], handlerNamespace + "=" + namespace}, self, "-mode=handler")
+	p, err := start(w.profiles, "handler", []string{"KUBECONFIG=" + w.bareConf, handlerAddress + "=" + addresses[0], handlerNamespace + "=" + namespace}, self, "-mode=handler")
 	if err != nil {
 		return nil, err
 	}

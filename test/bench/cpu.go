@@ -12,6 +12,8 @@ import (
 type eventCost struct {
 	operator, handler []stats.Cost
 	writes            []stats.Cost
+	// components is what the control plane spends for it, by component.
+	components map[string][]stats.Cost
 }
 
 const (
@@ -28,10 +30,13 @@ func benchCPU(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
+	subject := map[string]float64{"cpu_us": 1e6 * stats.PerThing(cost.operator).Value, "writes": stats.PerThing(cost.writes).Value}
+	for name, spent := range cost.components {
+		subject[name+"_cpu_us"] = 1e6 * stats.PerThing(spent).Value
+	}
 	w.report.put("cpu_per_event_ratio", result{
 		Interval: stats.CostRatio(cost.operator, cost.handler, w.seed), Blocks: len(cost.operator),
-		Reference: map[string]float64{"cpu_us": 1e6 * stats.PerThing(cost.handler).Value},
-		Subject:   map[string]float64{"cpu_us": 1e6 * stats.PerThing(cost.operator).Value, "writes": stats.PerThing(cost.writes).Value},
+		Reference: map[string]float64{"cpu_us": 1e6 * stats.PerThing(cost.handler).Value}, Subject: subject,
 	})
 	return nil
 }
@@ -69,10 +74,18 @@ func (w *world) costOf(ctx context.Context, name string, operator *process, stre
 	if err := operator.idle(ctx); err != nil {
 		return nil, err
 	}
-	cost := &eventCost{}
+	cost := &eventCost{components: map[string][]stats.Cost{}}
 	perBlock := w.pick(30, 40)
 	measure := func(counted bool) error {
+		before, err := w.componentsCPU(ctx)
+		if err != nil {
+			return err
+		}
 		subject, writes, err := w.showBlock(ctx, operator, streams, toOperator, perBlock)
+		if err != nil {
+			return err
+		}
+		after, err := w.componentsCPU(ctx)
 		if err != nil {
 			return err
 		}
@@ -82,6 +95,9 @@ func (w *world) costOf(ctx context.Context, name string, operator *process, stre
 		}
 		if counted {
 			cost.operator, cost.handler, cost.writes = append(cost.operator, subject), append(cost.handler, reference), append(cost.writes, writes)
+			for name, spent := range after {
+				cost.components[name] = append(cost.components[name], stats.Cost{Spent: spent - before[name], Done: subject.Done})
+			}
 		}
 		return nil
 	}

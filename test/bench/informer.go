@@ -63,7 +63,7 @@ func (w *world) startInformer(ctx context.Context) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding this program: %w", err)
 	}
-	p, err := start(w.dir, "informer", []string{"KUBECONFIG=" + w.bareConf, handlerAddress + "=" + addresses[0]}, self, "-mode=informer")
+	p, err := start(w.profiles, "informer", []string{"KUBECONFIG=" + w.bareConf, handlerAddress + "=" + addresses[0]}, self, "-mode=informer")
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -52,11 +53,14 @@ func (s *sender) post(ctx context.Context, body []byte) (int, error) {
 	return response.StatusCode, err
 }
 
-// deliver sends one callback that has to be taken.
+// errRefused is a callback that is answered otherwise than 200: it is not acknowledged.
+var errRefused = errors.New("a callback is refused")
+
+// deliver sends one callback.
 func (s *sender) deliver(ctx context.Context, body []byte) error {
 	status, err := s.post(ctx, body)
 	if err == nil && status != http.StatusOK {
-		err = fmt.Errorf("a callback is answered %d", status)
+		err = fmt.Errorf("%w: %d", errRefused, status)
 	}
 	return err
 }
@@ -93,7 +97,7 @@ func openLoop(ctx context.Context, due []time.Duration, do func(i int, due time.
 }
 
 // closedLoop has so many workers do one thing after the other until the time is over, and returns how many they did and how long it
-// took them, in seconds.
+// took them, in seconds. What is refused is not done, and no failure.
 func closedLoop(ctx context.Context, workers int, during time.Duration, do func(worker, i int) error) (done, took float64, err error) {
 	var count atomic.Int64
 	var group sync.WaitGroup
@@ -102,11 +106,13 @@ func closedLoop(ctx context.Context, workers int, during time.Duration, do func(
 	for worker := range workers {
 		group.Go(func() {
 			for i := 0; time.Since(began) < during && ctx.Err() == nil; i++ {
-				if err := do(worker, i); err != nil {
+				switch err := do(worker, i); {
+				case err == nil:
+					count.Add(1)
+				case !errors.Is(err, errRefused):
 					failed <- err
 					return
 				}
-				count.Add(1)
 			}
 		})
 	}

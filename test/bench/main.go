@@ -15,6 +15,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
+	ctrl "sigs.k8s.io/controller-runtime"
+
 	"github.com/livestream-operator/livestream-operator/internal/controlplane"
 )
 
@@ -33,6 +36,7 @@ var benchmarks = []benchmark{
 	{"job", benchJob},
 	{"cpu", benchCPU},
 	{"replicas", benchReplicas},
+	{"controllermanager", benchControllerManager},
 	{"overload", benchOverload},
 	{"interference", benchInterference},
 	{"storm", benchStorm},
@@ -55,6 +59,8 @@ func main() {
 	flag.BoolVar(&o.gate, "gate", false, "Measure only the CPU for an event, and fail where it is above its bound.")
 	flag.StringVar(&o.mode, "mode", "", "What this process is for one that measures: handler or informer.")
 	flag.Parse()
+	// Who retries says so in the log, for each try.
+	ctrl.SetLogger(logr.Discard())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, o); err != nil {

@@ -67,21 +67,24 @@ func (p *process) kill() {
 	<-p.done
 }
 
-// cpu is the time that the process has had on cores so far, in seconds, to the microsecond: of its threads, for Go ends none.
-func (p *process) cpu() (float64, error) {
-	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.command.Process.Pid))
+// cpu is what the process has run so far, in seconds.
+func (p *process) cpu() (float64, error) { return cpuOf(p.command.Process.Pid, p.name) }
+
+// cpuOf is the time that a process has had on cores so far, in seconds, to the microsecond: of its threads, for Go ends none.
+func cpuOf(pid int, name string) (float64, error) {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 	if err != nil || len(files) == 0 {
-		return 0, fmt.Errorf("finding the threads of %s: %w", p.name, errors.Join(err, os.ErrNotExist))
+		return 0, fmt.Errorf("finding the threads of %s: %w", name, errors.Join(err, os.ErrNotExist))
 	}
 	total := 0.0
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
-			return 0, fmt.Errorf("reading what %s has spent: %w", p.name, err)
+			return 0, fmt.Errorf("reading what %s has spent: %w", name, err)
 		}
 		nanoseconds, err := strconv.ParseFloat(strings.Fields(string(text))[0], 64)
 		if err != nil {
-			return 0, fmt.Errorf("reading what %s has spent: %w", p.name, err)
+			return 0, fmt.Errorf("reading what %s has spent: %w", name, err)
 		}
 		total += nanoseconds / 1e9
 	}
@@ -262,7 +265,7 @@ func (w *world) startOperator(ctx context.Context, r role) (*process, error) {
 	if r == follows {
 		arguments = append(arguments, "--leader-elect", "--leader-election-namespace=livestream-system")
 	}
-	p, err := start(w.dir, "operator", []string{"KUBECONFIG=" + w.operatorConfig}, w.manager, arguments...)
+	p, err := start(w.profiles, "operator", []string{"KUBECONFIG=" + w.operatorConfig}, w.manager, arguments...)
 	if err != nil {
 		return nil, err
 	}

@@ -89,7 +89,7 @@ func benchOverload(ctx context.Context, w *world) error {
 		},
 		Note: fmt.Sprintf("what is refused comes again after %s, where CSS waits a minute", retryAfter),
 	})
-	return w.finish(ctx, operator, streams, "busy", "unavailable", "duplicate")
+	return w.finish(ctx, operator, streams, "busy", "unavailable", "duplicate", "ended-unseen")
 }
 
 // attempts is what became of events that a sender like CSS sent.

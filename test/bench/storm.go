@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -70,7 +69,7 @@ func benchStorm(ctx context.Context, w *world) error {
 		Reference: map[string]float64{"bare_s": stats.PerThing(ideal).Value},
 		Subject: map[string]float64{
 			"drained_s": stats.PerThing(drained).Value, "streams": float64(streams.count), "events": float64(2 * streams.count), "resident_mib": resident / (1 << 20),
-			"refused": float64(all.refused), "unanswered": float64(all.unanswered), "longest_answer_s": all.longest.Seconds(),
+			"refused": float64(all.refused), "unanswered": float64(all.unanswered), "given_up": float64(all.givenUp), "longest_answer_s": all.longest.Seconds(),
 		},
 		Note: "two events a stream: the stop of the lost push, the start of the next",
 	})
@@ -78,9 +77,10 @@ func benchStorm(ctx context.Context, w *world) error {
 }
 
 type storm struct {
-	mu                  sync.Mutex
-	refused, unanswered int
-	longest             time.Duration
+	mu                           sync.Mutex
+	refused, unanswered, givenUp int
+	lastStatus                   int
+	longest                      time.Duration
 }
 
 // storm is one, and returns how long it took in seconds.
@@ -136,12 +136,14 @@ func (a *storm) deliver(ctx context.Context, s *sender, streams *population, i, 
 			a.unanswered++
 		case status != http.StatusOK:
 			a.refused++
+			a.lastStatus = status
 		}
 		a.mu.Unlock()
 		if err == nil && status == http.StatusOK || waitUntil(ctx, began.Add(retryAfter)) != nil {
 			return
 		}
 	}
-	w := fmt.Sprintf("an event of stream %d was given up", i)
-	streams.w.say("%s", w)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.givenUp++
 }

@@ -79,5 +79,5 @@ func (w *world) throughput(ctx context.Context, name string, r role, k kind, con
 		Interval: stats.CostRatio(rates[stats.Subject], rates[stats.Reference], w.seed), Blocks: pairs, Drift: stats.Drift(perBlock),
 		Reference: map[string]float64{"writes_per_s": stats.PerThing(rates[stats.Reference]).Value, "concurrency": float64(concurrency)},
 		Subject:   map[string]float64{"events_per_s": stats.PerThing(rates[stats.Subject]).Value},
-	}, w.finish(ctx, operator, streams)
+	}, w.finish(ctx, operator, streams, "unavailable", "ended-unseen")
 }
