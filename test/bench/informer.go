@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/tools/cache"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,7 +25,7 @@ func serveInformer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	source := cache.NewListWatchFromClient(b.operators, "livestreams", metav1.NamespaceAll, nil)
+	source := cache.NewListWatchFromClient(b.operators, "livestreams", metav1.NamespaceAll, fields.Everything())
 	informer := cache.NewSharedIndexInformer(source, &v1alpha1.LiveStream{}, 0, cache.Indexers{})
 	go informer.RunWithContext(ctx)
 	mux := http.NewServeMux()

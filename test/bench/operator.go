@@ -113,6 +113,9 @@ func (p *process) resident() (now, most float64, err error) {
 	return now, most, nil
 }
 
+// errNever is of what cannot become true any more.
+var errNever = errors.New("it never will be")
+
 // until polls until the condition holds, and tells what did not become true.
 func until(ctx context.Context, every time.Duration, what string, holds func() (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, readyPatience)
@@ -123,6 +126,9 @@ func until(ctx context.Context, every time.Duration, what string, holds func() (
 		held, err := holds()
 		if held && err == nil {
 			return nil
+		}
+		if errors.Is(err, errNever) {
+			return fmt.Errorf("waiting until %s: %w", what, err)
 		}
 		select {
 		case <-tick.C:
@@ -137,7 +143,7 @@ func (p *process) ready(ctx context.Context) error {
 	return until(ctx, pollEvery, p.name+" is ready", func() (bool, error) {
 		select {
 		case <-p.done:
-			return false, fmt.Errorf("%s has ended: see %s", p.name, p.log)
+			return false, fmt.Errorf("%w: the process has ended, see %s", errNever, p.log)
 		default:
 		}
 		_, err := fetch(ctx, p.probes+"/readyz")
