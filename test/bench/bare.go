@@ -83,8 +83,16 @@ func (b *bare) deleteJobs(ctx context.Context, namespace, selector string) error
 	return err
 }
 
-// watchFrom watches what is in the namespace from now on.
-func watchFrom(ctx context.Context, client *rest.RESTClient, namespace, resource string, list runtime.Object) (watch.Interface, error) {
+// stream is a watch of a resource in a namespace that goes on where it was when the API server ends it.
+type stream struct {
+	client              *rest.RESTClient
+	namespace, resource string
+	version             string
+	current             watch.Interface
+}
+
+// watchFrom watches what is in the namespace from now on. The list is one of the resource's.
+func watchFrom(ctx context.Context, client *rest.RESTClient, namespace, resource string, list runtime.Object) (*stream, error) {
 	if err := client.Get().Namespace(namespace).Resource(resource).Param("limit", "1").Do(ctx).Into(list); err != nil {
 		return nil, fmt.Errorf("listing %s: %w", resource, err)
 	}
@@ -92,7 +100,38 @@ func watchFrom(ctx context.Context, client *rest.RESTClient, namespace, resource
 	if !ok {
 		return nil, fmt.Errorf("%T is no list", list)
 	}
-	return client.Get().Namespace(namespace).Resource(resource).Param("watch", "true").Param("resourceVersion", from.GetResourceVersion()).Watch(ctx)
+	s := &stream{client: client, namespace: namespace, resource: resource, version: from.GetResourceVersion()}
+	return s, s.open(ctx)
+}
+
+func (s *stream) open(ctx context.Context) (err error) {
+	s.current, err = s.client.Get().Namespace(s.namespace).Resource(s.resource).Param("watch", "true").Param("resourceVersion", s.version).Watch(ctx)
+	if err != nil {
+		return fmt.Errorf("watching %s: %w", s.resource, err)
+	}
+	return nil
+}
+
+// follow hands out what happens until the context ends, when it returns nil.
+func (s *stream) follow(ctx context.Context, handle func(watch.Event)) error {
+	defer func() { s.current.Stop() }()
+	for {
+		for event := range s.current.ResultChan() {
+			if status, is := event.Object.(*metav1.Status); is {
+				return fmt.Errorf("watching %s: %s", s.resource, status.Message)
+			}
+			if object, is := event.Object.(metav1.Object); is {
+				s.version = object.GetResourceVersion()
+			}
+			handle(event)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err := s.open(ctx); err != nil {
+			return err
+		}
+	}
 }
 
 // patchFor is the status patch that records the callback beside the pushes, and the pushes after it: what the operator writes, of the

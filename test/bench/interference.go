@@ -70,7 +70,7 @@ func benchInterference(ctx context.Context, w *world) error {
 		return err
 	}
 	i.put(quiet, noisy, map[string]float64{"failing_jobs": float64(failed), "slow_sockets": float64(loris.count())})
-	return w.finish(ctx, operator, others)
+	return w.finish(ctx, operator, others, "malformed")
 }
 
 var errAllSent = fmt.Errorf("all are sent")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/push"
@@ -181,11 +182,10 @@ func (j *jobBench) startBare(ctx context.Context) error {
 		return err
 	}
 	go func() {
-		defer events.Stop()
-		for event := range events.ResultChan() {
+		err := events.follow(ctx, func(event watch.Event) {
 			stream, is := event.Object.(*v1alpha1.LiveStream)
 			if !is || len(push.Live(stream.Status.Pushes)) == 0 {
-				continue
+				return
 			}
 			job := strings.NewReplacer(name, fmt.Sprintf("%s-record-%010d", stream.Name, version(stream)), "stream-label", stream.Name).Replace(string(text))
 			go func() {
@@ -193,6 +193,9 @@ func (j *jobBench) startBare(ctx context.Context) error {
 					j.w.say("the reference could not create a Job: %v", err)
 				}
 			}()
+		})
+		if err != nil && ctx.Err() == nil {
+			j.w.say("the reference: %v", err)
 		}
 	}()
 	return nil

@@ -59,9 +59,8 @@ func (w *world) observe(ctx context.Context, namespace string) (*observer, error
 	return o, nil
 }
 
-func (o *observer) follow(ctx context.Context, w watch.Interface) {
-	defer w.Stop()
-	for event := range w.ResultChan() {
+func (o *observer) follow(ctx context.Context, s *stream) {
+	err := s.follow(ctx, func(event watch.Event) {
 		now := time.Now()
 		o.mu.Lock()
 		switch object := event.Object.(type) {
@@ -69,18 +68,17 @@ func (o *observer) follow(ctx context.Context, w watch.Interface) {
 			o.sawStream(object)
 		case *batchv1.Job:
 			o.sawJob(object, event.Type == watch.Deleted, now)
-		case *metav1.Status:
-			o.failed = fmt.Errorf("watching from outside: %s", object.Message)
 		}
 		o.mu.Unlock()
 		o.wake()
+	})
+	if err == nil || ctx.Err() != nil {
+		return
 	}
-	if ctx.Err() == nil {
-		o.mu.Lock()
-		o.failed = fmt.Errorf("watching from outside: the watch ended")
-		o.mu.Unlock()
-		o.wake()
-	}
+	o.mu.Lock()
+	o.failed = err
+	o.mu.Unlock()
+	o.wake()
 }
 
 func (o *observer) wake() {

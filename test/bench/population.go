@@ -156,7 +156,7 @@ func (w *world) settle(ctx context.Context, operator *process, k kind) (model, e
 
 // putOnAir starts a push and waits for its Pod.
 func (w *world) putOnAir(ctx context.Context, operator *process, name client.ObjectKey, m *model) error {
-	event := css.Push{Domain: pushDomain, App: "live", Stream: "stream-of-" + name.Name, Sequence: sequence(0, 0), AppID: 1, ClientIP: "119.29.94.245", Node: "100.121.160.92"}.Start(time.Now())
+	event := css.Push{Domain: pushDomain, App: "live", Stream: "stream-of-" + name.Name, Sequence: modelSequence, AppID: 1, ClientIP: "119.29.94.245", Node: "100.121.160.92"}.Start(time.Now())
 	status, _, err := css.Post(ctx, operator.callbacks+path(modelNamespace), event.Signed(callbackKey, time.Now()))
 	if err != nil || status != 200 {
 		return fmt.Errorf("putting the model on air: answered %d: %w", status, err)
@@ -207,6 +207,9 @@ func path(namespace string) string { return "/callbacks/" + namespace + "/shows"
 
 // sequence of the n-th push of the i-th stream, as long as CSS's own.
 func sequence(i, n int) string { return fmt.Sprint(6_000_000_000_000_000_000 + i*10_000 + n) }
+
+// modelSequence is of the push of a model that is on air; copies have their own.
+var modelSequence = sequence(88_888_888, 0)
 
 // newDomain makes a namespace with a push domain.
 func (w *world) newDomain(ctx context.Context, namespace string) error {
@@ -276,7 +279,7 @@ func (m model) copyTo(namespace string, i int) []keyValue {
 	replace := []string{modelNamespace, namespace, m.kind.model(), name, m.uids[0], uid}
 	if m.jobName != "" {
 		jobName := workload.JobName(name, apiUID(uid), "record", m.broadcast, 0)
-		replace = append([]string{m.jobName, jobName, m.uids[1], uidOf(namespace, i, 1), m.uids[2], uidOf(namespace, i, 2)}, replace...)
+		replace = append([]string{modelSequence, sequence(i, 0), m.jobName, jobName, m.uids[1], uidOf(namespace, i, 1), m.uids[2], uidOf(namespace, i, 2)}, replace...)
 	}
 	replacer := strings.NewReplacer(replace...)
 	copies := make([]keyValue, 0, len(m.objects)+1)
