@@ -75,7 +75,7 @@ func (w *world) ack(ctx context.Context, key string, operator *process, plan ack
 
 // ackBlock is one block.
 func (w *world) ackBlock(ctx context.Context, s *sender, streams, twin *population, plan ackPlan, block int) (stats.Pair, error) {
-	order := stats.Mixed(plan.pairs, rand.New(rand.NewPCG(w.seed, uint64(block))))
+	order := stats.Mixed(plan.pairs, rand.New(rand.NewPCG(w.seed, uint64(block)))) //nolint:gosec // nothing secret
 	took, err := oneByOne(ctx, stats.Arrivals(plan.rate, len(order)), func(i int) error {
 		if order[i] == stats.Subject {
 			return streams.send(ctx, s)
@@ -95,7 +95,8 @@ func (w *world) ackBlock(ctx context.Context, s *sender, streams, twin *populati
 
 // putLatency tells the ratios of both percentiles.
 func (w *world) putLatency(key string, measured []stats.Pair) {
-	var reference, subject, medians []float64
+	medians := make([]float64, 0, len(measured))
+	var reference, subject []float64
 	for _, m := range measured {
 		reference, subject, medians = append(reference, m.Reference...), append(subject, m.Subject...), append(medians, stats.Percentile(m.Reference, 0.5))
 	}

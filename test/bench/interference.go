@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -104,11 +105,11 @@ func (i *interference) put(quiet, noisy []stats.Pair, with map[string]float64) {
 	}
 	raw, barely := stats.PercentileRatio(ours, 0.99, i.w.seed), stats.PercentileRatio(bare, 0.99, i.w.seed)
 	over := func(p float64, of func(stats.Pair) []float64, pairs []stats.Pair) float64 {
-		var all []float64
-		for _, pair := range pairs {
-			all = append(all, of(pair)...)
+		all := make([][]float64, len(pairs))
+		for n, pair := range pairs {
+			all[n] = of(pair)
 		}
-		return stats.Percentile(all, p)
+		return stats.Percentile(slices.Concat(all...), p)
 	}
 	subject, reference := func(p stats.Pair) []float64 { return p.Subject }, func(p stats.Pair) []float64 { return p.Reference }
 	with["p99_ms"], with["p50_ms"], with["bare_p99_ms"] = over(0.99, subject, noisy), over(0.5, subject, noisy), over(0.99, reference, noisy)
@@ -122,7 +123,6 @@ func (i *interference) put(quiet, noisy []stats.Pair, with map[string]float64) {
 // loris holds connections whose requests never end, and opens those anew that the operator closes.
 type loris struct {
 	cancel context.CancelFunc
-	open   chan net.Conn
 	done   chan struct{}
 	most   int
 }

@@ -45,7 +45,7 @@ func start(dir, name string, environment []string, binary string, arguments ...s
 		return nil, fmt.Errorf("making a log file: %w", err)
 	}
 	defer log.Close()
-	p.command = exec.Command(binary, arguments...)
+	p.command = exec.CommandContext(context.Background(), binary, arguments...) // ends by kill
 	p.command.Env = append(os.Environ(), environment...)
 	p.command.Stdout, p.command.Stderr = log, log
 	if err := p.command.Start(); err != nil {

@@ -24,7 +24,6 @@ const (
 // benchOverload offers five times as many events as the operator takes at most, and has those that are refused sent again as CSS does, only
 // sooner.
 func benchOverload(ctx context.Context, w *world) error {
-	during := time.Duration(w.pick(4, 10)) * time.Second
 	streams, err := w.newPopulation(ctx, "overload", suspended, w.pick(8000, 40_000))
 	if err != nil {
 		return err
@@ -39,57 +38,72 @@ func benchOverload(ctx context.Context, w *world) error {
 	}
 	s := newSender(streams.namespace, operator)
 	defer s.close()
-	var goodput []stats.Cost
-	var peaks []float64
-	var all attempts
 	// The lower half of the streams finds the peak, the upper half has the overload, so that each is sent one event only.
-	upper := streams.count / 2
+	o := &overload{w: w, operator: operator, streams: streams, sender: s, next: streams.count / 2, during: time.Duration(w.pick(4, 10)) * time.Second}
 	for round := range w.pick(1, 3) {
-		done, took, err := closedLoop(ctx, 64, during/2, func(int, int) error { return streams.send(ctx, s) })
-		if err != nil {
-			return err
-		}
-		if err := operator.idle(ctx); err != nil {
-			return err
-		}
-		peak := done / took
-		count := min(int(overloaded*peak*during.Seconds()), streams.count-upper)
-		var got *attempts
-		send := func() error {
-			got, err = w.overload(ctx, streams, s, upper, stats.Arrivals(overloaded*peak, count))
-			return err
-		}
-		if round == 0 {
-			err = w.profile(ctx, operator, "overload", during, send)
-		} else {
-			err = send()
-		}
-		if err != nil {
-			return err
-		}
-		lasted := float64(count) / (overloaded * peak)
-		goodput, peaks = append(goodput, stats.Cost{Spent: float64(got.within(lasted)) / lasted, Done: peak}), append(peaks, peak)
-		all.add(got)
-		upper += count
-		if err := operator.idle(ctx); err != nil {
+		if err := o.round(ctx, round == 0); err != nil {
 			return err
 		}
 	}
-	lost, err := w.lost(ctx, streams, all.sent)
+	lost, err := w.lost(ctx, streams, o.all.sent)
 	if err != nil {
 		return err
 	}
+	all, peak := &o.all, stats.Mean(o.peaks)
 	w.report.put("overload_goodput", result{
-		Interval: stats.Bootstrap(len(goodput), w.seed, func(drawn []int) float64 { return perThing(goodput, drawn) }), Blocks: len(goodput),
-		Reference: map[string]float64{"peak_per_s": stats.Mean(peaks), "concurrency": 64},
+		Interval: stats.Bootstrap(len(o.goodput), w.seed, func(drawn []int) float64 { return perThing(o.goodput, drawn) }), Blocks: len(o.goodput),
+		Reference: map[string]float64{"peak_per_s": peak, "concurrency": 64},
 		Subject: map[string]float64{
-			"offered_per_s": overloaded * stats.Mean(peaks), "events": float64(len(all.sent)), "lost": float64(lost), "given_up": float64(all.givenUp),
+			"offered_per_s": overloaded * peak, "events": float64(len(all.sent)), "lost": float64(lost), "given_up": float64(all.givenUp),
 			"refused": float64(len(all.refusedMS)), "refused_p50_ms": stats.Percentile(all.refusedMS, 0.5), "refused_p99_ms": stats.Percentile(all.refusedMS, 0.99),
 			"accepted_p50_ms": stats.Percentile(all.acceptedMS, 0.5), "accepted_p99_ms": stats.Percentile(all.acceptedMS, 0.99), "unanswered": float64(all.unanswered),
 		},
 		Note: fmt.Sprintf("what is refused comes again after %s, where CSS waits a minute", retryAfter),
 	})
 	return w.finish(ctx, operator, streams, "busy", "unavailable", "duplicate", "ended-unseen")
+}
+
+type overload struct {
+	w        *world
+	operator *process
+	streams  *population
+	sender   *sender
+	// next is the stream that has the next overload's first event.
+	next    int
+	during  time.Duration
+	goodput []stats.Cost
+	peaks   []float64
+	all     attempts
+}
+
+// round finds the peak and offers five times as much.
+func (o *overload) round(ctx context.Context, profiled bool) error {
+	done, took, err := closedLoop(ctx, 64, o.during/2, func(int, int) error { return o.streams.send(ctx, o.sender) })
+	if err != nil {
+		return err
+	}
+	if err := o.operator.idle(ctx); err != nil {
+		return err
+	}
+	peak := done / took
+	count := min(int(overloaded*peak*o.during.Seconds()), o.streams.count-o.next)
+	got := &attempts{}
+	offer := func() error {
+		return got.offer(ctx, o.streams, o.sender, o.next, stats.Arrivals(overloaded*peak, count))
+	}
+	if profiled {
+		err = o.w.profile(ctx, o.operator, "overload", o.during, offer)
+	} else {
+		err = offer()
+	}
+	if err != nil {
+		return err
+	}
+	lasted := float64(count) / (overloaded * peak)
+	o.goodput, o.peaks = append(o.goodput, stats.Cost{Spent: float64(got.within(lasted)) / lasted, Done: peak}), append(o.peaks, peak)
+	o.all.add(got)
+	o.next += count
+	return o.operator.idle(ctx)
 }
 
 // attempts is what became of events that a sender like CSS sent.
@@ -117,11 +131,10 @@ func (a *attempts) add(b *attempts) {
 	a.unanswered, a.givenUp, a.sent = a.unanswered+b.unanswered, a.givenUp+b.givenUp, append(a.sent, b.sent...)
 }
 
-// overload sends the first event of streams when they are due, and again after each refusal, as CSS does.
-func (w *world) overload(ctx context.Context, streams *population, s *sender, first int, due []time.Duration) (*attempts, error) {
-	a := &attempts{}
+// offer sends the first event of streams when they are due, and again after each refusal, as CSS does.
+func (a *attempts) offer(ctx context.Context, streams *population, s *sender, first int, due []time.Duration) error {
 	began := time.Now()
-	err := openLoop(ctx, due, func(i int, at time.Time) {
+	return openLoop(ctx, due, func(i int, at time.Time) {
 		stream := first + i
 		a.mu.Lock()
 		a.sent = append(a.sent, stream)
@@ -139,7 +152,6 @@ func (w *world) overload(ctx context.Context, streams *population, s *sender, fi
 		a.givenUp++
 		a.mu.Unlock()
 	})
-	return a, err
 }
 
 // try sends a start once, signed anew, and says whether it was taken.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -292,13 +293,14 @@ func (m model) copyTo(namespace string, i int) []keyValue {
 
 // remove takes all of a namespace's streams, Jobs and Pods away at once.
 func (w *world) remove(ctx context.Context, namespace string) error {
-	var failed []error
 	for _, of := range []string{
 		v1alpha1.GroupVersion.Group + "/livestreams", bareGroup.Group + "/livestreams", v1alpha1.GroupVersion.Group + "/pushdomains", "jobs", "pods", "events",
 	} {
-		failed = append(failed, w.etcd.removeAll(ctx, "/registry/"+of+"/"+namespace+"/"))
+		if err := w.etcd.removeAll(ctx, "/registry/"+of+"/"+namespace+"/"); err != nil {
+			return err
+		}
 	}
-	return errors.Join(failed...)
+	return nil
 }
 
 // nextEvent is the next callback of the i-th stream: a start, its stop, the next start, and so on.
@@ -351,8 +353,6 @@ func jobLike(job *batchv1.Job, namespace, name string, labels map[string]string)
 	for key := range job.Labels {
 		delete(like.Spec.Template.Labels, key)
 	}
-	for key, value := range labels {
-		like.Spec.Template.Labels[key] = value
-	}
+	maps.Copy(like.Spec.Template.Labels, labels)
 	return json.Marshal(like)
 }

@@ -105,12 +105,12 @@ func (w *world) storm(ctx context.Context, operator *process, streams *populatio
 	if err := <-sent; err != nil {
 		return 0, err
 	}
-	want := int32(round + 2)
+	want := round + 2
 	broadcast := w.models[onAir].broadcast
 	err = seen.wait(ctx, 10*time.Minute, "all streams are on air again", func() bool {
 		back := 0
 		for _, stream := range seen.streams {
-			if stream.state == v1alpha1.LiveStreamLive && stream.broadcast == broadcast && stream.pushes == want {
+			if stream.state == v1alpha1.LiveStreamLive && stream.broadcast == broadcast && int(stream.pushes) == want {
 				back++
 			}
 		}
