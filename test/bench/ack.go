@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -14,23 +15,23 @@ import (
 // benchAck measures a callback to its 200 over a bare status write, one at a time. The two are drawn at random and meet the same machine:
 // what the operator does after a 200, Jobs and Pods and status, goes on beside both.
 func benchAck(ctx context.Context, w *world) error {
-	operator, err := w.startOperator(ctx, leads)
+	whole, err := w.startOperator(ctx)
 	if err != nil {
 		return err
 	}
-	defer operator.kill()
-	if err := w.ack(ctx, "ack", operator, ackPlan{kind: withJob, rate: 12, pairs: w.pick(12, 25), blocks: w.pick(12, 50)}); err != nil {
+	defer whole.kill()
+	if err := w.ack(ctx, "ack", whole, ackPlan{kind: withJob, rate: 12, pairs: w.pick(12, 25), blocks: w.pick(12, 50)}); err != nil {
 		return err
 	}
-	operator.kill()
 	if w.quick {
 		return nil
 	}
-	if operator, err = w.startOperator(ctx, follows); err != nil {
+	receiver, err := w.startReceiver(ctx)
+	if err != nil {
 		return err
 	}
-	defer operator.kill()
-	return w.ack(ctx, "ack_receiver_only", operator, ackPlan{kind: withJob, rate: 40, pairs: 40, blocks: 40})
+	defer receiver.kill()
+	return w.ack(ctx, "ack_receiver_only", &operator{receiver: receiver}, ackPlan{kind: withJob, rate: 40, pairs: 40, blocks: 40})
 }
 
 type ackPlan struct {
@@ -41,7 +42,7 @@ type ackPlan struct {
 	pairs, blocks int
 }
 
-func (w *world) ack(ctx context.Context, key string, operator *process, plan ackPlan) error {
+func (w *world) ack(ctx context.Context, key string, operator *operator, plan ackPlan) error {
 	streams, err := w.newPopulation(ctx, strings.ReplaceAll(key, "_", "-"), plan.kind, 400)
 	if err != nil {
 		return err
@@ -49,7 +50,7 @@ func (w *world) ack(ctx context.Context, key string, operator *process, plan ack
 	if err := operator.idle(ctx); err != nil {
 		return err
 	}
-	s := newSender(streams.namespace, operator)
+	s := newSender(streams.namespace, operator.receiver)
 	defer s.close()
 	twin := streams.twin()
 	// Both have been used before the first counts: connections, keys, the API server's own caches.
@@ -76,6 +77,9 @@ func (w *world) ack(ctx context.Context, key string, operator *process, plan ack
 // ackBlock is one block.
 func (w *world) ackBlock(ctx context.Context, s *sender, streams, twin *population, plan ackPlan, block int) (stats.Pair, error) {
 	order := stats.Mixed(plan.pairs, rand.New(rand.NewPCG(w.seed, uint64(block)))) //nolint:gosec // nothing secret
+	if err := errors.Join(streams.prepare(plan.pairs), twin.prepare(plan.pairs)); err != nil {
+		return stats.Pair{}, err
+	}
 	took, err := oneByOne(ctx, stats.Arrivals(plan.rate, len(order)), func(i int) error {
 		if order[i] == stats.Subject {
 			return streams.send(ctx, s)
@@ -111,8 +115,8 @@ func (w *world) putLatency(key string, measured []stats.Pair) {
 
 // finish ends the operator and takes its streams away, with their Jobs. An event that the operator took for something else than what it was, and
 // answered for less, would make it look fast: there must be none.
-func (w *world) finish(ctx context.Context, operator *process, streams *population, allowed ...string) error {
-	results, err := operator.counts(ctx, "livestream_callbacks_total")
+func (w *world) finish(ctx context.Context, operator *operator, streams *population, allowed ...string) error {
+	results, err := operator.receiver.counts(ctx, "livestream_callbacks_total")
 	if err != nil {
 		return err
 	}

@@ -18,9 +18,11 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/plan"
 	"github.com/livestream-operator/livestream-operator/internal/provider"
 	"github.com/livestream-operator/livestream-operator/internal/provider/tencent"
 	"github.com/livestream-operator/livestream-operator/internal/push"
+	"github.com/livestream-operator/livestream-operator/internal/workload"
 )
 
 // bareGroup has the LiveStream's schema under another name: to write it costs the API server the same, and wakes nobody.
@@ -134,17 +136,29 @@ func (s *stream) follow(ctx context.Context, handle func(watch.Event)) error {
 	}
 }
 
-// patchFor is the status patch that records the callback beside the pushes, and the pushes after it: what the operator writes, of the
-// same size. It carries neither resourceVersion nor UID, which costs the API server nothing.
-func patchFor(pushes []v1alpha1.Push, callback []byte, now time.Time) ([]byte, []v1alpha1.Push, error) {
+// patchFor is the status patch that records the callback, and what follows from it as far as the operator writes that with it: the same fields, of
+// the same size. The twin is brought up to it. The patch carries neither resourceVersion nor UID, which costs the API server nothing.
+func patchFor(twin *v1alpha1.LiveStream, callback []byte, now time.Time) ([]byte, error) {
 	parsed, err := tencent.Parser{}.Parse(callback, provider.Authentication{Keys: []string{callbackKey}, Required: true, Now: now})
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading a callback of our own: %w", err)
+		return nil, fmt.Errorf("reading a callback of our own: %w", err)
 	}
-	pushes, _, err = push.Apply(pushes, *parsed.Event, now)
+	pushes, _, err := push.Apply(twin.Status.Pushes, *parsed.Event, now)
 	if err != nil {
-		return nil, nil, fmt.Errorf("applying a callback of our own: %w", err)
+		return nil, fmt.Errorf("applying a callback of our own: %w", err)
 	}
-	patch, err := json.Marshal(map[string]any{"status": map[string]any{"pushes": pushes}})
-	return patch, pushes, err
+	status := map[string]any{"pushes": pushes}
+	foreseen, ok := plan.Foresee(plan.Observed{Now: now, Stream: twin, Settings: workload.WithPresets(twin.Spec.LiveStreamSettings), Domain: pushDomain}, pushes)
+	twin.Status.Pushes = pushes
+	if ok {
+		twin.Status = foreseen
+		twin.Status.Pushes = pushes
+		for field, value := range map[string]any{
+			"state": foreseen.State, "since": foreseen.Since, "workloads": foreseen.Workloads, "workloadSummary": foreseen.WorkloadSummary,
+			"conditions": foreseen.Conditions, "client": foreseen.Client, "broadcast": foreseen.Broadcast,
+		} {
+			status[field] = value
+		}
+	}
+	return json.Marshal(map[string]any{"status": status})
 }

@@ -39,7 +39,7 @@ func benchControllerManager(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	operator, err := w.startOperator(ctx, leads)
+	operator, err := w.startOperator(ctx)
 	if err != nil {
 		return err
 	}
@@ -74,14 +74,14 @@ func benchControllerManager(ctx context.Context, w *world) error {
 }
 
 // wave puts all streams on air at once, and returns how many of their workloads came to run in a second. It takes them off air again.
-func (w *world) wave(ctx context.Context, operator *process, streams *population) (float64, error) {
+func (w *world) wave(ctx context.Context, operator *operator, streams *population) (float64, error) {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	seen, err := w.observe(watching, streams.namespace)
 	if err != nil {
 		return 0, err
 	}
-	s := newSender(streams.namespace, operator)
+	s := newSender(streams.namespace, operator.receiver)
 	defer s.close()
 	var rate float64
 	for _, want := range []v1alpha1.WorkloadState{v1alpha1.WorkloadRunning, v1alpha1.WorkloadStopped} {

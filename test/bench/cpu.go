@@ -50,7 +50,7 @@ func (w *world) cost(ctx context.Context) (*eventCost, error) {
 	if err != nil {
 		return nil, err
 	}
-	operator, err := w.startOperator(ctx, leads)
+	operator, err := w.startOperator(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -62,13 +62,13 @@ func (w *world) cost(ctx context.Context) (*eventCost, error) {
 }
 
 // costOf measures pairs of blocks. The first streams of the population have the events.
-func (w *world) costOf(ctx context.Context, name string, operator *process, streams *population, pairs int) (*eventCost, error) {
+func (w *world) costOf(ctx context.Context, name string, operator *operator, streams *population, pairs int) (*eventCost, error) {
 	handler, err := w.startBareHandler(ctx, streams.namespace)
 	if err != nil {
 		return nil, err
 	}
 	defer handler.kill()
-	toOperator, toHandler := newSender(streams.namespace, operator), newSender(streams.namespace, handler)
+	toOperator, toHandler := newSender(streams.namespace, operator.receiver), newSender(streams.namespace, handler)
 	defer toOperator.close()
 	defer toHandler.close()
 	if err := operator.idle(ctx); err != nil {
@@ -114,7 +114,7 @@ func (w *world) costOf(ctx context.Context, name string, operator *process, stre
 }
 
 // showBlock puts so many streams on air and off again, and waits for all that follows.
-func (w *world) showBlock(ctx context.Context, operator *process, streams *population, s *sender, count int) (cpu, writes stats.Cost, err error) {
+func (w *world) showBlock(ctx context.Context, operator *operator, streams *population, s *sender, count int) (cpu, writes stats.Cost, err error) {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	seen, err := w.observe(watching, streams.namespace)

@@ -14,12 +14,12 @@ func benchDuplicates(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	operator, err := w.startOperator(ctx, leads)
+	operator, err := w.startOperator(ctx)
 	if err != nil {
 		return err
 	}
 	defer operator.kill()
-	s := newSender(streams.namespace, operator)
+	s := newSender(streams.namespace, operator.receiver)
 	defer s.close()
 	for range streams.count {
 		if err := streams.send(ctx, s); err != nil {

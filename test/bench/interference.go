@@ -24,7 +24,7 @@ func benchInterference(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	operator, err := w.startOperator(ctx, leads)
+	operator, err := w.startOperator(ctx)
 	if err != nil {
 		return err
 	}
@@ -32,14 +32,14 @@ func benchInterference(ctx context.Context, w *world) error {
 	if err := operator.idle(ctx); err != nil {
 		return err
 	}
-	s := newSender(streams.namespace, operator)
+	s := newSender(streams.namespace, operator.receiver)
 	defer s.close()
 	i := &interference{w: w, s: s, streams: streams, twin: streams.twin(), plan: ackPlan{rate: 12, pairs: 15}, blocks: w.pick(4, 12)}
 	quiet, err := i.measure(ctx)
 	if err != nil {
 		return err
 	}
-	toOthers := newSender(others.namespace, operator)
+	toOthers := newSender(others.namespace, operator.receiver)
 	defer toOthers.close()
 	// As fast as they are taken: each fails a second later, and is made again with backoff.
 	turns := make(chan struct{}, failed)
@@ -59,7 +59,7 @@ func benchInterference(ctx context.Context, w *world) error {
 	if err := waitUntil(ctx, time.Now().Add(time.Duration(w.pick(5, 120))*time.Second)); err != nil {
 		return err
 	}
-	loris := slowLoris(ctx, operator.callbacks, streams.namespace, sockets)
+	loris := slowLoris(ctx, operator.receiver.callbacks, streams.namespace, sockets)
 	defer loris.stop()
 	var noisy []stats.Pair
 	during := time.Duration(float64(i.blocks*2*i.plan.pairs) / i.plan.rate * float64(time.Second))

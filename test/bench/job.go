@@ -29,7 +29,7 @@ func benchJob(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	operator, err := w.startOperator(ctx, leads)
+	operator, err := w.startOperator(ctx)
 	if err != nil {
 		return err
 	}
@@ -47,9 +47,9 @@ func benchJob(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	s := newSender(streams.namespace, operator)
+	s := newSender(streams.namespace, operator.receiver)
 	defer s.close()
-	j := &jobBench{w: w, streams: streams, twins: bareStreams, sender: s, seen: seen, seenBare: seenBare, perBlock: 10}
+	j := &jobBench{w: w, streams: streams, twins: bareStreams.twin(), sender: s, seen: seen, seenBare: seenBare, perBlock: 10}
 	pairs := w.pick(4, 20)
 	// The first is not counted, and shows how large a Job is.
 	first, err := j.operatorBlock(ctx)

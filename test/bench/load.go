@@ -25,7 +25,7 @@ const connections = 4096
 // patience is CSS's.
 const patience = 20 * time.Second
 
-// newSender sends to the replicas in turn.
+// newSender sends to the receivers in turn.
 func newSender(namespace string, replicas ...*process) *sender {
 	s := &sender{client: &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConns: connections, MaxIdleConnsPerHost: connections}}}
 	for _, r := range replicas {

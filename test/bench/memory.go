@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/livestream-operator/livestream-operator/test/bench/stats"
 )
@@ -20,14 +21,14 @@ func (w *world) crowdOf(ctx context.Context, count int) (_ *population, err erro
 // many is the number that the figures are about.
 func (w *world) many() int { return w.pick(4000, 100_000) }
 
-// benchMemory measures the bytes of heap that a further LiveStream takes, over a plain informer of the same objects. Both watch while the
-// population grows.
+// benchMemory measures the bytes of heap that a further LiveStream takes in each part of the operator, over a plain informer of the same
+// objects. All watch while the population grows. The figure is that of the part that takes more.
 func benchMemory(ctx context.Context, w *world) error {
 	first, steps := w.many()/10, w.pick(3, 6)
 	if _, err := w.crowdOf(ctx, first); err != nil {
 		return err
 	}
-	operator, err := w.startOperator(ctx, leads)
+	operator, err := w.startOperator(ctx)
 	if err != nil {
 		return err
 	}
@@ -37,60 +38,73 @@ func benchMemory(ctx context.Context, w *world) error {
 		return err
 	}
 	defer informer.kill()
-	var ours, bare []stats.Cost
-	var before [2]float64
+	parts := []*process{informer, operator.receiver, operator.reconciler}
+	slopes := make([][]stats.Cost, len(parts))
+	var before []float64
 	for step := range steps + 1 {
 		count := first + (w.many()-first)*step/steps
 		if _, err := w.crowdOf(ctx, count); err != nil {
 			return err
 		}
-		now, err := w.heaps(ctx, operator, informer, count)
+		now, err := w.heaps(ctx, operator, parts, count)
 		if err != nil {
 			return err
 		}
-		if step > 0 {
-			more := float64(w.many()-first) / float64(steps)
-			ours, bare = append(ours, stats.Cost{Spent: now[0] - before[0], Done: more}), append(bare, stats.Cost{Spent: now[1] - before[1], Done: more})
+		for i := range parts {
+			if step > 0 {
+				slopes[i] = append(slopes[i], stats.Cost{Spent: now[i] - before[i], Done: float64(w.many()-first) / float64(steps)})
+			}
 		}
 		before = now
 	}
-	resident, peak, err := operator.resident()
-	if err != nil {
-		return err
+	figures := make([]map[string]float64, len(parts))
+	for i, p := range parts {
+		resident, peak, err := p.resident()
+		if err != nil {
+			return err
+		}
+		const mebibyte = 1 << 20
+		figures[i] = map[string]float64{"bytes_per_stream": stats.PerThing(slopes[i]).Value, "heap_mib": before[i] / mebibyte, "resident_mib": resident / mebibyte,
+			"resident_peak_mib": peak / mebibyte, "streams": float64(w.many())}
 	}
-	informerResident, _, err := informer.resident()
-	if err != nil {
-		return err
+	var worst result
+	for i, p := range parts[1:] {
+		got := result{Interval: stats.CostRatio(slopes[i+1], slopes[0], w.seed), Blocks: steps, Reference: figures[0], Subject: figures[i+1]}
+		w.report.put("memory_slope_ratio_"+p.name, got)
+		if got.Value > worst.Value {
+			worst, worst.Note = got, "the "+p.name+", which takes more"
+		}
 	}
-	const mebibyte = 1 << 20
-	w.report.put("memory_slope_ratio", result{
-		Interval: stats.CostRatio(ours, bare, w.seed), Blocks: steps,
-		Reference: map[string]float64{"bytes_per_stream": stats.PerThing(bare).Value, "heap_mib": before[1] / mebibyte, "resident_mib": informerResident / mebibyte},
-		Subject: map[string]float64{"bytes_per_stream": stats.PerThing(ours).Value, "heap_mib": before[0] / mebibyte, "resident_mib": resident / mebibyte,
-			"resident_peak_mib": peak / mebibyte, "streams": float64(w.many())},
-	})
-	return w.profile(ctx, operator, "memory", 1e9, func() error { return nil })
+	w.report.put("memory_slope_ratio", worst)
+	return w.profile(ctx, operator, "memory", time.Second, func() error { return nil })
 }
 
-// heaps waits until both know all streams, and returns what their heaps hold.
-func (w *world) heaps(ctx context.Context, operator, informer *process, count int) (heaps [2]float64, err error) {
-	err = until(ctx, scrapeEvery, fmt.Sprintf("all %d LiveStreams are known", count), func() (bool, error) {
-		known, err := informer.knows(ctx)
+// heaps waits until all know all streams, and returns what their heaps hold. The informer is the first.
+func (w *world) heaps(ctx context.Context, operator *operator, parts []*process, count int) ([]float64, error) {
+	err := until(ctx, scrapeEvery, fmt.Sprintf("all %d LiveStreams are known", count), func() (bool, error) {
+		known, err := parts[0].knows(ctx)
 		if err != nil || known < count {
 			return false, err
 		}
-		ours, err := operator.metric(ctx, "livestream_streams", "")
-		return int(ours) >= count, err
+		for _, p := range parts[1:] {
+			ours, err := p.metric(ctx, "livestream_streams", "")
+			if err != nil || int(ours) < count {
+				return false, err
+			}
+		}
+		return true, nil
 	})
 	if err != nil {
-		return heaps, err
+		return nil, err
 	}
 	if err := operator.idle(ctx); err != nil {
-		return heaps, err
+		return nil, err
 	}
-	if heaps[0], err = operator.heap(ctx); err != nil {
-		return heaps, err
+	heaps := make([]float64, len(parts))
+	for i, p := range parts {
+		if heaps[i], err = p.heap(ctx); err != nil {
+			return nil, err
+		}
 	}
-	heaps[1], err = informer.heap(ctx)
-	return heaps, err
+	return heaps, nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,10 +11,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/livestream-operator/livestream-operator/internal/installation"
 )
 
 // process is a process of the operator, or of what it is compared with.
@@ -248,47 +252,94 @@ func freeAddresses(count int) ([]string, error) {
 	return addresses, nil
 }
 
-// role is what a replica of the operator does.
-type role bool
+// operator is the operator as it is installed: processes that receive, and one that reconciles, each with the rights of its own service account.
+// Either may be missing.
+type operator struct {
+	receiver, reconciler *process
+}
 
-const (
-	// leads: receives and reconciles.
-	leads role = true
-	// follows: receives only, for the lease is held by us.
-	follows role = false
-)
-
-// startOperator runs bin/manager with the rights of its service account until it is ready.
-func (w *world) startOperator(ctx context.Context, r role) (*process, error) {
-	addresses, err := freeAddresses(4)
+// startOperator runs both until they are ready.
+func (w *world) startOperator(ctx context.Context) (*operator, error) {
+	reconciler, err := w.startReconciler(ctx)
 	if err != nil {
 		return nil, err
 	}
-	arguments := []string{
-		"--callback-bind-address=" + addresses[0], "--metrics-bind-address=" + addresses[1],
-		"--health-probe-bind-address=" + addresses[2], "--pprof-bind-address=" + addresses[3],
+	receiver, err := w.startReceiver(ctx)
+	return &operator{receiver: receiver, reconciler: reconciler}, err
+}
+
+func (w *world) startReconciler(ctx context.Context) (*process, error) {
+	return w.startPart(ctx, installation.Reconciler, "--callback-bind-address=0")
+}
+
+func (w *world) startReceiver(ctx context.Context) (*process, error) {
+	addresses, err := freeAddresses(1)
+	if err != nil {
+		return nil, err
 	}
-	if r == follows {
-		arguments = append(arguments, "--leader-elect", "--leader-election-namespace=livestream-system")
+	p, err := w.startPart(ctx, installation.Receiver, "--reconcile=false", "--callback-bind-address="+addresses[0])
+	if p != nil {
+		p.callbacks = "http://" + addresses[0]
 	}
-	p, err := start(w.profiles, "operator", []string{"KUBECONFIG=" + w.operatorConfig}, w.manager, arguments...)
+	return p, err
+}
+
+// startPart runs bin/manager until it is ready.
+func (w *world) startPart(ctx context.Context, account string, arguments ...string) (*process, error) {
+	addresses, err := freeAddresses(3)
+	if err != nil {
+		return nil, err
+	}
+	config := filepath.Join(w.dir, account+".kubeconfig")
+	if err := w.installed.WriteConfig(config, account, w.installed.Cluster.Server(), w.installed.Cluster.CA()); err != nil {
+		return nil, err
+	}
+	arguments = append(arguments, "--metrics-bind-address="+addresses[0], "--health-probe-bind-address="+addresses[1], "--pprof-bind-address="+addresses[2])
+	p, err := start(w.profiles, strings.TrimPrefix(account, "livestream-"), []string{"KUBECONFIG=" + config}, w.manager, arguments...)
 	if err != nil {
 		return nil, err
 	}
 	w.running = append(w.running, p)
-	p.callbacks, p.metrics, p.probes, p.profiles = "http://"+addresses[0], "http://"+addresses[1], "http://"+addresses[2], "http://"+addresses[3]
+	p.metrics, p.probes, p.profiles = "http://"+addresses[0], "http://"+addresses[1], "http://"+addresses[2]
 	return p, p.ready(ctx)
 }
 
-// idle waits until the operator's queues are empty and nothing new is put into them.
-func (p *process) idle(ctx context.Context) error {
+func (o *operator) parts() []*process {
+	return slices.DeleteFunc([]*process{o.receiver, o.reconciler}, func(p *process) bool { return p == nil })
+}
+
+// kill is kill -9 of both.
+func (o *operator) kill() {
+	for _, p := range o.parts() {
+		p.kill()
+	}
+}
+
+// cpu is what both have run so far, in seconds.
+func (o *operator) cpu() (float64, error) {
+	total := 0.0
+	for _, p := range o.parts() {
+		one, err := p.cpu()
+		if err != nil {
+			return 0, err
+		}
+		total += one
+	}
+	return total, nil
+}
+
+// idle waits until the reconciler's queue is empty and nothing new is put into it.
+func (o *operator) idle(ctx context.Context) error {
+	if o.reconciler == nil {
+		return nil
+	}
 	last, since := -1.0, time.Now()
 	return until(ctx, scrapeEvery, "the operator has nothing to do", func() (bool, error) {
-		depth, err := p.metric(ctx, "workqueue_depth", `"livestream"`)
+		depth, err := o.reconciler.metric(ctx, "workqueue_depth", `"livestream"`)
 		if err != nil {
 			return false, err
 		}
-		adds, err := p.metric(ctx, "workqueue_adds_total", `"livestream"`)
+		adds, err := o.reconciler.metric(ctx, "workqueue_adds_total", `"livestream"`)
 		if err != nil {
 			return false, err
 		}
@@ -302,28 +353,32 @@ func (p *process) idle(ctx context.Context) error {
 // quiet is how long nothing may happen before what happened counts as over.
 const quiet = 500 * time.Millisecond
 
-// profile has the operator's CPU profiled while f runs, and its heap after it, for whoever wants to make it faster.
-func (w *world) profile(ctx context.Context, p *process, name string, during time.Duration, f func() error) error {
-	type profile struct {
-		text []byte
-		err  error
+// profile has the CPU of both parts profiled while f runs, and their heaps after it, for whoever wants to make them faster.
+func (w *world) profile(ctx context.Context, o *operator, name string, during time.Duration, f func() error) error {
+	var group errgroup.Group
+	for _, p := range o.parts() {
+		group.Go(func() error {
+			return w.keep(ctx, p, name, "cpu", fmt.Sprintf("/debug/pprof/profile?seconds=%d", max(1, int(during.Seconds()))))
+		})
 	}
-	cpu := make(chan profile, 1)
-	go func() {
-		text, err := fetch(ctx, fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", p.profiles, max(1, int(during.Seconds()))))
-		cpu <- profile{text, err}
-	}()
-	err := f()
-	taken := <-cpu
-	heap, heapErr := fetch(ctx, p.profiles+"/debug/pprof/heap?gc=1")
-	if err = errors.Join(err, taken.err, heapErr); err != nil {
+	if err := errors.Join(f(), group.Wait()); err != nil {
 		return err
 	}
-	for kind, text := range map[string][]byte{"cpu": taken.text, "heap": heap} {
-		path := filepath.Join(w.profiles, name+"."+kind+".pprof")
-		if err := os.WriteFile(path, bytes.Clone(text), 0o644); err != nil {
-			return fmt.Errorf("keeping a profile: %w", err)
+	for _, p := range o.parts() {
+		if err := w.keep(ctx, p, name, "heap", "/debug/pprof/heap?gc=1"); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+func (w *world) keep(ctx context.Context, p *process, name, kind, of string) error {
+	text, err := fetch(ctx, p.profiles+of)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(w.profiles, name+"."+p.name+"."+kind+".pprof"), text, 0o644); err != nil {
+		return fmt.Errorf("keeping a profile: %w", err)
 	}
 	return nil
 }

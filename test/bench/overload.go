@@ -28,7 +28,7 @@ func benchOverload(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	operator, err := w.startOperator(ctx, leads)
+	operator, err := w.startOperator(ctx)
 	if err != nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func benchOverload(ctx context.Context, w *world) error {
 	if err := operator.idle(ctx); err != nil {
 		return err
 	}
-	s := newSender(streams.namespace, operator)
+	s := newSender(streams.namespace, operator.receiver)
 	defer s.close()
 	// The lower half of the streams finds the peak, the upper half has the overload, so that each is sent one event only.
 	o := &overload{w: w, operator: operator, streams: streams, sender: s, next: streams.count / 2, during: time.Duration(w.pick(4, 10)) * time.Second}
@@ -65,7 +65,7 @@ func benchOverload(ctx context.Context, w *world) error {
 
 type overload struct {
 	w        *world
-	operator *process
+	operator *operator
 	streams  *population
 	sender   *sender
 	// next is the stream that has the next overload's first event.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -105,7 +106,7 @@ func (w *world) newModels(ctx context.Context) error {
 	if err := w.newDomain(ctx, modelNamespace); err != nil {
 		return err
 	}
-	operator, err := w.startOperator(ctx, leads)
+	operator, err := w.startOperator(ctx)
 	if err != nil {
 		return err
 	}
@@ -130,7 +131,7 @@ func (w *world) newModels(ctx context.Context) error {
 	return w.remove(ctx, modelNamespace)
 }
 
-func (w *world) settle(ctx context.Context, operator *process, k kind) (model, error) {
+func (w *world) settle(ctx context.Context, operator *operator, k kind) (model, error) {
 	m := model{kind: k}
 	stream := &v1alpha1.LiveStream{}
 	name := client.ObjectKey{Namespace: modelNamespace, Name: k.model()}
@@ -156,9 +157,9 @@ func (w *world) settle(ctx context.Context, operator *process, k kind) (model, e
 }
 
 // putOnAir starts a push and waits for its Pod.
-func (w *world) putOnAir(ctx context.Context, operator *process, name client.ObjectKey, m *model) error {
+func (w *world) putOnAir(ctx context.Context, operator *operator, name client.ObjectKey, m *model) error {
 	event := css.Push{Domain: pushDomain, App: "live", Stream: "stream-of-" + name.Name, Sequence: modelSequence, AppID: 1, ClientIP: "119.29.94.245", Node: "100.121.160.92"}.Start(time.Now())
-	status, _, err := css.Post(ctx, operator.callbacks+path(modelNamespace), event.Signed(callbackKey, time.Now()))
+	status, _, err := css.Post(ctx, operator.receiver.callbacks+path(modelNamespace), event.Signed(callbackKey, time.Now()))
 	if err != nil || status != 200 {
 		return fmt.Errorf("putting the model on air: answered %d: %w", status, err)
 	}
@@ -239,16 +240,23 @@ type population struct {
 	kind      kind
 	namespace string
 	count     int
-	// told is how many events each stream has been sent, pushes what the reference wrote for them.
-	told   []int
-	pushes [][]v1alpha1.Push
+	// told is how many events each stream has been sent.
+	told []int
+	// twins are what the reference has made of its objects so far; nil where this is not the reference's view.
+	twins map[int]*v1alpha1.LiveStream
+	// ready are requests that were made before the time that counts.
+	ready chan request
 	// turn is whose it is: streams are taken one after the other, so that each has long been at rest when it is its turn again.
-	turn atomic.Int64
+	turn   atomic.Int64
+	making sync.Mutex
 }
+
+// readyAtMost is more than a block takes.
+const readyAtMost = 4096
 
 // newPopulation makes streams that are settled: an operator that sees them has nothing to write.
 func (w *world) newPopulation(ctx context.Context, name string, k kind, count int) (*population, error) {
-	p := &population{w: w, kind: k, namespace: "bench-" + name}
+	p := &population{w: w, kind: k, namespace: "bench-" + name, ready: make(chan request, readyAtMost)}
 	if err := w.newDomain(ctx, p.namespace); err != nil {
 		return nil, err
 	}
@@ -270,7 +278,6 @@ func (p *population) grow(ctx context.Context, count int) error {
 		}
 		p.told = append(p.told, told)
 	}
-	p.pushes = append(p.pushes, make([][]v1alpha1.Push, count-len(p.pushes))...)
 	return nil
 }
 
@@ -289,6 +296,15 @@ func (m model) copyTo(namespace string, i int) []keyValue {
 	}
 	twin := strings.ReplaceAll(string(copies[0].Value), v1alpha1.GroupVersion.String(), bareGroup.String())
 	return append(copies, keyValue{Key: []byte(streamKey(bareGroup.Group, namespace, name)), Value: []byte(twin)})
+}
+
+// decoded is the i-th copy's LiveStream.
+func (m model) decoded(namespace string, i int) (*v1alpha1.LiveStream, error) {
+	stream := &v1alpha1.LiveStream{}
+	if err := json.Unmarshal(m.copyTo(namespace, i)[0].Value, stream); err != nil {
+		return nil, fmt.Errorf("reading a copy: %w", err)
+	}
+	return stream, nil
 }
 
 // remove takes all of a namespace's streams, Jobs and Pods away at once.
@@ -322,25 +338,73 @@ func (p *population) event(i, n int) css.Callback {
 // take is the stream whose turn it is.
 func (p *population) take() int { return int((p.turn.Add(1) - 1) % int64(p.count)) }
 
-// send sends the next callback of the stream whose turn it is, which has to be taken.
-func (p *population) send(ctx context.Context, s *sender) error {
-	return s.deliver(ctx, p.nextEvent(p.take(), time.Now()))
+// request is the body of a callback, or of a patch.
+type request struct {
+	stream int
+	body   []byte
 }
 
-// twin is the reference's view of the population, told apart from the operator's.
-func (p *population) twin() *population {
-	return &population{w: p.w, kind: p.kind, namespace: p.namespace, count: p.count, told: slices.Clone(p.told), pushes: slices.Clone(p.pushes)}
+// prepare makes so many requests ready, so that what they take to make is in no figure.
+func (p *population) prepare(count int) error {
+	for len(p.ready) < min(count, cap(p.ready)) {
+		r, err := p.make()
+		if err != nil {
+			return err
+		}
+		p.ready <- r
+	}
+	return nil
 }
 
-// write writes what the next callback of the stream whose turn it is says into its bare twin.
-func (p *population) write(ctx context.Context, b *bare) error {
+// next is a request for the stream whose turn it is.
+func (p *population) next() (request, error) {
+	select {
+	case r := <-p.ready:
+		return r, nil
+	default:
+		return p.make()
+	}
+}
+
+func (p *population) make() (request, error) {
+	p.making.Lock()
+	defer p.making.Unlock()
 	i, now := p.take(), time.Now()
-	patch, pushes, err := patchFor(p.pushes[i], p.nextEvent(i, now), now)
+	r := request{stream: i, body: p.nextEvent(i, now)}
+	if p.twins == nil {
+		return r, nil
+	}
+	var err error
+	if p.twins[i] == nil {
+		if p.twins[i], err = p.w.models[p.kind].decoded(p.namespace, i); err != nil {
+			return r, err
+		}
+	}
+	r.body, err = patchFor(p.twins[i], r.body, now)
+	return r, err
+}
+
+// send sends the next callback, which has to be taken.
+func (p *population) send(ctx context.Context, s *sender) error {
+	r, err := p.next()
 	if err != nil {
 		return err
 	}
-	p.pushes[i] = pushes
-	return b.write(ctx, p.namespace, p.kind.nameOf(i), patch)
+	return s.deliver(ctx, r.body)
+}
+
+// twin is the reference's view of the population.
+func (p *population) twin() *population {
+	return &population{w: p.w, kind: p.kind, namespace: p.namespace, count: p.count, told: slices.Clone(p.told), twins: map[int]*v1alpha1.LiveStream{}, ready: make(chan request, readyAtMost)}
+}
+
+// write writes into the next bare twin what its stream's next callback says.
+func (p *population) write(ctx context.Context, b *bare) error {
+	r, err := p.next()
+	if err != nil {
+		return err
+	}
+	return b.write(ctx, p.namespace, p.kind.nameOf(r.stream), r.body)
 }
 
 func jobLike(job *batchv1.Job, namespace, name string, labels map[string]string) ([]byte, error) {

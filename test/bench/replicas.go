@@ -17,7 +17,7 @@ func benchReplicas(ctx context.Context, w *world) error {
 	defer func() { _ = w.remove(ctx, streams.namespace) }()
 	var replicas []*process
 	for range 4 {
-		p, err := w.startOperator(ctx, follows)
+		p, err := w.startReceiver(ctx)
 		if err != nil {
 			return err
 		}

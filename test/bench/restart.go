@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -18,8 +20,8 @@ const edited = 50
 // freshRate is how many streams go on air in a second while the operator looks at all others.
 const freshRate = 5.0
 
-// benchRestart measures from the start of a process that was killed to the time when all streams are reconciled, over the start of a bare informer
-// until it knows them.
+// benchRestart measures from the start of a reconciler that was killed to the time when all streams are reconciled, over the start of a bare
+// informer until it knows them; and the same of a receiver until it receives.
 //
 // All are reconciled when those that were edited meanwhile say so in their status, and nothing waits any more: that holds also for
 // an operator which knows that it need not look at the others.
@@ -28,7 +30,7 @@ func benchRestart(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	operator, err := w.startOperator(ctx, leads)
+	operator, err := w.startOperator(ctx)
 	if err != nil {
 		return err
 	}
@@ -45,96 +47,125 @@ func benchRestart(ctx context.Context, w *world) error {
 		}
 		steady = append(steady, took...)
 	}
-	var ours, bare []stats.Cost
-	var meanwhile []stats.Pair
-	for round := range w.pick(2, 4) {
-		operator.kill()
-		var took float64
-		var during []float64
-		if operator, took, during, err = w.restart(ctx, fresh, int32(100+round)); err != nil {
-			return err
-		}
-		ours, meanwhile = append(ours, stats.Cost{Spent: took, Done: 1}), append(meanwhile, stats.Pair{Subject: during, Reference: steady})
-		began := time.Now()
-		informer, err := w.startInformer(ctx)
+	var r restarts
+	for round := range w.pick(2, 5) {
+		operator.reconciler.kill()
+		took, during, err := w.restart(ctx, operator, fresh, 100+round)
 		if err != nil {
 			return err
 		}
-		bare = append(bare, stats.Cost{Spent: time.Since(began).Seconds(), Done: 1})
-		informer.kill()
+		r.reconciled, r.meanwhile = append(r.reconciled, stats.Cost{Spent: took, Done: 1}), append(r.meanwhile, stats.Pair{Subject: during, Reference: steady})
+		if took, err = timed(func() (*process, error) { return w.startInformer(ctx) }); err != nil {
+			return err
+		}
+		r.bare = append(r.bare, stats.Cost{Spent: took, Done: 1})
+		if took, err = timed(func() (*process, error) { return w.startReceiver(ctx) }); err != nil {
+			return err
+		}
+		r.receiving = append(r.receiving, stats.Cost{Spent: took, Done: 1})
 	}
-	w.report.put("restart_100k_ratio", result{
-		Interval: stats.CostRatio(ours, bare, w.seed), Blocks: len(ours),
-		Reference: map[string]float64{"synced_s": stats.PerThing(bare).Value},
-		Subject:   map[string]float64{"reconciled_s": stats.PerThing(ours).Value, "streams": float64(streams.count), "edited": edited},
-	})
-	var all []float64
-	for _, m := range meanwhile {
-		all = append(all, m.Subject...)
-	}
-	w.report.put("restart_fresh_event", result{
-		Interval: stats.PercentileRatio(meanwhile, 0.99, w.seed), Blocks: len(meanwhile),
-		Reference: map[string]float64{"p50_ms": stats.Percentile(steady, 0.5), "p99_ms": stats.Percentile(steady, 0.99), "count": float64(len(steady))},
-		Subject:   map[string]float64{"p50_ms": stats.Percentile(all, 0.5), "p99_ms": stats.Percentile(all, 0.99), "count": float64(len(all))},
-		Note:      "200 to Job, p99 while the operator looks at all streams over p99 at rest",
-	})
+	w.putRestarts(&r, steady, streams.count)
 	return nil
 }
 
-// restart starts an operator after some streams were edited, sends it fresh events meanwhile, and returns how long it took in seconds.
-func (w *world) restart(ctx context.Context, fresh *freshEvents, window int32) (operator *process, took float64, during []float64, err error) {
+// restarts is what was measured, in seconds.
+type restarts struct {
+	reconciled, receiving, bare []stats.Cost
+	meanwhile                   []stats.Pair
+}
+
+func (w *world) putRestarts(r *restarts, steady []float64, count int) {
+	synced := map[string]float64{"synced_s": stats.PerThing(r.bare).Value, "streams": float64(count)}
+	w.report.put("restart_100k_ratio", result{
+		Interval: stats.CostRatio(r.reconciled, r.bare, w.seed), Blocks: len(r.bare), Reference: synced,
+		Subject: map[string]float64{"reconciled_s": stats.PerThing(r.reconciled).Value, "edited": edited},
+	})
+	w.report.put("restart_100k_ratio_receiver", result{
+		Interval: stats.CostRatio(r.receiving, r.bare, w.seed), Blocks: len(r.bare), Reference: synced,
+		Subject: map[string]float64{"receiving_s": stats.PerThing(r.receiving).Value},
+	})
+	all := make([][]float64, len(r.meanwhile))
+	for i, m := range r.meanwhile {
+		all[i] = m.Subject
+	}
+	during := slices.Concat(all...)
+	w.report.put("restart_fresh_event", result{
+		Interval: stats.PercentileRatio(r.meanwhile, 0.99, w.seed), Blocks: len(r.meanwhile),
+		Reference: map[string]float64{"p50_ms": stats.Percentile(steady, 0.5), "p99_ms": stats.Percentile(steady, 0.99), "count": float64(len(steady))},
+		Subject:   map[string]float64{"p50_ms": stats.Percentile(during, 0.5), "p99_ms": stats.Percentile(during, 0.99), "count": float64(len(during))},
+		Note:      "200 to Job, p99 while the operator looks at all streams over p99 at rest",
+	})
+}
+
+// timed is how long a process took to be ready, in seconds. It is killed then.
+func timed(start func() (*process, error)) (float64, error) {
+	began := time.Now()
+	p, err := start()
+	took := time.Since(began).Seconds()
+	p.kill()
+	return took, err
+}
+
+// restart starts a reconciler after some streams were edited, sends fresh events once it knows the streams, and returns how long it took in seconds.
+func (w *world) restart(ctx context.Context, operator *operator, fresh *freshEvents, window int) (took float64, during []float64, err error) {
 	streams := fresh.streams
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	seen, err := w.observe(watching, streams.namespace)
 	if err != nil {
-		return nil, 0, nil, err
+		return 0, nil, err
 	}
-	names := map[string]int64{}
-	for i := range edited {
-		stream := &v1alpha1.LiveStream{}
-		stream.Namespace, stream.Name = streams.namespace, streams.kind.nameOf(streams.count-1-i*(streams.count-hotStreams)/edited)
-		patch := fmt.Appendf(nil, `{"spec":{"reconnectWindowSeconds":%d}}`, window)
-		if err := w.installed.API.Patch(ctx, stream, client.RawPatch(types.MergePatchType, patch)); err != nil {
-			return nil, 0, nil, fmt.Errorf("editing a LiveStream: %w", err)
-		}
-		names[stream.Name] = stream.Generation
+	generations, err := w.edit(ctx, streams, window)
+	if err != nil {
+		return 0, nil, err
 	}
 	began := time.Now()
-	if operator, err = w.startOperator(ctx, leads); err != nil {
-		return nil, 0, nil, err
-	}
-	reconciled := func() bool {
-		if took > 0 {
-			return true
-		}
-		if !seen.reconciled(names) {
-			return false
-		}
-		if depth, err := operator.metric(ctx, "workqueue_depth", `"livestream"`); err != nil || depth > 0 {
-			return false
-		}
-		took = time.Since(began).Seconds()
-		return true
+	if operator.reconciler, err = w.startReconciler(ctx); err != nil {
+		return 0, nil, err
 	}
 	watched := make(chan error, 1)
 	go func() {
-		watched <- until(ctx, scrapeEvery, "all streams are reconciled", func() (bool, error) { return reconciled(), nil })
+		watched <- until(ctx, scrapeEvery, "all streams are reconciled", func() (bool, error) {
+			if !seen.reconciled(generations) {
+				return false, nil
+			}
+			depth, err := operator.reconciler.metric(ctx, "workqueue_depth", `"livestream"`)
+			took = time.Since(began).Seconds()
+			return depth == 0, err
+		})
 	}()
 	done := false
+	var failed error
 	during, err = fresh.block(ctx, operator, func(i int) bool {
-		select {
-		case err = <-watched:
-			done = true
-		default:
+		if !done {
+			select {
+			case failed = <-watched:
+				done = true
+			default:
+			}
 		}
 		// At least a few, also where it is done at once.
 		return !done || i < 3
 	})
 	if err == nil && !done {
-		err = <-watched
+		failed = <-watched
 	}
-	return operator, took, during, err
+	return took, during, errors.Join(err, failed)
+}
+
+// edit changes the spec of streams all over the population, but not of those that have events, and returns their generations.
+func (w *world) edit(ctx context.Context, streams *population, window int) (map[string]int64, error) {
+	generations := map[string]int64{}
+	for i := range edited {
+		stream := &v1alpha1.LiveStream{}
+		stream.Namespace, stream.Name = streams.namespace, streams.kind.nameOf(streams.count-1-i*(streams.count-hotStreams)/edited)
+		patch := fmt.Appendf(nil, `{"spec":{"reconnectWindowSeconds":%d}}`, window)
+		if err := w.installed.API.Patch(ctx, stream, client.RawPatch(types.MergePatchType, patch)); err != nil {
+			return nil, fmt.Errorf("editing a LiveStream: %w", err)
+		}
+		generations[stream.Name] = stream.Generation
+	}
+	return generations, nil
 }
 
 // freshEvents puts streams on air, sees how long after the 200 their Jobs are there, and takes them off air again.
@@ -143,14 +174,14 @@ type freshEvents struct {
 	streams *population
 }
 
-func (f *freshEvents) block(ctx context.Context, operator *process, more func(i int) bool) ([]float64, error) {
+func (f *freshEvents) block(ctx context.Context, operator *operator, more func(i int) bool) ([]float64, error) {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	seen, err := f.w.observe(watching, f.streams.namespace)
 	if err != nil {
 		return nil, err
 	}
-	s := newSender(f.streams.namespace, operator)
+	s := newSender(f.streams.namespace, operator.receiver)
 	defer s.close()
 	j := &jobBench{w: f.w, streams: f.streams, sender: s, seen: seen}
 	var took []float64

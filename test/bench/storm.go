@@ -20,7 +20,7 @@ func benchStorm(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	operator, err := w.startOperator(ctx, leads)
+	operator, err := w.startOperator(ctx)
 	if err != nil {
 		return err
 	}
@@ -28,7 +28,7 @@ func benchStorm(ctx context.Context, w *world) error {
 	if err := operator.idle(ctx); err != nil {
 		return err
 	}
-	resident, _, err := operator.resident()
+	resident, _, err := operator.reconciler.resident()
 	if err != nil {
 		return err
 	}
@@ -84,14 +84,14 @@ type storm struct {
 }
 
 // storm is one, and returns how long it took in seconds.
-func (w *world) storm(ctx context.Context, operator *process, streams *population, round int, all *storm) (float64, error) {
+func (w *world) storm(ctx context.Context, operator *operator, streams *population, round int, all *storm) (float64, error) {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	seen, err := w.observe(watching, streams.namespace)
 	if err != nil {
 		return 0, err
 	}
-	s := newSender(streams.namespace, operator)
+	s := newSender(streams.namespace, operator.receiver)
 	defer s.close()
 	began := time.Now()
 	sent := make(chan error, 1)

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -27,14 +26,14 @@ type world struct {
 	admin rest.Interface
 	bare  *bare
 	// dir is for files of the run, profiles is where profiles stay.
-	dir, profiles            string
-	manager                  string
-	operatorConfig, bareConf string
-	quick                    bool
-	seed                     uint64
-	models                   map[kind]model
-	running                  []*process
-	report                   *report
+	dir, profiles string
+	manager       string
+	bareConf      string
+	quick         bool
+	seed          uint64
+	models        map[kind]model
+	running       []*process
+	report        *report
 	// costAt100 is what an event costs while there are few streams, once that was measured.
 	costAt100 *eventCost
 	// crowd is the large population, which several benchmarks share.
@@ -46,12 +45,8 @@ const fakeNodes = 4
 
 // rights of the reference are as narrow as the operator's.
 const rights = `apiVersion: v1
-kind: Namespace
-metadata: {name: bench-reference}
----
-apiVersion: v1
 kind: ServiceAccount
-metadata: {name: reference, namespace: bench-reference}
+metadata: {name: bench-reference, namespace: livestream-system}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
@@ -66,21 +61,17 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
 metadata: {name: bench-reference}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: bench-reference}
-subjects: [{kind: ServiceAccount, name: reference, namespace: bench-reference}]
----
-# Who holds it leads: replicas of the operator that are to receive only find it taken.
-apiVersion: coordination.k8s.io/v1
-kind: Lease
-metadata: {name: livestream-operator, namespace: livestream-system}
-spec: {holderIdentity: bench, leaseDurationSeconds: 86400, leaseTransitions: 0, acquireTime: %[1]q, renewTime: %[1]q}
+subjects: [{kind: ServiceAccount, name: bench-reference, namespace: livestream-system}]
 `
+
+const referenceAccount = "bench-reference"
 
 func newWorld(ctx context.Context, quick bool) (*world, error) {
 	dir, err := os.MkdirTemp("", "bench-")
 	if err != nil {
 		return nil, fmt.Errorf("making a folder: %w", err)
 	}
-	w := &world{dir: dir, quick: quick, seed: 1, operatorConfig: filepath.Join(dir, "operator.kubeconfig"), bareConf: filepath.Join(dir, "bare.kubeconfig")}
+	w := &world{dir: dir, quick: quick, seed: 1, bareConf: filepath.Join(dir, "bare.kubeconfig")}
 	// etcd waits for the disk, as in a cluster: what is acknowledged is on it.
 	w.installed, err = installation.Up(ctx, controlplane.Options{Dir: filepath.Join(dir, "controlplane"), FakeNodes: fakeNodes, Durable: true, Progress: os.Stderr})
 	if err != nil {
@@ -101,7 +92,7 @@ func newWorld(ctx context.Context, quick bool) (*world, error) {
 	return w, w.newModels(ctx)
 }
 
-// installReference installs the LiveStream's schema under another group, and the account of the reference.
+// installReference installs the LiveStream's schema under another group, and the account of the reference; and the priority of callbacks.
 func (w *world) installReference(ctx context.Context) error {
 	crd, err := os.ReadFile(filepath.Join(w.installed.Root, "config", "crd", "bases", "livestream-operator.io_livestreams.yaml"))
 	if err != nil {
@@ -109,13 +100,15 @@ func (w *world) installReference(ctx context.Context) error {
 	}
 	text := strings.NewReplacer("name: livestreams.livestream-operator.io", "name: livestreams."+bareGroup.Group,
 		"group: livestream-operator.io", "group: "+bareGroup.Group, "    - lvs\n", "    - barelvs\n").Replace(string(crd))
-	text += "\n---\n" + fmt.Sprintf(rights, time.Now().UTC().Format("2006-01-02T15:04:05.000000Z"))
+	text += "\n---\n" + rights
 	path := filepath.Join(w.dir, "reference.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return fmt.Errorf("writing the reference's manifests: %w", err)
 	}
-	if output, err := w.installed.Kubectl(ctx, "apply", "--server-side", "-f", path); err != nil {
-		return fmt.Errorf("installing the reference: %w: %s", err, output)
+	for _, arguments := range [][]string{{"-f", path}, {"-k", filepath.Join(w.installed.Root, "config", "priority")}} {
+		if output, err := w.installed.Kubectl(ctx, append([]string{"apply", "--server-side"}, arguments...)...); err != nil {
+			return fmt.Errorf("installing the reference: %w: %s", err, output)
+		}
 	}
 	return until(ctx, scrapeEvery, "the reference's kind is served", func() (bool, error) {
 		output, err := w.installed.Kubectl(ctx, "get", "livestreams."+bareGroup.Group, "-A")
@@ -128,13 +121,13 @@ func (w *world) installReference(ctx context.Context) error {
 
 func (w *world) connect(ctx context.Context) error {
 	cluster := w.installed.Cluster
-	if err := w.installed.WriteOperatorConfig(w.operatorConfig, cluster.Server(), cluster.CA()); err != nil {
+	err := w.installed.MakeToken(ctx, referenceAccount)
+	if err != nil {
 		return err
 	}
-	if err := w.installed.WriteAccountConfig(ctx, w.bareConf, "bench-reference", "reference"); err != nil {
+	if err := w.installed.WriteConfig(w.bareConf, referenceAccount, cluster.Server(), cluster.CA()); err != nil {
 		return err
 	}
-	var err error
 	if w.bare, err = newBare(w.bareConf); err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ func benchWrites(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	operator, err := w.startOperator(ctx, leads)
+	operator, err := w.startOperator(ctx)
 	if err != nil {
 		return err
 	}
@@ -23,7 +23,7 @@ func benchWrites(ctx context.Context, w *world) error {
 	if err := operator.idle(ctx); err != nil {
 		return err
 	}
-	s := newSender(streams.namespace, operator)
+	s := newSender(streams.namespace, operator.receiver)
 	defer s.close()
 	// The first callback of a push domain, and one a minute, are noted in its status, which is none of an event's writes.
 	last := streams.count - 1
