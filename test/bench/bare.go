@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -153,12 +154,10 @@ func patchFor(twin *v1alpha1.LiveStream, callback []byte, now time.Time) ([]byte
 	if ok {
 		twin.Status = foreseen
 		twin.Status.Pushes = pushes
-		for field, value := range map[string]any{
+		maps.Copy(status, map[string]any{
 			"state": foreseen.State, "since": foreseen.Since, "workloads": foreseen.Workloads, "workloadSummary": foreseen.WorkloadSummary,
 			"conditions": foreseen.Conditions, "client": foreseen.Client, "broadcast": foreseen.Broadcast,
-		} {
-			status[field] = value
-		}
+		})
 	}
 	return json.Marshal(map[string]any{"status": status})
 }
