@@ -62,7 +62,7 @@ refusals: ## Have the receiver refuse a million requests, and see that nothing i
 	KUBEBUILDER_ASSETS="$$assets" REFUSALS=1000000 go test -count 1 -v -timeout 20m ./webhook -run TestHundredsOfThousandsOfRefusalsLeaveNothingBehind
 
 .PHONY: bench
-bench: build ## Measure what a callback costs: about half an hour on two cores, 3 minutes with QUICK=1. ONLY=ack,job does a part, GATE=1 what CI runs.
+bench: build ## Measure what a callback costs. QUICK=1 measures less, ONLY=ack,job a part, GATE=1 holds the CPU for an event against a bound.
 	@go run ./hack/controlplane build
 	@mkdir -p out/bench
 	@go build -o out/bench/bench ./test/bench

@@ -58,14 +58,15 @@ func writeDocs(root string, r *report) error {
 	var page strings.Builder
 	page.WriteString(method)
 	m := r.Machine
-	fmt.Fprintf(&page, "\n## Figures\n\nBy `make bench`, at %s, on %d cores (%s), %.0f GiB of memory, Linux %s, Go %s, Kubernetes %s.\n\n", m.Commit, m.Cores, m.CPU, m.MemoryGiB, m.Kernel, strings.TrimPrefix(m.Go, "go"), strings.TrimPrefix(m.Kubernetes, "v"))
-	page.WriteString("| key | what | value (95 %) | target | met | measured |\n| --- | --- | --- | --- | --- | --- |\n")
+	fmt.Fprintf(&page, "\n## Figures\n\nBy `make bench` on %d cores (%s), %.0f GiB of memory, Linux %s, Go %s, Kubernetes %s.\n\n", m.Cores, m.CPU, m.MemoryGiB, m.Kernel, strings.TrimPrefix(m.Go, "go"), strings.TrimPrefix(m.Kubernetes, "v"))
+	page.WriteString("| key | what | value (95 %) | target | met | measured, commit, and how many processes wanted a core |\n| --- | --- | --- | --- | --- | --- |\n")
 	for _, key := range r.keys() {
 		got := r.Results[key]
 		when := got.Date
 		if got.Quick {
 			when += ", `QUICK=1`"
 		}
+		when += fmt.Sprintf(", %s, load %s", got.Commit, got.Load)
 		fmt.Fprintf(&page, "| `%s` | %s | %s | %s | %s | %s |\n", key, meanings[key], got.text(), got.target(), got.verdict(), when)
 	}
 	page.WriteString("\nWhat was measured of both sides:\n\n| key | reference | operator | |\n| --- | --- | --- | --- |\n")
@@ -87,7 +88,10 @@ func writeDocs(root string, r *report) error {
 		if verdict := got.verdict(); verdict != "" && verdict != "yes" {
 			bad++
 			word := "is missed"
-			if got.Met {
+			switch {
+			case !got.judged():
+				word = "is not judged by a quick run"
+			case got.Met:
 				word = "is met by the value and not by the whole interval"
 			}
 			fmt.Fprintf(&page, "- `%s`: %s; the target, %s, %s.\n", key, got.text(), got.target(), word)

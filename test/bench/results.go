@@ -39,6 +39,9 @@ type result struct {
 	Note  string `json:"note,omitempty"`
 	Quick bool   `json:"quick,omitempty"`
 	Date  string `json:"date"`
+	// Commit is what was measured, Load how many processes wanted a core meanwhile, this program's own among them.
+	Commit string `json:"commit"`
+	Load   string `json:"load"`
 }
 
 // machine is where it was measured.
@@ -89,7 +92,7 @@ func (r *report) put(key string, got result) {
 			got.Certain = of.met(got.Low)
 		}
 	}
-	got.Date, got.Quick = time.Now().UTC().Format(time.DateOnly), r.quick
+	got.Date, got.Quick, got.Commit, got.Load = time.Now().UTC().Format(time.DateOnly), r.quick, r.Machine.Commit, load()
 	for _, end := range []*float64{&got.Low, &got.High} {
 		if math.IsInf(*end, 0) || math.IsNaN(*end) {
 			// JSON has none of them. An interval that is not known is as wide as can be.
@@ -134,10 +137,18 @@ func (r result) target() string {
 	return "<= " + number(*r.Target)
 }
 
+// judged says whether the figure is one to hold a target against: a quick run has small populations and few blocks, which leaves counts alone.
+func (r result) judged() bool {
+	isCount := r.Low == r.Value && r.High == r.Value
+	return r.Target != nil && (!r.Quick || isCount)
+}
+
 func (r result) verdict() string {
 	switch {
 	case r.Target == nil:
 		return ""
+	case !r.judged():
+		return "not judged"
 	case r.Met && r.Certain:
 		return "yes"
 	case r.Met:
@@ -193,6 +204,15 @@ func (r *report) print(keys []string) {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", key, got.text(), got.target(), got.verdict(), figures(got.Reference), figures(got.Subject))
 	}
 	_ = table.Flush()
+}
+
+// load is the kernel's average over the last five minutes.
+func load() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if fields := strings.Fields(string(text)); err == nil && len(fields) > 1 {
+		return fields[1]
+	}
+	return "unknown"
 }
 
 func thisMachine(commit, kubernetes string) machine {

@@ -21,18 +21,22 @@ func TestAResultIsJudged(t *testing.T) {
 		name, key string
 		got       stats.Interval
 		want      string
+		quick     bool
 	}{
-		{"at most: all of the interval is below", "ack_p50_ratio", stats.Interval{Value: 1, Low: 0.9, High: 1.05}, "yes"},
-		{"at most: the interval reaches above", "ack_p50_ratio", stats.Interval{Value: 1, Low: 0.9, High: 1.06}, "yes, not certain"},
-		{"at most: the value is above", "ack_p50_ratio", stats.Interval{Value: 1.06, Low: 0.9, High: 1.1}, "no"},
-		{"at least: all of the interval is above", "duplicate_ratio", stats.Interval{Value: 6, Low: 5, High: 7}, "yes"},
-		{"at least: the interval reaches below", "duplicate_ratio", stats.Interval{Value: 6, Low: 4.9, High: 7}, "yes, not certain"},
-		{"at least: the value is below", "duplicate_ratio", stats.Interval{Value: 4.9, Low: 4, High: 7}, "no"},
-		{"a count that has to be none", "writes_stale", stats.Interval{Value: 1, Low: 1, High: 1}, "no"},
-		{"without a target nothing is judged", "ack_throughput_ratio_64", stats.Interval{Value: 9}, ""},
+		{"a quick run is not held against a target", "ack_p50_ratio", stats.Interval{Value: 1, Low: 0.9, High: 1.04}, "not judged", true},
+		{"but a count is one", "writes_stale", stats.Interval{}, "yes", true},
+		{"at most: all of the interval is below", "ack_p50_ratio", stats.Interval{Value: 1, Low: 0.9, High: 1.05}, "yes", false},
+		{"at most: the interval reaches above", "ack_p50_ratio", stats.Interval{Value: 1, Low: 0.9, High: 1.06}, "yes, not certain", false},
+		{"at most: the value is above", "ack_p50_ratio", stats.Interval{Value: 1.06, Low: 0.9, High: 1.1}, "no", false},
+		{"at least: all of the interval is above", "duplicate_ratio", stats.Interval{Value: 6, Low: 5, High: 7}, "yes", false},
+		{"at least: the interval reaches below", "duplicate_ratio", stats.Interval{Value: 6, Low: 4.9, High: 7}, "yes, not certain", false},
+		{"at least: the value is below", "duplicate_ratio", stats.Interval{Value: 4.9, Low: 4, High: 7}, "no", false},
+		{"a count that has to be none", "writes_stale", stats.Interval{Value: 1, Low: 1, High: 1}, "no", false},
+		{"without a target nothing is judged", "ack_throughput_ratio_64", stats.Interval{Value: 9}, "", false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			r := newReport(t)
+			r.quick = row.quick
 			r.put(row.key, result{Interval: row.got})
 			if got := r.Results[row.key].verdict(); got != row.want {
 				t.Errorf("got %q, want %q", got, row.want)
