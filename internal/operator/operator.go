@@ -21,6 +21,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -105,11 +106,18 @@ func Run(ctx context.Context, options Options) error {
 	if err != nil {
 		return fmt.Errorf("finding the API server; set KUBECONFIG or --kubeconfig, or run in a cluster: %w", err)
 	}
-	mgr, err := newManager(config, options)
+	// The API server's own priority and fairness is the limit; the client's default of 20 requests a second would be ours.
+	config.QPS = -1
+	mapper, err := newMapper(config)
 	if err != nil {
 		return err
 	}
-	if err := waitForKinds(ctx, mgr.GetRESTMapper()); err != nil {
+	// First: the manager's caches ask for the kinds when they are made.
+	if err := waitForKinds(ctx, mapper); err != nil {
+		return err
+	}
+	mgr, err := newManager(config, mapper, options)
+	if err != nil {
 		return err
 	}
 	if err := index.Add(ctx, mgr.GetFieldIndexer()); err != nil {
@@ -149,9 +157,19 @@ type shared struct {
 	written *versions.Written
 }
 
-func newManager(config *rest.Config, options Options) (ctrl.Manager, error) {
-	// The API server's own priority and fairness is the limit; the client's default of 20 requests a second would be ours.
-	config.QPS = -1
+func newMapper(config *rest.Config) (meta.RESTMapper, error) {
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the API server: %w", err)
+	}
+	mapper, err := apiutil.NewDynamicRESTMapper(config, client)
+	if err != nil {
+		return nil, fmt.Errorf("asking the API server for its kinds: %w", err)
+	}
+	return mapper, nil
+}
+
+func newManager(config *rest.Config, mapper meta.RESTMapper, options Options) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
@@ -160,7 +178,8 @@ func newManager(config *rest.Config, options Options) (ctrl.Manager, error) {
 	}
 	ours := labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme: scheme,
+		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return mapper, nil },
+		Scheme:         scheme,
 		Cache: cache.Options{
 			// What is read from the cache is the cache's, and shared: who changes it copies it first. Tests watch over that.
 			DefaultUnsafeDisableDeepCopy: new(true),
