@@ -23,8 +23,15 @@ func Foresee(o Observed, pushes []v1alpha1.Push) (v1alpha1.LiveStreamStatus, boo
 	o.Stream, o.Runs, o.Targets = &stream, nil, nil
 	c := follow(o)
 	begins := c.broadcast != nil && !stream.Status.OnAir()
-	if c.broadcast == nil && stream.Status.OnAir() || begins && slices.ContainsFunc(o.Settings.Workloads, func(w v1alpha1.Workload) bool { return w.Scales() }) {
-		// What ends goes into the history with its Jobs. What is scaled has to be held by a finalizer first.
+	switch {
+	case c.broadcast == nil && stream.Status.OnAir():
+		// What ends goes into the history with its Jobs.
+		return v1alpha1.LiveStreamStatus{}, false
+	case begins && slices.ContainsFunc(o.Settings.Workloads, func(w v1alpha1.Workload) bool { return w.Scales() }):
+		// What is scaled has to be held by a finalizer first.
+		return v1alpha1.LiveStreamStatus{}, false
+	case begins && slices.ContainsFunc(stream.Status.Workloads, func(w v1alpha1.WorkloadStatus) bool { return w.JobName != "" }):
+		// The status may be all that tells of a Job of the last broadcast, where a cache is behind: the next one must not start beside it.
 		return v1alpha1.LiveStreamStatus{}, false
 	}
 	p := Plan{Status: stream.Status}

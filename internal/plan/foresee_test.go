@@ -162,6 +162,9 @@ func TestNothingIsForeseenWhereMoreThanThePushesCounts(t *testing.T) {
 		"one that scales what no finalizer may hold yet": func(_ *testing.T, _ *world, o *Observed) {
 			o.Settings.Workloads = append(o.Settings.Workloads, v1alpha1.Workload{Name: "packager", Scale: v1alpha1.WorkloadScale{APIVersion: "apps/v1", Kind: "Deployment", Name: "packager"}})
 		},
+		"one that knows a Job of the last broadcast, which may run still": func(_ *testing.T, w *world, _ *Observed) {
+			w.stream.Status.Workloads = []v1alpha1.WorkloadStatus{{Name: "record", State: v1alpha1.WorkloadStopped, JobName: "show-record-1"}}
+		},
 		"a push that no pass has seen": func(t *testing.T, w *world, _ *Observed) {
 			t.Helper()
 			w.foresees = false
