@@ -39,14 +39,11 @@ func benchControllerManager(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	operator, err := w.startOperator(ctx)
+	operator, err := w.startIdle(ctx)
 	if err != nil {
 		return err
 	}
 	defer operator.kill()
-	if err := operator.idle(ctx); err != nil {
-		return err
-	}
 	raised, err := w.wave(ctx, operator, streams)
 	if err != nil {
 		return err

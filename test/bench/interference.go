@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"io"
 	"net"
 	"slices"
@@ -24,14 +24,11 @@ func benchInterference(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	operator, err := w.startOperator(ctx)
+	operator, err := w.startIdle(ctx)
 	if err != nil {
 		return err
 	}
 	defer operator.kill()
-	if err := operator.idle(ctx); err != nil {
-		return err
-	}
 	s := newSender(streams.namespace, operator.receiver)
 	defer s.close()
 	i := &interference{w: w, s: s, streams: streams, twin: streams.twin(), plan: ackPlan{rate: 12, pairs: 15}, blocks: w.pick(4, 12)}
@@ -53,7 +50,7 @@ func benchInterference(ctx context.Context, w *world) error {
 		}
 		return others.send(ctx, toOthers)
 	})
-	if err != nil && err != errAllSent { //nolint:errorlint // it is ours, and not wrapped
+	if err != nil && !errors.Is(err, errAllSent) {
 		return err
 	}
 	if err := waitUntil(ctx, time.Now().Add(time.Duration(w.pick(5, 120))*time.Second)); err != nil {
@@ -74,7 +71,7 @@ func benchInterference(ctx context.Context, w *world) error {
 	return w.finish(ctx, operator, others, "malformed")
 }
 
-var errAllSent = fmt.Errorf("all are sent")
+var errAllSent = errors.New("all are sent")
 
 type interference struct {
 	w             *world

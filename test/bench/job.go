@@ -29,14 +29,11 @@ func benchJob(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	operator, err := w.startOperator(ctx)
+	operator, err := w.startIdle(ctx)
 	if err != nil {
 		return err
 	}
 	defer operator.kill()
-	if err := operator.idle(ctx); err != nil {
-		return err
-	}
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	seen, err := w.observe(watching, streams.namespace)

@@ -268,6 +268,19 @@ func (w *world) startOperator(ctx context.Context) (*operator, error) {
 	return &operator{receiver: receiver, reconciler: reconciler}, err
 }
 
+// startIdle runs both until they have nothing left to do.
+func (w *world) startIdle(ctx context.Context) (*operator, error) {
+	o, err := w.startOperator(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.idle(ctx); err != nil {
+		o.kill()
+		return nil, err
+	}
+	return o, nil
+}
+
 func (w *world) startReconciler(ctx context.Context) (*process, error) {
 	return w.startPart(ctx, installation.Reconciler, "--callback-bind-address=0")
 }

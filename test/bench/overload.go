@@ -28,14 +28,11 @@ func benchOverload(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	operator, err := w.startOperator(ctx)
+	operator, err := w.startIdle(ctx)
 	if err != nil {
 		return err
 	}
 	defer operator.kill()
-	if err := operator.idle(ctx); err != nil {
-		return err
-	}
 	s := newSender(streams.namespace, operator.receiver)
 	defer s.close()
 	// The lower half of the streams finds the peak, the upper half has the overload, so that each is sent one event only.

@@ -20,14 +20,11 @@ func benchStorm(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	operator, err := w.startOperator(ctx)
+	operator, err := w.startIdle(ctx)
 	if err != nil {
 		return err
 	}
 	defer operator.kill()
-	if err := operator.idle(ctx); err != nil {
-		return err
-	}
 	resident, _, err := operator.reconciler.resident()
 	if err != nil {
 		return err

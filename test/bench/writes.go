@@ -15,14 +15,11 @@ func benchWrites(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	operator, err := w.startOperator(ctx)
+	operator, err := w.startIdle(ctx)
 	if err != nil {
 		return err
 	}
 	defer operator.kill()
-	if err := operator.idle(ctx); err != nil {
-		return err
-	}
 	s := newSender(streams.namespace, operator.receiver)
 	defer s.close()
 	// The first callback of a push domain, and one a minute, are noted in its status, which is none of an event's writes.
