@@ -73,7 +73,7 @@ func (h *Handler) complain(status int, err error) {
 	switch {
 	case errors.Is(err, errTooManyAtOne):
 		if h.busy.Allow() {
-			log.Info("Refused callbacks, as too many come at once; livestream_callbacks_total counts them", "most", maxInFlight)
+			log.Info("Refused callbacks, as too many come at once; livestream_callbacks_total counts them")
 		}
 	case status == http.StatusServiceUnavailable:
 		log.Error(err, "Could not take callback")

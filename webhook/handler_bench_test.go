@@ -88,7 +88,7 @@ func newMemory(tb testing.TB) (*memory, *Handler) {
 	o := plan.Observed{Now: showTime.Add(-time.Hour), Stream: m.stream, Domain: m.domain.Spec.Domain}
 	m.stream.Status = plan.Report(o, plan.Compute(o), nil, nil)
 	keys := &secrets.Reader{Client: m, Clock: clock, Keep: KeepSecrets, AgainAfter: SecretAgainAfter, MaxKept: MaxSecrets}
-	store := &Store{Cache: m, Live: m, Writer: m, Written: &versions.Written{Clock: clock}, Clock: clock}
+	store := NewStore(m, m, m, &versions.Written{Clock: clock}, clock)
 	return m, NewHandler(m, keys, store, NewDomainStatus(m, m, m, clock), clock)
 }
 

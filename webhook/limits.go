@@ -15,10 +15,14 @@ const (
 	// shutdownTimeout lets callbacks that are being written get their answer.
 	shutdownTimeout = 10 * time.Second
 
-	// maxInFlight callbacks are written at once; more are told to come again.
-	maxInFlight = 512
-	// storeTimeout bounds reading keys and writing the event, well under the sender's patience.
-	storeTimeout = 5 * time.Second
+	// maxInFlight callbacks are worked on at once; more are told to come again.
+	maxInFlight = 2048
+	// maxWrites events are written at once. An API server does not get faster by more, and what it is busy with waits here, not there.
+	maxWrites = 64
+	// maxWait is how long an event may wait for its turn, as far as can be foreseen: long enough for a burst, and part of storeTimeout.
+	maxWait = 4 * time.Second
+	// storeTimeout bounds reading keys, waiting for a turn, and writing the event, well under the sender's patience.
+	storeTimeout = 8 * time.Second
 	// conflictWait is how long a write that lost against another waits at most before it reads and tries again.
 	conflictWait = 20 * time.Millisecond
 	// retryAfterSeconds is what a 503 says; CSS itself always waits a minute.

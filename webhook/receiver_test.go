@@ -288,6 +288,40 @@ func TestTooManyAtOnceAreToldToComeAgain(t *testing.T) {
 	}
 }
 
+func TestEventsThatWouldWaitTooLongAreToldToComeAgainAtOnceAndDuplicatesAreNot(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	known := d.push("a").Start(showTime)
+	if status := d.post(known); status != http.StatusOK {
+		t.Fatalf("answered %d", status)
+	}
+	queue := d.handler.Store.queue
+	if !queue.turns.TryAcquire(maxWrites) {
+		t.Fatal("something is being written")
+	}
+	queue.took, queue.waiting = maxWait, maxWrites
+	began := time.Now()
+	response, err := http.Post(d.url+d.path(), "application/json", strings.NewReader(string(d.push("b").Start(showTime).Signed(callbackKey, showTime))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" {
+		t.Errorf("an event that would wait too long is answered %d with Retry-After %q", response.StatusCode, response.Header.Get("Retry-After"))
+	}
+	if took := time.Since(began); took >= maxWait {
+		t.Errorf("it is told so after %s: it waited", took)
+	}
+	if status := d.post(known); status != http.StatusOK {
+		t.Errorf("a duplicate, which is not written, is answered %d", status)
+	}
+	queue.turns.Release(maxWrites)
+	queue.waiting = 0
+	if status := d.post(d.push("b").Start(showTime)); status != http.StatusOK {
+		t.Errorf("answered %d once there is time again", status)
+	}
+}
+
 func TestNoSecretIsLoggedAnsweredStoredOrCounted(t *testing.T) {
 	d := newDesk(t)
 	callback := d.push("a").Start(showTime)

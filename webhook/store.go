@@ -36,6 +36,12 @@ type Store struct {
 
 	lanes lanes
 	board board
+	queue *queue
+}
+
+// NewStore returns a store that writes at most maxWrites events at once.
+func NewStore(cache, live client.Reader, writer client.StatusClient, written *versions.Written, clock clock.PassiveClock) *Store {
+	return &Store{Cache: cache, Live: live, Writer: writer, Written: written, Clock: clock, queue: newQueue(clock)}
 }
 
 // Recorded is what became of an event.
@@ -101,13 +107,29 @@ func (s *Store) into(ctx context.Context, domain *v1alpha1.PushDomain, keeper st
 	if lane.written != nil {
 		stream = lane.written
 	}
-	for {
-		recorded, written, err := s.apply(ctx, domain, keeper, stream, event)
-		if written != nil {
+	decision, err := s.decide(stream, event)
+	if err != nil || !decision.outcome.Changed() {
+		return decision.recorded(), err
+	}
+	leaveQueue, waited, err := s.queue.enter(ctx)
+	if err != nil {
+		return Recorded{}, err
+	}
+	defer leaveQueue()
+	if waited {
+		if lane.written == nil {
+			stream = s.again(ctx, stream)
+		}
+		decision, err = s.decide(stream, event)
+	}
+	for err == nil && decision.outcome.Changed() {
+		var written *v1alpha1.LiveStream
+		if written, err = s.write(ctx, domain, keeper, decision); err == nil {
 			lane.written = written
+			break
 		}
 		if !apierrors.IsConflict(err) {
-			return recorded, err
+			return Recorded{}, err
 		}
 		if err := s.wait(ctx); err != nil {
 			return Recorded{}, err
@@ -119,39 +141,59 @@ func (s *Store) into(ctx context.Context, domain *v1alpha1.PushDomain, keeper st
 		if fresh.UID != stream.UID {
 			return Recorded{}, apierrors.NewNotFound(v1alpha1.GroupVersion.WithResource("livestreams").GroupResource(), stream.Name)
 		}
-		stream = fresh
+		decision, err = s.decide(fresh, event)
 	}
+	return decision.recorded(), err
 }
 
-// apply returns the LiveStream as it was written, nil when nothing was.
-func (s *Store) apply(ctx context.Context, domain *v1alpha1.PushDomain, keeper string, stream *v1alpha1.LiveStream, event provider.Event) (Recorded, *v1alpha1.LiveStream, error) {
-	recorded := Recorded{Stream: stream.Name}
-	now := s.Clock.Now()
-	var pushes []v1alpha1.Push
-	var err error
-	pushes, recorded.Outcome, err = push.Apply(stream.Status.Pushes, event, now)
-	if err != nil || !recorded.Outcome.Changed() {
-		return recorded, nil, err
+// again is the stream as the cache has it by now; others may have written it meanwhile.
+func (s *Store) again(ctx context.Context, stream *v1alpha1.LiveStream) *v1alpha1.LiveStream {
+	fresh := &v1alpha1.LiveStream{}
+	if err := s.Cache.Get(ctx, client.ObjectKeyFromObject(stream), fresh); err != nil || fresh.UID != stream.UID {
+		// The write will tell.
+		return stream
 	}
-	patch := statusPatch{Status: eventStatus{Pushes: pushes}}
-	patch.Metadata.ResourceVersion, patch.Metadata.UID = stream.ResourceVersion, stream.UID
-	if stream.Name == keeper && stream.Spec.PushDomainRef.Name == domain.Name {
-		o := plan.Observed{Now: now, Stream: stream, Settings: workload.WithPresets(stream.Spec.Inherit(domain.Spec.Template.Spec)), Domain: domain.Spec.Domain}
-		if foreseen, ok := plan.Foresee(o, pushes); ok {
+	return fresh
+}
+
+// decision is what an event makes of a LiveStream.
+type decision struct {
+	stream  *v1alpha1.LiveStream
+	outcome push.Outcome
+	pushes  []v1alpha1.Push
+	at      time.Time
+}
+
+func (d decision) recorded() Recorded { return Recorded{Stream: d.stream.Name, Outcome: d.outcome} }
+
+func (s *Store) decide(stream *v1alpha1.LiveStream, event provider.Event) (decision, error) {
+	d := decision{stream: stream, at: s.Clock.Now()}
+	var err error
+	d.pushes, d.outcome, err = push.Apply(stream.Status.Pushes, event, d.at)
+	return d, err
+}
+
+// write returns the LiveStream as it was written.
+func (s *Store) write(ctx context.Context, domain *v1alpha1.PushDomain, keeper string, d decision) (*v1alpha1.LiveStream, error) {
+	patch := statusPatch{Status: eventStatus{Pushes: d.pushes}}
+	patch.Metadata.ResourceVersion, patch.Metadata.UID = d.stream.ResourceVersion, d.stream.UID
+	if d.stream.Name == keeper && d.stream.Spec.PushDomainRef.Name == domain.Name {
+		o := plan.Observed{Now: d.at, Stream: d.stream, Settings: workload.WithPresets(d.stream.Spec.Inherit(domain.Spec.Template.Spec)), Domain: domain.Spec.Domain}
+		if foreseen, ok := plan.Foresee(o, d.pushes); ok {
 			patch.Status.foreseen = follows(foreseen)
 		}
 	}
 	text, err := json.Marshal(patch)
 	if err != nil {
-		return recorded, nil, fmt.Errorf("encoding the pushes of LiveStream %q: %w", stream.Name, err)
+		return nil, fmt.Errorf("encoding the pushes of LiveStream %q: %w", d.stream.Name, err)
 	}
 	written := &v1alpha1.LiveStream{}
-	written.Namespace, written.Name = stream.Namespace, stream.Name
+	written.Namespace, written.Name = d.stream.Namespace, d.stream.Name
 	if err := s.Writer.Status().Patch(ctx, written, client.RawPatch(types.MergePatchType, text)); err != nil {
-		return recorded, nil, fmt.Errorf("writing the pushes of LiveStream %q: %w", stream.Name, err)
+		return nil, fmt.Errorf("writing the pushes of LiveStream %q: %w", d.stream.Name, err)
 	}
-	s.Written.Note(written, now)
-	return recorded, written, nil
+	s.Written.Note(written, d.at)
+	return written, nil
 }
 
 // wait lets replicas that write the same stream get out of each other's step.

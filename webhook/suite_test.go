@@ -127,7 +127,7 @@ func openDesk(t *testing.T, namespace string, now clock.PassiveClock) *desk {
 	t.Helper()
 	c := newCache(t)
 	keys := &secrets.Reader{Client: env.Client, Clock: now, Keep: KeepSecrets, AgainAfter: SecretAgainAfter, MaxKept: MaxSecrets}
-	store := &Store{Cache: c, Live: env.Client, Writer: env.Client, Clock: now}
+	store := NewStore(c, env.Client, env.Client, nil, now)
 	d := &desk{t: t, namespace: namespace, clock: now}
 	d.handler = NewHandler(c, keys, store, NewDomainStatus(c, env.Client, env.Client, now), now)
 	server := httptest.NewServer(d.handler)

@@ -260,7 +260,7 @@ func addReceiver(ctx context.Context, mgr ctrl.Manager, common shared, options O
 		return err
 	}
 	domains := webhook.NewDomainStatus(mgr.GetCache(), mgr.GetAPIReader(), mgr.GetClient(), clock.RealClock{})
-	store := &webhook.Store{Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Writer: mgr.GetClient(), Written: common.written, Clock: clock.RealClock{}}
+	store := webhook.NewStore(mgr.GetCache(), mgr.GetAPIReader(), mgr.GetClient(), common.written, clock.RealClock{})
 	server := &webhook.Server{
 		Address: options.CallbackAddress, ConnectionsPerSource: options.ConnectionsPerSource,
 		Handler: webhook.NewHandler(mgr.GetCache(), common.secrets, store, domains, clock.RealClock{}),

@@ -24,7 +24,7 @@ const (
 
 	// CSS tries again after a minute, and waits 20 s for an answer.
 	retryAfter     = 100 * time.Millisecond
-	answerPatience = 8 * time.Second
+	answerPatience = 10 * time.Second
 	// It gives up after 16 minutes; nothing goes wrong for that long here.
 	givesUp = 90 * time.Second
 )
@@ -58,13 +58,13 @@ func (e event) isIn(p v1alpha1.Push) bool {
 	return p.Sequence == e.sequence && (e.start || p.EndTime != nil)
 }
 
-// deliver sends the event until it is answered 200, to one replica after the other from the given one on, and looks right then
+// deliver sends the event until it is answered 200, to one receiver after the other from the given one on, and looks right then
 // whether the API server has it.
 func (w *world) deliver(e event, first int) error {
 	w.note(e)
 	deadline := time.After(givesUp)
 	for try := first; ; try++ {
-		status, err := w.post(e, w.replicas[try%len(w.replicas)])
+		status, err := w.post(e, w.receivers[try%len(w.receivers)])
 		if err == nil && status == http.StatusOK {
 			w.mu.Lock()
 			w.events++
