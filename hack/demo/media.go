@@ -49,7 +49,7 @@ func missingForMedia() []string {
 			break
 		}
 	}
-	if _, err := exec.LookPath("nginx"); err != nil {
+	if _, err := fakecss.NginxProgram(); err != nil {
 		missing = append(missing, "nginx")
 	}
 	if _, err := os.Stat(fakecss.Nginx{}.ModulePath()); err != nil {
@@ -121,7 +121,11 @@ func (m *media) startIngest(ctx context.Context) error {
 	if err := os.WriteFile(file, []byte(m.nginx.String()), 0o600); err != nil {
 		return fmt.Errorf("configuring the ingest: %w", err)
 	}
-	nginx := exec.Command("nginx", "-c", file, "-p", m.nginx.Dir) //nolint:noctx // m.end ends it, with its workers
+	program, err := fakecss.NginxProgram()
+	if err != nil {
+		return err
+	}
+	nginx := exec.Command(program, "-c", file, "-p", m.nginx.Dir) //nolint:noctx // m.end ends it, with its workers
 	nginx.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	if err := nginx.Start(); err != nil {
 		return fmt.Errorf("starting nginx: %w", err)

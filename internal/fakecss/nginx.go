@@ -1,7 +1,9 @@
 package fakecss
 
 import (
+	"fmt"
 	"maps"
+	"os/exec"
 	"slices"
 	"strings"
 	"text/template"
@@ -9,6 +11,18 @@ import (
 
 // debianModule is where Debian's and Ubuntu's libnginx-mod-rtmp is.
 const debianModule = "/usr/lib/nginx/modules/ngx_rtmp_module.so"
+
+// NginxProgram is where the program is: Debian keeps it where only root looks.
+func NginxProgram() (string, error) {
+	path, err := exec.LookPath("nginx")
+	if err != nil {
+		path, err = exec.LookPath("/usr/sbin/nginx")
+	}
+	if err != nil {
+		return "", fmt.Errorf("nginx is not installed; on Debian: apt-get install nginx libnginx-mod-rtmp: %w", err)
+	}
+	return path, nil
+}
 
 // Nginx is an ingest and its players' side in one nginx, for one who may not be root: nginx -c FILE -p DIR.
 type Nginx struct {

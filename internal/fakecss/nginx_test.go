@@ -41,10 +41,7 @@ func needed(t *testing.T, program string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
 	if err != nil {
-		// Debian keeps nginx where only root looks.
-		if path, err = exec.LookPath("/usr/sbin/" + program); err != nil {
-			t.Skipf("%s is not installed; apt install nginx libnginx-mod-rtmp ffmpeg", program)
-		}
+		t.Skipf("%s is not installed; apt install ffmpeg", program)
 	}
 	return path
 }
@@ -101,7 +98,10 @@ func (s *stage) becomes(what string, is func() bool) {
 func newStage(t *testing.T) *stage {
 	t.Helper()
 	s := &stage{t: t, ffmpeg: needed(t, "ffmpeg")}
-	program := needed(t, "nginx")
+	program, err := NginxProgram()
+	if err != nil {
+		t.Skip(err)
+	}
 	needed(t, "ffprobe")
 	if _, err := os.Stat(debianModule); err != nil {
 		t.Skip(debianModule + " is not installed; apt install libnginx-mod-rtmp")

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/livestream-operator/livestream-operator/internal/fakecss"
 )
 
 // module is where Debian's libnginx-mod-rtmp is.
@@ -39,10 +41,14 @@ http {
 // Start runs an ingest for the test. It skips the test where nginx, its RTMP module or ffmpeg are not installed.
 func Start(t *testing.T) *Ingest {
 	t.Helper()
-	for _, binary := range []string{"ffmpeg", "ffprobe", "nginx"} {
+	for _, binary := range []string{"ffmpeg", "ffprobe"} {
 		if _, err := exec.LookPath(binary); err != nil {
 			t.Skipf("%s is not installed; on Debian: apt-get install ffmpeg nginx libnginx-mod-rtmp", binary)
 		}
+	}
+	program, err := fakecss.NginxProgram()
+	if err != nil {
+		t.Skip(err)
 	}
 	if _, err := os.Stat(module); err != nil {
 		t.Skip("nginx has no RTMP module; on Debian: apt-get install libnginx-mod-rtmp")
@@ -60,7 +66,7 @@ func Start(t *testing.T) *Ingest {
 	if err := os.WriteFile(file, fmt.Appendf(nil, configuration, module, user, dir, i.rtmp, i.http), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	nginx := exec.CommandContext(context.WithoutCancel(t.Context()), "nginx", "-c", file, "-p", dir) //nolint:gosec // a file of the test
+	nginx := exec.CommandContext(context.WithoutCancel(t.Context()), program, "-c", file, "-p", dir) //nolint:gosec // a file of the test
 	nginx.Stderr = os.Stderr
 	// Killed alone it would leave its workers.
 	nginx.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -26,6 +26,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/livestream-operator/livestream-operator/internal/fakecss"
 	"github.com/livestream-operator/livestream-operator/internal/image"
 	"github.com/livestream-operator/livestream-operator/test/e2e/options"
 )
@@ -47,7 +48,7 @@ func (c *cluster) up(ctx context.Context, s *stage) (w where, err error) {
 			return w, fmt.Errorf("%s is needed on this machine: %w", program, err)
 		}
 	}
-	if _, err := nginx(); err != nil {
+	if _, err := fakecss.NginxProgram(); err != nil {
 		return w, err
 	}
 	kubeconfig := c.Kubeconfig

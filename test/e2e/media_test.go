@@ -108,21 +108,8 @@ spec:
 	return i, within(ctx, 30*time.Second, "the push domain is there", func() error { return s.apply(ctx, object) })
 }
 
-// nginx is where the program is.
-func nginx() (string, error) {
-	program, err := exec.LookPath("nginx")
-	if err != nil {
-		// Debian keeps it where only root looks.
-		program, err = exec.LookPath("/usr/sbin/nginx")
-	}
-	if err != nil {
-		return "", fmt.Errorf("nginx is needed on this machine: %w", err)
-	}
-	return program, nil
-}
-
 func (s *stage) startIngest(ctx context.Context, name string) (i ingest, err error) {
-	program, err := nginx()
+	program, err := fakecss.NginxProgram()
 	if err != nil {
 		return i, err
 	}
