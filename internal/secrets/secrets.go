@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -33,9 +34,13 @@ type Reader struct {
 	// MaxKept bounds how many Secrets are kept.
 	MaxKept int
 
-	mu   sync.Mutex
-	kept map[types.NamespacedName]entry
+	mu      sync.Mutex
+	kept    map[types.NamespacedName]entry
+	reading singleflight.Group
 }
+
+// readTimeout bounds one reading, which is for all who ask meanwhile.
+const readTimeout = 5 * time.Second
 
 type entry struct {
 	data map[string][]byte
@@ -80,8 +85,25 @@ func (r *Reader) lookUp(name types.NamespacedName, keep time.Duration) (entry, b
 	return e, there && r.Clock.Since(e.at) < keep
 }
 
-// read asks the API server. That a Secret is missing is kept like any other answer; that the server failed is not.
+// read asks the API server, once for all who want to know at a time.
 func (r *Reader) read(ctx context.Context, name types.NamespacedName) (entry, error) {
+	answer := r.reading.DoChan(name.String(), func() (any, error) {
+		// It outlives whoever asked first.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
+		defer cancel()
+		return r.ask(ctx, name)
+	})
+	select {
+	case a := <-answer:
+		e, _ := a.Val.(entry)
+		return e, a.Err
+	case <-ctx.Done():
+		return entry{}, fmt.Errorf("reading Secret %q: %w", name.Name, ctx.Err())
+	}
+}
+
+// ask asks the API server. That a Secret is missing is kept like any other answer; that the server failed is not.
+func (r *Reader) ask(ctx context.Context, name types.NamespacedName) (entry, error) {
 	var secret corev1.Secret
 	e := entry{at: r.Clock.Now()}
 	err := r.Client.Get(ctx, name, &secret)

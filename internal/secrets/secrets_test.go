@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -24,12 +25,19 @@ type server struct {
 	secrets map[string]map[string][]byte
 	fails   error
 	asked   map[string]int
+	// slow holds answers up until it is closed.
+	slow chan struct{}
 }
 
 func (s *server) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.asked[key.String()]++
+	s.mu.Unlock()
+	if s.slow != nil {
+		<-s.slow
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.fails != nil {
 		return s.fails
 	}
@@ -240,4 +248,40 @@ func TestReadersAtOnce(t *testing.T) {
 		})
 	}
 	done.Wait()
+}
+
+func TestManyWhoAskAtOnceAreOneReadingAndOneWhoGoesStopsNobody(t *testing.T) {
+	w := newWorld(t)
+	w.server.put("studio/css", "value")
+	w.server.slow = make(chan struct{})
+	ref := v1alpha1.SecretKeyReference{Name: "css", Key: "key"}
+	first, cancel := context.WithCancel(t.Context())
+	gone := make(chan error, 1)
+	go func() {
+		_, err := w.reader.Get(first, "studio", ref)
+		gone <- err
+	}()
+	for asked := 0; asked == 0; runtime.Gosched() {
+		w.server.mu.Lock()
+		asked = w.server.asked["studio/css"]
+		w.server.mu.Unlock()
+	}
+	cancel()
+	if err := <-gone; !errors.Is(err, context.Canceled) {
+		t.Errorf("Get() = %v for who gave up", err)
+	}
+	var others sync.WaitGroup
+	for range 50 {
+		others.Go(func() {
+			if value, err := w.reader.Get(t.Context(), "studio", ref); value != "value" || err != nil {
+				t.Errorf("Get() = %q, %v", value, err)
+			}
+		})
+	}
+	close(w.server.slow)
+	others.Wait()
+	// Who comes right after an answer finds it kept.
+	if asked := w.server.asked["studio/css"]; asked > 2 {
+		t.Errorf("the API server was asked %d times for 51 who asked at once", asked)
+	}
 }
