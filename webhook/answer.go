@@ -9,12 +9,12 @@ import (
 )
 
 var (
-	errNoSuchPath   = errors.New("no push domain has this path; compare it with status.callbackPath of the PushDomain")
-	errMethod       = errors.New("callbacks are sent with POST")
-	errOtherDomain  = errors.New("the callback is for another push domain; compare app with spec.domain of the PushDomain, and the URL in the CSS console with its status.callbackPath")
-	errOtherAppID   = errors.New("the callback is for another account; compare appid with spec.appID of the PushDomain")
-	errUnreadable   = errors.New("the body could not be read; send all of it, within 10 seconds")
-	errTooManyAtOne = errors.New("too many callbacks at once; send it again")
+	errNoSuchPath    = errors.New("no push domain has this path; compare it with status.callbackPath of the PushDomain")
+	errMethod        = errors.New("callbacks are sent with POST")
+	errOtherDomain   = errors.New("the callback is for another push domain; compare app with spec.domain of the PushDomain, and the URL in the CSS console with its status.callbackPath")
+	errOtherAppID    = errors.New("the callback is for another account; compare appid with spec.appID of the PushDomain")
+	errUnreadable    = errors.New("the body could not be read; send all of it, within 10 seconds")
+	errTooManyAtOnce = errors.New("too many callbacks at once; send it again")
 	// errStore hides what the API server said from whoever sent the callback; the log has it.
 	errStore = errors.New("the event could not be stored; send it again")
 	errKeys  = errors.New("the callback keys could not be read; send it again")
@@ -35,7 +35,7 @@ var statuses = []struct {
 	{provider.ErrUnauthenticated, http.StatusUnauthorized, "unauthenticated"},
 	{errOtherDomain, http.StatusForbidden, "other-domain"},
 	{errOtherAppID, http.StatusForbidden, "other-appid"},
-	{errTooManyAtOne, http.StatusServiceUnavailable, "busy"},
+	{errTooManyAtOnce, http.StatusServiceUnavailable, "busy"},
 }
 
 // statusOf returns the status of an error, and how metrics name the result.

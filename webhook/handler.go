@@ -43,7 +43,7 @@ type Handler struct {
 	busy *rate.Limiter
 }
 
-// NewHandler returns a handler that writes at most maxInFlight callbacks at once.
+// NewHandler returns a handler that works on at most maxInFlight callbacks at once.
 func NewHandler(cache client.Reader, secrets *secrets.Reader, store *Store, domains *DomainStatus, clock clock.PassiveClock) *Handler {
 	return &Handler{Cache: cache, Secrets: secrets, Store: store, Domains: domains, Clock: clock, inFlight: make(chan struct{}, maxInFlight), busy: rate.NewLimiter(rate.Every(time.Second), 1)}
 }
@@ -71,7 +71,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) complain(status int, err error) {
 	log := ctrl.Log.WithName("receiver")
 	switch {
-	case errors.Is(err, errTooManyAtOne):
+	case errors.Is(err, errTooManyAtOnce):
 		if h.busy.Allow() {
 			log.Info("Refused callbacks, as too many come at once; livestream_callbacks_total counts them")
 		}
@@ -84,12 +84,15 @@ func (h *Handler) complain(status int, err error) {
 
 // public is the error without what only the operator's own log should tell.
 func public(err error) error {
+	if errors.Is(err, errTooManyAtOnce) {
+		return errTooManyAtOnce
+	}
 	for _, known := range []error{errStore, errKeys} {
 		if errors.Is(err, known) {
 			return known
 		}
 	}
-	if status, _ := statusOf(err); status == http.StatusServiceUnavailable && !errors.Is(err, errTooManyAtOne) {
+	if status, _ := statusOf(err); status == http.StatusServiceUnavailable {
 		return errStore
 	}
 	return err
@@ -97,7 +100,7 @@ func public(err error) error {
 
 // receive returns how metrics name the result of a callback that needs no resending.
 func (h *Handler) receive(w http.ResponseWriter, r *http.Request) (string, error) {
-	domain, err := h.find(r)
+	domain, err := h.find(r.Context(), r.URL.Path)
 	if err != nil {
 		return "", err
 	}
@@ -116,7 +119,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request) (string, error
 	case h.inFlight <- struct{}{}:
 		defer func() { <-h.inFlight }()
 	default:
-		return "", errTooManyAtOne
+		return "", errTooManyAtOnce
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
 	defer cancel()
@@ -140,18 +143,20 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request) (string, error
 	return recorded.result(), nil
 }
 
-func (h *Handler) find(r *http.Request) (*v1alpha1.PushDomain, error) {
-	path, ours := callbackpath.Parse(r.URL.Path)
+func (h *Handler) find(ctx context.Context, at string) (*v1alpha1.PushDomain, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	path, ours := callbackpath.Parse(at)
 	if !ours {
 		return nil, errNoSuchPath
 	}
 	domain := &v1alpha1.PushDomain{}
-	if err := h.Cache.Get(r.Context(), path.PushDomain, domain); apierrors.IsNotFound(err) {
+	if err := h.Cache.Get(ctx, path.PushDomain, domain); apierrors.IsNotFound(err) {
 		return nil, errNoSuchPath
 	} else if err != nil {
 		return nil, fmt.Errorf("%w: %w", errStore, err)
 	}
-	return domain, h.checkPath(r.Context(), domain, path)
+	return domain, h.checkPath(ctx, domain, path)
 }
 
 // checkPath answers a wrong token as it answers a path that does not exist.

@@ -19,12 +19,14 @@ type lanes struct {
 type lane struct {
 	turn  chan struct{}
 	users int
+	// writes says that the lane has a turn in the queue, which the events in it hand on, until none is left.
+	writes bool
 	// written is the stream as the last event in the lane wrote it; the cache may not have it yet.
 	written *v1alpha1.LiveStream
 }
 
-// enter waits for its turn. A lane lives as long as somebody is in it.
-func (l *lanes) enter(ctx context.Context, stream types.UID) (*lane, func(), error) {
+// enter waits for its turn. A lane lives as long as somebody is in it; end is told when the last one left.
+func (l *lanes) enter(ctx context.Context, stream types.UID, end func(*lane)) (*lane, func(), error) {
 	l.mu.Lock()
 	if l.of == nil {
 		l.of = map[types.UID]*lane{}
@@ -41,6 +43,7 @@ func (l *lanes) enter(ctx context.Context, stream types.UID) (*lane, func(), err
 		defer l.mu.Unlock()
 		if entered.users--; entered.users == 0 {
 			delete(l.of, stream)
+			end(entered)
 		}
 	}
 	select {

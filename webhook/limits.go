@@ -10,14 +10,15 @@ const (
 
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 10 * time.Second
-	writeTimeout      = 15 * time.Second
-	idleTimeout       = time.Minute
+	// writeTimeout lets who sent its body slowly be answered, within the sender's patience.
+	writeTimeout = 19 * time.Second
+	idleTimeout  = time.Minute
 	// shutdownTimeout lets callbacks that are being written get their answer.
-	shutdownTimeout = 10 * time.Second
+	shutdownTimeout = 19 * time.Second
 
 	// maxInFlight callbacks are worked on at once; more are told to come again.
 	maxInFlight = 2048
-	// maxWrites events are written at once. An API server does not get faster by more, and what it is busy with waits here, not there.
+	// maxWrites streams are written at once. An API server does not get faster by more, and what it is busy with waits here, not there.
 	maxWrites = 64
 	// maxWait is how long an event may wait for its turn, as far as can be foreseen: long enough for a burst, and part of storeTimeout.
 	maxWait = 4 * time.Second

@@ -10,9 +10,9 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// queue has at most maxWrites events written at once; the others wait for their turn, first come, first served. Who would wait longer
-// than maxWait is refused at once: to be told after seconds costs the sender as much, and a write that nobody waits for any more costs
-// the API server what another event needs.
+// queue has at most maxWrites streams written at once; the others wait for their turn, first come, first served. Who would wait longer than
+// maxWait is refused at once: to be told after seconds costs the sender as much, and a write that nobody waits for any more costs the
+// API server what another event needs.
 type queue struct {
 	// clock is monotonic.
 	clock clock.PassiveClock
@@ -22,7 +22,7 @@ type queue struct {
 	waiting, writing int
 	// took is how long a write takes: a moving mean.
 	took time.Duration
-	// moved is when a write was last done, or the first of some was begun.
+	// moved is when a write was last done, or the last turn was given away.
 	moved time.Time
 }
 
@@ -30,53 +30,85 @@ func newQueue(clock clock.PassiveClock) *queue {
 	return &queue{clock: clock, turns: semaphore.NewWeighted(maxWrites)}
 }
 
-// enter returns when it is the event's turn, and how to leave. Whoever waited should look again at what it is about to write.
-func (q *queue) enter(ctx context.Context) (leave func(), waited bool, err error) {
-	if !q.turns.TryAcquire(1) {
-		if waited = true; !q.joins() {
-			return nil, true, errTooManyAtOne
-		}
-		err := q.turns.Acquire(ctx, 1)
-		q.mu.Lock()
-		q.waiting--
-		q.mu.Unlock()
-		if err != nil {
-			return nil, true, fmt.Errorf("waiting for other events to be written: %w", err)
-		}
-	}
-	began := q.clock.Now()
+// enter returns when it is the stream's turn; leave ends the turn. Whoever waited should look again at what it is about to write.
+func (q *queue) enter(ctx context.Context) (waited bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.writing == 0 {
-		q.moved = began
+	if q.turns.TryAcquire(1) {
+		q.begin()
+		return false, nil
 	}
-	q.writing++
-	return func() { q.leave(began) }, waited, nil
+	if !q.joins() {
+		return true, errTooManyAtOnce
+	}
+	q.mu.Unlock()
+	err = q.wait(ctx)
+	q.mu.Lock()
+	q.waiting--
+	if err == nil {
+		q.begin()
+	}
+	return true, err
 }
 
-// joins takes a place among those that wait, unless it would be for too long.
+// begin counts a turn; the lock is held.
+func (q *queue) begin() {
+	now := q.clock.Now()
+	if q.writing == 0 && now.Sub(q.moved) > storeTimeout {
+		// Whatever the API server was like, it may be another by now.
+		q.took = 0
+	}
+	if q.writing++; q.writing == maxWrites {
+		q.moved = now
+	}
+}
+
+// joins takes a place among those that wait, unless it would be for too long; the lock is held.
 func (q *queue) joins() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	// Where no write is done at all, the mean is of better times.
-	took := max(q.took, min(q.clock.Since(q.moved), storeTimeout))
-	if time.Duration(q.waiting+1)*took/maxWrites > maxWait {
+	took := max(q.took, q.clock.Since(q.moved))
+	// In a burst all turns end together, one write from now.
+	if took+time.Duration(q.waiting)*took/maxWrites > maxWait {
 		return false
 	}
 	q.waiting++
 	return true
 }
 
+// wait waits for a turn, for no longer than was foreseen: what was foreseen may not come.
+func (q *queue) wait(ctx context.Context) error {
+	turn, cancel := context.WithTimeout(ctx, maxWait)
+	defer cancel()
+	err := q.turns.Acquire(turn, 1)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("waiting for other events to be written: %w", ctx.Err())
+	default:
+		return errTooManyAtOnce
+	}
+}
+
+func (q *queue) leave() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.writing--
+	q.turns.Release(1)
+}
+
 // meanOf is of how many writes the mean tells, more or less.
 const meanOf = 32
 
-func (q *queue) leave(began time.Time) {
+// wrote counts a write that was begun then. One that was given up would have taken longer; only of a process that was stopped one has.
+func (q *queue) wrote(began time.Time, givenUp bool) {
 	now := q.clock.Now()
+	took := min(now.Sub(began), storeTimeout)
+	if givenUp {
+		took = storeTimeout
+	}
 	q.mu.Lock()
-	q.writing--
+	defer q.mu.Unlock()
 	q.moved = now
-	// No write takes longer than storeTimeout but that of a process that was stopped.
-	q.took += (min(now.Sub(began), storeTimeout) - q.took) / meanOf
-	q.mu.Unlock()
-	q.turns.Release(1)
+	q.took += (took - q.took) / meanOf
 }

@@ -3,23 +3,28 @@ package webhook
 import (
 	"context"
 	"errors"
-	"runtime"
+	"fmt"
+	"net/http"
+	"sync"
 	"testing"
 	"time"
 
 	testclock "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/css"
 )
 
-// crowd is a queue that is written from as fast as it can be, by a clock of its own.
+// crowd is a queue that is written from by a clock of its own.
 type crowd struct {
 	t     *testing.T
 	clock *testclock.FakePassiveClock
 	queue *queue
-	// leave are of those that write.
-	leave []func()
 }
 
 func newCrowd(t *testing.T) *crowd {
+	t.Helper()
 	clock := testclock.NewFakePassiveClock(time.Date(2026, 1, 2, 20, 0, 0, 0, time.UTC))
 	return &crowd{t: t, clock: clock, queue: newQueue(clock)}
 }
@@ -30,21 +35,20 @@ func (c *crowd) pass(d time.Duration) { c.clock.SetTime(c.clock.Now().Add(d)) }
 func (c *crowd) fill() {
 	c.t.Helper()
 	for range maxWrites {
-		leave, waited, err := c.queue.enter(c.t.Context())
-		if err != nil || waited {
+		if waited, err := c.queue.enter(c.t.Context()); err != nil || waited {
 			c.t.Fatalf("enter() of an empty place waited: %t, %v", waited, err)
 		}
-		c.leave = append(c.leave, leave)
 	}
 }
 
 // write has all that write be done after so long.
-func (c *crowd) write(took time.Duration) {
+func (c *crowd) write(took time.Duration, givenUp bool) {
+	began := c.clock.Now()
 	c.pass(took)
-	for _, leave := range c.leave {
-		leave()
+	for range maxWrites {
+		c.queue.wrote(began, givenUp)
+		c.queue.leave()
 	}
-	c.leave = nil
 }
 
 // joinAll has further events wait until one is refused, and says how many wait.
@@ -67,56 +71,34 @@ func TestAsManyWaitAsCanBeWrittenInTime(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name string
-		// took is how long writes took so far, and stuck how long none was done since.
-		took, stuck time.Duration
-		want        int
+		// took is how long writes took so far, idle how long there were none then, and stuck how long none of those under way is done.
+		took, idle, stuck time.Duration
+		givenUp           bool
+		want              int
 	}{
-		{name: "an API server that is fast", took: 100 * time.Millisecond, want: maxInFlight},
-		{name: "one that is busy", took: 400 * time.Millisecond, want: int(maxWait / (400 * time.Millisecond) * maxWrites)},
-		{name: "one that is slow", took: 2 * time.Second, want: 2 * maxWrites},
-		{name: "one that was fast and does not answer", took: 10 * time.Millisecond, stuck: 2 * time.Second, want: 2 * maxWrites},
-		{name: "one that has not answered for long", took: 10 * time.Millisecond, stuck: 5 * time.Minute, want: int(maxWait * maxWrites / storeTimeout)},
+		{name: "an API server that is fast", took: 50 * time.Millisecond, want: maxInFlight},
+		{name: "one that is busy", took: 400 * time.Millisecond, want: 9 * maxWrites},
+		{name: "one that is slow", took: 2 * time.Second, want: maxWrites},
+		{name: "one that takes longer than anybody may wait", took: 5 * time.Second, want: 0},
+		{name: "one that was slow a while ago", took: 5 * time.Second, idle: 2 * storeTimeout, want: maxInFlight},
+		{name: "one that was fast and does not answer", took: 10 * time.Millisecond, stuck: 2 * time.Second, want: maxWrites},
+		{name: "one that has not answered for long", took: 10 * time.Millisecond, stuck: 5 * time.Minute, want: 0},
+		{name: "one whose writes were given up soon, for they had waited for long", took: time.Second, givenUp: true, want: 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			c := newCrowd(t)
 			for range 20 {
 				c.fill()
-				c.write(tc.took)
+				c.write(tc.took, tc.givenUp)
 			}
+			c.pass(tc.idle)
 			c.fill()
 			c.pass(tc.stuck)
-			got := c.joinAll()
-			if got < tc.want-1 || got > tc.want+1 {
+			if got := c.joinAll(); got < tc.want-1 || got > tc.want+1 {
 				t.Errorf("%d wait, want %d", got, tc.want)
 			}
 		})
-	}
-}
-
-func TestWhoWaitsHasItsTurnAndIsToldThatItWaited(t *testing.T) {
-	t.Parallel()
-	c := newCrowd(t)
-	c.fill()
-	turn := make(chan bool)
-	go func() {
-		leave, waited, err := c.queue.enter(t.Context())
-		if err == nil {
-			leave()
-		}
-		turn <- waited && err == nil
-	}()
-	for c.waiting() == 0 {
-		runtime.Gosched()
-	}
-	select {
-	case <-turn:
-		t.Fatal("more are written at once than may be")
-	default:
-	}
-	c.write(time.Millisecond)
-	if !<-turn {
-		t.Error("who waited was not told so")
 	}
 }
 
@@ -125,24 +107,203 @@ func TestWhoIsRefusedAndWhoGivesUpLeaveNothingBehind(t *testing.T) {
 	c := newCrowd(t)
 	c.fill()
 	c.pass(time.Hour)
-	all := c.joinAll()
-	if _, _, err := c.queue.enter(t.Context()); !errors.Is(err, errTooManyAtOne) {
-		t.Errorf("enter() = %v where too many wait, want %v", err, errTooManyAtOne)
+	if _, err := c.queue.enter(t.Context()); !errors.Is(err, errTooManyAtOnce) {
+		t.Errorf("enter() = %v where it would take too long, want %v", err, errTooManyAtOnce)
 	}
-	if c.waiting() != all {
-		t.Errorf("%d wait after one was refused, want %d", c.waiting(), all)
-	}
-	c.queue.waiting = 0
-	c.write(0)
+	c.write(0, false)
 	c.fill()
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := c.queue.enter(gone); !errors.Is(err, context.Canceled) {
+	if _, err := c.queue.enter(gone); !errors.Is(err, context.Canceled) {
 		t.Errorf("enter() = %v for who gave up, want %v", err, context.Canceled)
+	}
+	began := time.Now()
+	if _, err := c.queue.enter(t.Context()); !errors.Is(err, errTooManyAtOnce) {
+		t.Errorf("enter() = %v where it took longer than was foreseen, want %v", err, errTooManyAtOnce)
+	}
+	if took := time.Since(began); took < maxWait {
+		t.Errorf("it was refused after %s, want %s", took, maxWait)
 	}
 	if c.waiting() != 0 {
 		t.Errorf("%d wait, want none", c.waiting())
 	}
-	c.write(0)
+	c.write(0, false)
 	c.fill()
+}
+
+// slowWriter holds writes up until it is let, and knows how many there were at once.
+type slowWriter struct {
+	client.StatusClient
+
+	let chan struct{}
+
+	mu        sync.Mutex
+	now, most int
+}
+
+type slowStatus struct {
+	client.SubResourceWriter
+
+	*slowWriter
+}
+
+func (w *slowWriter) Status() client.SubResourceWriter {
+	return &slowStatus{w.StatusClient.Status(), w}
+}
+
+func (w *slowWriter) count(by int) (most int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now += by
+	w.most = max(w.most, w.now)
+	return w.most
+}
+
+func (s *slowStatus) Patch(ctx context.Context, object client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
+	s.count(1)
+	defer s.count(-1)
+	<-s.let
+	return s.SubResourceWriter.Patch(ctx, object, patch, options...)
+}
+
+// later posts a callback, and tells the answer.
+func (d *desk) later(c css.Callback) <-chan int {
+	answer := make(chan int, 1)
+	go func() { answer <- d.post(c) }()
+	return answer
+}
+
+func (d *desk) waiting() int {
+	q := d.handler.Store.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.waiting
+}
+
+// busy has all turns taken.
+func (d *desk) busy() *queue {
+	d.t.Helper()
+	q := d.handler.Store.queue
+	for range maxWrites {
+		if waited, err := q.enter(d.t.Context()); waited || err != nil {
+			d.t.Fatalf("something is being written: %v", err)
+		}
+	}
+	return q
+}
+
+func TestNoMoreThan64StreamsAreWrittenAtOnceAndAllAreWritten(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	w := &slowWriter{StatusClient: d.handler.Store.Writer, let: make(chan struct{})}
+	d.handler.Store.Writer = w
+	const count = maxWrites + 16
+	for i := range count {
+		s := d.newStream(fmt.Sprint("s", i))
+		s.Spec.StreamName = s.Name
+		d.create(s)
+	}
+	d.knows(fmt.Sprint("s", count-1))
+	var answers []<-chan int
+	for i := range count {
+		c := d.push("a").Start(showTime)
+		c.StreamID, c.ChannelID = fmt.Sprint("s", i), fmt.Sprint("s", i)
+		answers = append(answers, d.later(c))
+	}
+	d.eventually("all others wait", func() bool { return w.count(0) >= maxWrites && d.waiting() == count-maxWrites })
+	close(w.let)
+	for i, answer := range answers {
+		if status := <-answer; status != http.StatusOK {
+			t.Errorf("callback %d is answered %d", i, status)
+		}
+		if got := len(d.stream(fmt.Sprint("s", i)).Status.Pushes); got != 1 {
+			t.Errorf("stream %d has %d pushes, want 1", i, got)
+		}
+	}
+	if most := w.count(0); most != maxWrites {
+		t.Errorf("%d were written at once, want %d", most, maxWrites)
+	}
+}
+
+func TestEventsOfAStreamHandTheirTurnOnAndDuplicatesWaitForNone(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	known := d.push("a").Start(showTime)
+	if status := d.post(known); status != http.StatusOK {
+		t.Fatalf("answered %d", status)
+	}
+	d.eventually("the cache knows the push", func() bool {
+		stream := &v1alpha1.LiveStream{}
+		err := d.handler.Cache.Get(t.Context(), client.ObjectKey{Namespace: d.namespace, Name: "show"}, stream)
+		return err == nil && len(stream.Status.Pushes) == 1
+	})
+	queue := d.busy()
+	var answers []<-chan int
+	for _, sequence := range []string{"b", "c", "d"} {
+		answers = append(answers, d.later(d.push(sequence).Start(showTime)))
+	}
+	d.eventually("one of them waits for a turn", func() bool { return d.waiting() == 1 })
+	if status := d.post(known); status != http.StatusOK {
+		t.Errorf("a duplicate is answered %d while others of its stream wait", status)
+	}
+	queue.leave()
+	for _, answer := range answers {
+		if status := <-answer; status != http.StatusOK {
+			t.Errorf("answered %d by one turn for all three", status)
+		}
+	}
+	d.eventually("the turn is given back", func() bool { return queue.turns.TryAcquire(1) })
+	if got := len(d.stream("show").Status.Pushes); got != 4 {
+		t.Errorf("the stream has %d pushes, want 4", got)
+	}
+}
+
+func TestWhatAnotherReplicaWroteMeanwhileIsNotWrittenAgain(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	other := openDesk(t, d.namespace, d.clock)
+	other.knows("show")
+	queue := d.busy()
+	start := d.push("a").Start(showTime)
+	answer := d.later(start)
+	d.eventually("it waits", func() bool { return d.waiting() == 1 })
+	if status := other.post(start); status != http.StatusOK {
+		t.Fatalf("the other replica answers %d", status)
+	}
+	version := d.stream("show").ResourceVersion
+	d.eventually("the cache knows the push", func() bool {
+		stream := &v1alpha1.LiveStream{}
+		err := d.handler.Cache.Get(t.Context(), client.ObjectKey{Namespace: d.namespace, Name: "show"}, stream)
+		return err == nil && stream.ResourceVersion == version
+	})
+	asked := &slowWriter{StatusClient: d.handler.Store.Writer, let: make(chan struct{})}
+	close(asked.let)
+	d.handler.Store.Writer = asked
+	queue.leave()
+	if status := <-answer; status != http.StatusOK {
+		t.Errorf("answered %d", status)
+	}
+	if asked.count(0) != 0 {
+		t.Error("it was written again")
+	}
+}
+
+// What a callback may take has to fit into what its connection may, and that into the sender's patience and the end of the process.
+func TestTheBoundsFitIntoEachOther(t *testing.T) {
+	t.Parallel()
+	const patience, grace = 20 * time.Second, 20 * time.Second
+	for _, tc := range []struct {
+		what         string
+		inner, outer time.Duration
+	}{
+		{"waiting for a turn, into storing", maxWait, storeTimeout},
+		{"reading and storing, into answering", readTimeout + storeTimeout, writeTimeout},
+		{"reading and storing, into the end of the process", readTimeout + storeTimeout, shutdownTimeout},
+		{"answering, into the sender's patience", writeTimeout, patience},
+		{"the end of the server, into that of the process", shutdownTimeout, grace},
+	} {
+		if tc.inner >= tc.outer {
+			t.Errorf("%s: %s does not fit into %s", tc.what, tc.inner, tc.outer)
+		}
+	}
 }

@@ -295,11 +295,8 @@ func TestEventsThatWouldWaitTooLongAreToldToComeAgainAtOnceAndDuplicatesAreNot(t
 	if status := d.post(known); status != http.StatusOK {
 		t.Fatalf("answered %d", status)
 	}
-	queue := d.handler.Store.queue
-	if !queue.turns.TryAcquire(maxWrites) {
-		t.Fatal("something is being written")
-	}
-	queue.took, queue.waiting = maxWait, maxWrites
+	queue := d.busy()
+	queue.took = 2 * maxWait
 	began := time.Now()
 	response, err := http.Post(d.url+d.path(), "application/json", strings.NewReader(string(d.push("b").Start(showTime).Signed(callbackKey, showTime))))
 	if err != nil {
@@ -315,8 +312,7 @@ func TestEventsThatWouldWaitTooLongAreToldToComeAgainAtOnceAndDuplicatesAreNot(t
 	if status := d.post(known); status != http.StatusOK {
 		t.Errorf("a duplicate, which is not written, is answered %d", status)
 	}
-	queue.turns.Release(maxWrites)
-	queue.waiting = 0
+	queue.leave()
 	if status := d.post(d.push("b").Start(showTime)); status != http.StatusOK {
 		t.Errorf("answered %d once there is time again", status)
 	}

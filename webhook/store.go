@@ -99,32 +99,33 @@ func (s *Store) Record(ctx context.Context, domain *v1alpha1.PushDomain, event p
 // events of a stream never overwrite each other, whichever replicas they reach. What the cache already holds is in etcd, so a
 // duplicate costs nothing. Within a replica the events of a stream take turns, each going on from what the one before it wrote.
 func (s *Store) into(ctx context.Context, domain *v1alpha1.PushDomain, keeper string, stream *v1alpha1.LiveStream, event provider.Event) (Recorded, error) {
-	lane, leave, err := s.lanes.enter(ctx, stream.UID)
+	if decision, err := s.decide(stream, event); err == nil && !decision.outcome.Changed() {
+		return decision.recorded(), nil
+	}
+	lane, leave, err := s.lanes.enter(ctx, stream.UID, s.endTurn)
 	if err != nil {
 		return Recorded{}, err
 	}
 	defer leave()
+	if !lane.writes {
+		waited, err := s.queue.enter(ctx)
+		if err != nil {
+			return Recorded{}, err
+		}
+		if lane.writes = true; waited {
+			stream = s.again(ctx, stream)
+		}
+	}
 	if lane.written != nil {
 		stream = lane.written
 	}
 	decision, err := s.decide(stream, event)
-	if err != nil || !decision.outcome.Changed() {
-		return decision.recorded(), err
-	}
-	leaveQueue, waited, err := s.queue.enter(ctx)
-	if err != nil {
-		return Recorded{}, err
-	}
-	defer leaveQueue()
-	if waited {
-		if lane.written == nil {
-			stream = s.again(ctx, stream)
-		}
-		decision, err = s.decide(stream, event)
-	}
 	for err == nil && decision.outcome.Changed() {
+		began := s.Clock.Now()
 		var written *v1alpha1.LiveStream
-		if written, err = s.write(ctx, domain, keeper, decision); err == nil {
+		written, err = s.write(ctx, domain, keeper, decision)
+		s.queue.wrote(began, ctx.Err() != nil)
+		if err == nil {
 			lane.written = written
 			break
 		}
@@ -144,6 +145,13 @@ func (s *Store) into(ctx context.Context, domain *v1alpha1.PushDomain, keeper st
 		decision, err = s.decide(fresh, event)
 	}
 	return decision.recorded(), err
+}
+
+// endTurn ends the turn of a lane that nobody is in any more.
+func (s *Store) endTurn(l *lane) {
+	if l.writes {
+		s.queue.leave()
+	}
 }
 
 // again is the stream as the cache has it by now; others may have written it meanwhile.

@@ -33,13 +33,24 @@ type gathering struct {
 type unclaimedEvent struct {
 	event   provider.Event
 	outcome push.Outcome
+	// gone is closed when nobody waits any more.
+	gone <-chan struct{}
 	// done gets one value: nil when the event is in etcd, or was a start too many to be kept.
 	done chan error
 }
 
+func (e *unclaimedEvent) isGone() bool {
+	select {
+	case <-e.gone:
+		return true
+	default:
+		return false
+	}
+}
+
 // unclaimed records the event in status.unclaimedPushes. It returns when that is in etcd.
 func (s *Store) unclaimed(ctx context.Context, domain *v1alpha1.PushDomain, event provider.Event) (Recorded, error) {
-	e := &unclaimedEvent{event: event, done: make(chan error, 1)}
+	e := &unclaimedEvent{event: event, gone: ctx.Done(), done: make(chan error, 1)}
 	s.gather(domain, e)
 	select {
 	case err := <-e.done:
@@ -65,7 +76,7 @@ func (s *Store) gather(domain *v1alpha1.PushDomain, e *unclaimedEvent) {
 		g.waiting = append(g.waiting, e)
 	case domain.Spec.UnknownStreams.Creates():
 		// A LiveStream is made for each: it is to come again.
-		e.done <- errTooManyAtOne
+		e.done <- errTooManyAtOnce
 	default:
 		g.waiting = dropOne(append(g.waiting, e))
 	}
@@ -82,7 +93,7 @@ func dropOne(waiting []*unclaimedEvent) []*unclaimedEvent {
 	i := slices.IndexFunc(waiting, func(e *unclaimedEvent) bool { return e.event.Kind == provider.Started })
 	if i < 0 {
 		i = len(waiting) - 1
-		waiting[i].done <- errTooManyAtOne
+		waiting[i].done <- errTooManyAtOnce
 	} else {
 		waiting[i].done <- nil
 	}
@@ -95,7 +106,8 @@ func (s *Store) writeUnclaimed(domain *v1alpha1.PushDomain, g *gathering) {
 		timer := time.NewTimer(unclaimedEvery - s.Clock.Since(g.last))
 		<-timer.C
 		s.board.mu.Lock()
-		events := g.waiting
+		// Who was told that it takes too long comes again.
+		events := slices.DeleteFunc(g.waiting, (*unclaimedEvent).isGone)
 		g.waiting = nil
 		if len(events) == 0 {
 			g.writing = false
@@ -113,7 +125,7 @@ func (s *Store) writeUnclaimed(domain *v1alpha1.PushDomain, g *gathering) {
 		}
 		for _, e := range events {
 			if err == nil && domain.Spec.UnknownStreams.Creates() && e.outcome == push.Started && !remembered(domain, e.event) {
-				e.done <- errTooManyAtOne
+				e.done <- errTooManyAtOnce
 				continue
 			}
 			e.done <- err

@@ -187,7 +187,7 @@ func TestOfMoreEventsThanAreKeptNoInterruptionIsLost(t *testing.T) {
 	}
 	last := event(provider.Interrupted, "d")
 	waiting = dropOne([]*unclaimedEvent{stop, last})
-	if len(waiting) != 1 || waiting[0] != stop || !errors.Is(told(last), errTooManyAtOne) {
+	if len(waiting) != 1 || waiting[0] != stop || !errors.Is(told(last), errTooManyAtOnce) {
 		t.Errorf("waiting = %+v, want the first stop; the other is to come again", waiting)
 	}
 }
