@@ -20,14 +20,24 @@ import (
 // campaign is what one seed makes: which events come when, how often and where, and what goes wrong meanwhile. The interleaving
 // is the machine's: playing a seed again does the same to the operator, not the same in the operator.
 type campaign struct {
-	seed   uint64
+	seed uint64
+	// split has receivers and reconcilers that are processes of their own.
+	split  bool
 	random *rand.Rand
 	mu     sync.Mutex
 	length time.Duration
 }
 
-func newCampaign(seed uint64, length time.Duration) *campaign {
-	return &campaign{seed: seed, random: rand.New(rand.NewPCG(seed, 1)), length: length}
+func newCampaign(seed uint64, split bool, length time.Duration) *campaign {
+	return &campaign{seed: seed, split: split, random: rand.New(rand.NewPCG(seed, 1)), length: length}
+}
+
+// String is how a test is called.
+func (c *campaign) String() string {
+	if c.split {
+		return fmt.Sprint("receivers and reconcilers of seed ", c.seed)
+	}
+	return fmt.Sprint("seed ", c.seed)
 }
 
 // delivery is one sending of an event. CSS sends again until it is answered 200, and at times once more.
@@ -138,9 +148,12 @@ func (c *campaign) watchFault() faultproxy.Watch {
 	}
 }
 
-// run plays the campaign. An odd seed has two replicas, one of which is stopped past its lease.
+// elects says that two may lead, one of which is stopped past its lease.
+func (c *campaign) elects() bool { return c.seed%2 == 1 }
+
+// run plays the campaign.
 func (c *campaign) run(ctx context.Context, binary string) (outcome, error) {
-	o := options{binary: binary, replicas: 1 + int(c.seed%2), change: func(s *v1alpha1.LiveStream) {
+	o := options{binary: binary, replicas: 1 + int(c.seed%2), split: c.split, change: func(s *v1alpha1.LiveStream) {
 		if slices.Contains([]string{"s0", "s2"}, s.Name) {
 			afterEnd(s)
 			s.Spec.ReconnectWindowSeconds = new(int32(2))
@@ -160,8 +173,12 @@ func (c *campaign) run(ctx context.Context, binary string) (outcome, error) {
 	w.faulty = true
 	for _, r := range w.replicas {
 		r.proxy.Choose(c.choose(r))
-		// So that watches begin anew, with faults.
-		r.kill()
+		// So that watches begin anew, with faults. Who leads goes on, where it is to be stopped for that.
+		if c.elects() {
+			r.proxy.EndWatches()
+		} else {
+			r.kill()
+		}
 	}
 	var sending sync.WaitGroup
 	for _, d := range deliveries {
@@ -186,24 +203,30 @@ func (c *campaign) run(ctx context.Context, binary string) (outcome, error) {
 	return w.finish(), nil
 }
 
-// disturb kills replicas, and stops one for longer than its lease where there are two.
+// disturb kills replicas, every second time the one that reconciles, or stops the leader for longer than its lease.
 func (c *campaign) disturb(w *world) {
-	if len(w.replicas) == 2 {
+	if c.elects() {
 		w.slack = 20 * time.Second
 		stopped := w.replicas[0]
-		stopped.signal(syscall.SIGSTOP)
-		w.extra.Add(1)
+		if stopped.signal(syscall.SIGSTOP) == nil {
+			w.extra.Add(1)
+		}
 		<-time.After(w.slack)
-		stopped.signal(syscall.SIGCONT)
+		_ = stopped.signal(syscall.SIGCONT)
 		<-time.After(max(0, c.length-w.slack))
 		return
 	}
-	for end := time.Now().Add(c.length); time.Now().Before(end); {
+	end := time.Now().Add(c.length)
+	for n := 0; time.Now().Before(end); n++ {
 		c.mu.Lock()
 		wait := between(c.random, time.Second, 8*time.Second)
 		c.mu.Unlock()
 		<-time.After(wait)
-		w.replicas[0].kill()
+		killed := w.replicas[0]
+		if n%2 == 1 {
+			killed = w.receivers[n/2%len(w.receivers)]
+		}
+		killed.kill()
 		w.extra.Add(1)
 	}
 }
@@ -230,18 +253,21 @@ func seeds() []uint64 {
 func TestRandomCampaign(t *testing.T) {
 	t.Parallel()
 	for _, s := range seeds() {
-		t.Run(fmt.Sprint("seed ", s), func(t *testing.T) {
-			t.Parallel()
-			o, err := newCampaign(s, campaignLength).run(t.Context(), binary)
-			if err != nil {
-				t.Fatal(err)
-			}
-			results.add(o)
-			results.seed(s)
-			t.Logf("%d events, %d faults, settled within %v", o.events, o.faults, o.settled)
-			for _, v := range o.violations {
-				t.Errorf("%s\nplay it again with: make chaos SEED=%d", v, s)
-			}
-		})
+		results.seed(s)
+		for _, split := range []bool{false, true} {
+			c := newCampaign(s, split, campaignLength)
+			t.Run(c.String(), func(t *testing.T) {
+				t.Parallel()
+				o, err := c.run(t.Context(), binary)
+				if err != nil {
+					t.Fatal(err)
+				}
+				results.add(o)
+				t.Logf("%d events, %d faults, settled within %v", o.events, o.faults, o.settled)
+				for _, v := range o.violations {
+					t.Errorf("%s\nplay it again with: make chaos SEED=%d", v, s)
+				}
+			})
+		}
 	}
 }

@@ -5,7 +5,6 @@ package chaos
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -72,7 +71,10 @@ func trials() []trial {
 		all = append(all, s.trial())
 	}
 	for _, seed := range []uint64{1, 2, 4} {
-		all = append(all, trial{fmt.Sprint("seed ", seed), newCampaign(seed, campaignLength).run})
+		for _, split := range []bool{false, true} {
+			c := newCampaign(seed, split, campaignLength)
+			all = append(all, trial{c.String(), c.run})
+		}
 	}
 	return append(all, trial{"storm", newStorm(1).run})
 }

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/livestream-operator/livestream-operator/internal/faultproxy"
-	"github.com/livestream-operator/livestream-operator/internal/installation"
 )
 
 // replica is a process of the operator behind a proxy of its own. When it dies, it is started again, as a kubelet would.
@@ -53,11 +52,6 @@ func freeAddress() (string, error) {
 		}
 	}
 	return "", errors.New("finding a free port: all are taken")
-}
-
-// newReplica starts one that may do all that an operator may.
-func newReplica(namespace, binary string, number int, arguments ...string) (*replica, error) {
-	return newReplicaAs(installation.Both, namespace, binary, number, arguments...)
 }
 
 // newReplicaAs starts one with the rights of a service account.
@@ -147,7 +141,7 @@ func (r *replica) end(within time.Duration) error {
 	r.closed = true
 	done := r.done
 	r.mu.Unlock()
-	r.signal(syscall.SIGTERM)
+	_ = r.signal(syscall.SIGTERM)
 	select {
 	case <-done:
 		return nil
@@ -156,10 +150,10 @@ func (r *replica) end(within time.Duration) error {
 	}
 }
 
-func (r *replica) signal(s syscall.Signal) {
+func (r *replica) signal(s syscall.Signal) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_ = r.command.Process.Signal(s)
+	return r.command.Process.Signal(s)
 }
 
 func (r *replica) address() string {

@@ -285,9 +285,9 @@ func (s *storm) disturbOthers(over <-chan struct{}) {
 }
 
 func (r *replica) stopFor(d time.Duration) {
-	r.signal(syscall.SIGSTOP)
+	_ = r.signal(syscall.SIGSTOP)
 	<-time.After(d)
-	r.signal(syscall.SIGCONT)
+	_ = r.signal(syscall.SIGCONT)
 }
 
 // look sees what was answered 200 by the observer's watch, and asks the API server at once about one in a hundred, and about all

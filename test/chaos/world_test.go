@@ -39,7 +39,9 @@ type world struct {
 	ctx      context.Context //nolint:containedctx // it ends with the world
 	name     string
 	replicas []*replica
-	options  options
+	// receivers are those replicas that callbacks are sent to.
+	receivers []*replica
+	options   options
 
 	mu       sync.Mutex
 	facts    map[string]map[string]*told
@@ -68,12 +70,41 @@ type world struct {
 type options struct {
 	binary   string
 	replicas int
-	streams  []string
+	// split has reconcilers, of which there are so many, and two receivers, as config/default has; else each replica does both.
+	split   bool
+	streams []string
 	// change changes the LiveStreams before they are made.
 	change func(*v1alpha1.LiveStream)
 	scaled bool
 	// arguments are further ones of a replica.
 	arguments func(number int) []string
+}
+
+// part is what a process of the operator does, and the account that it does it with.
+type part struct {
+	account   string
+	receives  bool
+	arguments []string
+}
+
+// parts are the operator's processes. The first one leads.
+func (o options) parts() []part {
+	doesBoth := part{account: installation.Both, receives: true}
+	reconciles := part{account: installation.Reconciler, arguments: []string{"--callback-bind-address=0"}}
+	receives := part{account: installation.Receiver, receives: true, arguments: []string{"--reconcile=false"}}
+	replicas := max(1, o.replicas)
+	leads := doesBoth
+	if o.split {
+		leads = reconciles
+	}
+	if replicas > 1 {
+		leads.arguments = append(leads.arguments, "--leader-elect")
+	}
+	all := slices.Repeat([]part{leads}, replicas)
+	if o.split {
+		all = append(all, receives, receives)
+	}
+	return all
 }
 
 // outcome is what became of a world.
@@ -103,21 +134,23 @@ func newWorld(ctx context.Context, o options) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	arguments := []string{"--leader-election-namespace=" + w.name}
-	if o.replicas > 1 {
-		arguments = append(arguments, "--leader-elect")
-	}
-	for i := range max(1, o.replicas) {
-		own := arguments
+	for i, p := range o.parts() {
+		own := append([]string{"--leader-election-namespace=" + w.name}, p.arguments...)
 		if o.arguments != nil {
-			own = slices.Concat(arguments, o.arguments(i))
+			own = append(own, o.arguments(i)...)
 		}
-		r, err := newReplica(w.name, o.binary, i, own...)
+		r, err := newReplicaAs(p.account, w.name, o.binary, i, own...)
 		if err != nil {
 			w.close()
 			return nil, err
 		}
 		w.replicas = append(w.replicas, r)
+		if p.receives {
+			w.receivers = append(w.receivers, r)
+		}
+		if err := w.until("a replica is ready", r.isReady); err != nil {
+			return w, err
+		}
 		// The first one leads.
 		if err := w.until("the streams are idle", func() error { return w.agrees() }); err != nil {
 			return w, err
@@ -160,7 +193,10 @@ func (w *world) objects() []client.Object {
 	objects := []client.Object{
 		// What config/rbac gives in the operator's own namespace.
 		&rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "lease"}, Rules: []rbacv1.PolicyRule{{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, Verbs: []string{"create", "get", "update"}}}},
-		&rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "lease"}, RoleRef: reference, Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Name: installation.Both, Namespace: "livestream-system"}}},
+		&rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "lease"}, RoleRef: reference, Subjects: []rbacv1.Subject{
+			{Kind: "ServiceAccount", Name: installation.Both, Namespace: "livestream-system"},
+			{Kind: "ServiceAccount", Name: installation.Reconciler, Namespace: "livestream-system"},
+		}},
 		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "css"}, StringData: map[string]string{"callbackKey": callbackKey, "playbackKey": "thePlaybackKey0123456789"}},
 		&v1alpha1.PushDomain{ObjectMeta: metav1.ObjectMeta{Name: "shows"}, Spec: v1alpha1.PushDomainSpec{
 			Provider: v1alpha1.ProviderTencentCSS, Domain: "push.example.com",
