@@ -9,8 +9,13 @@ import (
 	"github.com/livestream-operator/livestream-operator/internal/provider"
 )
 
-// MaxUnclaimed bounds the pushes of a push domain that no LiveStream claims.
-const MaxUnclaimed = 128
+const (
+	// MaxUnclaimed bounds the pushes of a push domain that no LiveStream claims.
+	MaxUnclaimed = 128
+	// ClaimGrace is how long what a callback told keeps its place, whatever else there is. Its LiveStream may be there: the receiver had not
+	// seen it yet, and who claims may be away. It is longer than caches lag, and than a change of leader takes.
+	ClaimGrace = 5 * time.Minute
+)
 
 // Stream names a stream within a push domain.
 type Stream struct{ App, Name string }
@@ -29,8 +34,8 @@ func OfStream(unclaimed []v1alpha1.UnclaimedPush, stream Stream) []v1alpha1.Push
 	return pushes
 }
 
-// ApplyUnclaimed is Apply for a stream that no LiveStream claims. What is dropped to stay within MaxUnclaimed is ended pushes
-// first, then live ones, those that were recorded first before others.
+// ApplyUnclaimed is Apply for a stream that no LiveStream claims. What is dropped to stay within MaxUnclaimed is what was told longer ago
+// than ClaimGrace: ended pushes first, then live ones, those that were recorded first before others.
 func ApplyUnclaimed(unclaimed []v1alpha1.UnclaimedPush, event provider.Event, now time.Time) ([]v1alpha1.UnclaimedPush, Outcome, error) {
 	stream := Stream{event.App, event.Stream}
 	pushes, outcome, err := Apply(OfStream(unclaimed, stream), event, now)
@@ -43,11 +48,70 @@ func ApplyUnclaimed(unclaimed []v1alpha1.UnclaimedPush, event provider.Event, no
 // Release adds the pushes of a LiveStream that was deleted, so that another one of its stream can claim them. Stand-ins are left
 // out: whoever added them sees the stream again.
 func Release(unclaimed []v1alpha1.UnclaimedPush, stream Stream, pushes []v1alpha1.Push, now time.Time) []v1alpha1.UnclaimedPush {
-	after, changed := Claim(OfStream(unclaimed, stream), WithoutStandIns(pushes), now)
+	known := OfStream(unclaimed, stream)
+	after, changed := Claim(known, WithoutStandIns(pushes), now)
 	if !changed {
 		return unclaimed
 	}
-	return Bound(replace(unclaimed, stream, after), now)
+	wasThere := func(p v1alpha1.Push) bool {
+		return slices.ContainsFunc(known, func(q v1alpha1.Push) bool { return q.Sequence == p.Sequence })
+	}
+	var there []v1alpha1.Push
+	for _, p := range after {
+		if wasThere(p) {
+			there = append(there, p)
+		}
+	}
+	unclaimed = replace(unclaimed, stream, there)
+	// Callbacks told these a LiveStream, and it may not come again: they take no place of what waits for one. Ended ones leave half of the
+	// places free.
+	for _, p := range after {
+		if wasThere(p) {
+			continue
+		}
+		if len(unclaimed) >= MaxUnclaimed && IsLive(p) {
+			unclaimed = dropLeast(unclaimed, now)
+		}
+		if len(unclaimed) < MaxUnclaimed && IsLive(p) || len(unclaimed) < MaxUnclaimed/2 {
+			unclaimed = append(unclaimed, v1alpha1.UnclaimedPush{AppName: stream.App, StreamName: stream.Name, Push: p})
+		}
+	}
+	return Bound(unclaimed, now)
+}
+
+// dropLeast makes room by what is worth least, unless that was told within ClaimGrace.
+func dropLeast(unclaimed []v1alpha1.UnclaimedPush, now time.Time) []v1alpha1.UnclaimedPush {
+	least := slices.MaxFunc(unclaimed, byWorth(now))
+	if isFresh(least, now) {
+		return unclaimed
+	}
+	return slices.DeleteFunc(unclaimed, func(p v1alpha1.UnclaimedPush) bool {
+		return StreamOf(p) == StreamOf(least) && p.Sequence == least.Sequence
+	})
+}
+
+func isFresh(p v1alpha1.UnclaimedPush, now time.Time) bool {
+	return now.Sub(heard(p.Push)) <= ClaimGrace
+}
+
+// byWorth sorts what is worth most first: of what was told just now no end gives way, not even to another one, which is to come again then. A
+// start may be forgotten.
+func byWorth(now time.Time) func(a, b v1alpha1.UnclaimedPush) int {
+	return func(a, b v1alpha1.UnclaimedPush) int {
+		fresh := isFresh(a, now)
+		if fresh != isFresh(b, now) {
+			return compareBool(!fresh, fresh)
+		}
+		switch aLive, bLive := IsLive(a.Push), IsLive(b.Push); {
+		case aLive != bLive && fresh:
+			return compareBool(aLive, bLive)
+		case aLive != bLive:
+			return compareBool(bLive, aLive)
+		case fresh && !aLive:
+			return cmp.Or(heard(a.Push).Compare(heard(b.Push)), compareStreams(a, b))
+		}
+		return cmp.Or(heard(b.Push).Compare(heard(a.Push)), compareStreams(a, b))
+	}
 }
 
 // WithoutStandIns are the pushes that a callback told of.
@@ -68,10 +132,7 @@ func Bound(unclaimed []v1alpha1.UnclaimedPush, now time.Time) []v1alpha1.Unclaim
 	unclaimed = slices.DeleteFunc(unclaimed, func(p v1alpha1.UnclaimedPush) bool {
 		return !IsLive(p.Push) && now.Sub(recorded(p.Push)) > TombstoneLife
 	})
-	// What is worth most comes first.
-	slices.SortStableFunc(unclaimed, func(a, b v1alpha1.UnclaimedPush) int {
-		return cmp.Or(compareBool(IsLive(b.Push), IsLive(a.Push)), heard(b.Push).Compare(heard(a.Push)), compareStreams(a, b))
-	})
+	slices.SortStableFunc(unclaimed, byWorth(now))
 	unclaimed = unclaimed[:min(len(unclaimed), MaxUnclaimed)]
 	slices.SortStableFunc(unclaimed, compareStreams)
 	return unclaimed

@@ -89,7 +89,7 @@ func TestBoundDropsWhatIsWorthLeast(t *testing.T) {
 		all = append(all, unclaimed(fmt.Sprintf("live-%03d", i), live("A", 0, recording.Add(-time.Duration(i)*time.Minute))))
 	}
 	for i := range 10 {
-		all = append(all, unclaimed(fmt.Sprintf("ended-%03d", i), tombstone("A", 0, recording.Add(-time.Duration(i)*time.Second))))
+		all = append(all, unclaimed(fmt.Sprintf("ended-%03d", i), tombstone("A", 0, recording.Add(-ClaimGrace-time.Duration(i+1)*time.Second))))
 	}
 	rand.New(rand.NewPCG(1, 1)).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	for _, row := range []struct {
@@ -255,5 +255,65 @@ func TestEventsReachTheSameLiveSetWhereverTheyAreRecorded(t *testing.T) {
 		if diff := gocmp.Diff(want, got); diff != "" {
 			t.Fatalf("round %d, %s(-direct +claimed):\n%s", round, told, diff)
 		}
+	}
+}
+
+// Found by the long storm of make chaos: LiveStreams that were deleted on air had filled the list with live pushes, and an interruption that a
+// receiver recorded there, which had not seen its LiveStream yet, was dropped as it was answered.
+func TestWhatACallbackJustToldIsKeptWhateverElseThereIs(t *testing.T) {
+	t.Parallel()
+	long := recording.Add(-2 * ClaimGrace)
+	crowds := map[string]func(i int) v1alpha1.Push{
+		"live pushes of long ago":  func(int) v1alpha1.Push { return live("A", 0, long) },
+		"ended pushes of long ago": func(int) v1alpha1.Push { return tombstone("A", 0, long) },
+	}
+	for name, push := range crowds {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var all []v1alpha1.UnclaimedPush
+			for i := range MaxUnclaimed {
+				all = append(all, unclaimed(fmt.Sprintf("stream-%03d", i), push(i)))
+			}
+			got, outcome, err := ApplyUnclaimed(all, of("show", interrupted("A", 0)), recording)
+			if err != nil || outcome != EndedUnseen || !slices.Contains(names(got), "show/A") || len(got) != MaxUnclaimed {
+				t.Fatalf("%d pushes, %s, %v: the interruption is not among them", len(got), outcome, err)
+			}
+			// More ends than there is room for come again, and more starts are forgotten.
+			for i := range 2 * MaxUnclaimed {
+				event, at := interrupted("B", 0), recording.Add(time.Second)
+				if i%2 == 0 {
+					event = started("B", 0)
+				}
+				if got, _, err = ApplyUnclaimed(got, of(fmt.Sprint("other-", i), event), at); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if !slices.Contains(names(got), "show/A") || len(got) != MaxUnclaimed {
+				t.Errorf("%d pushes: the interruption gave way to later ones", len(got))
+			}
+			if got = slices.DeleteFunc(got, func(p v1alpha1.UnclaimedPush) bool { return p.Sequence == "B" }); !slices.Contains(names(got), "show/A") {
+				t.Fatal("the interruption is gone")
+			}
+			for i := len(got); i < MaxUnclaimed; i++ {
+				got = append(got, unclaimed(fmt.Sprintf("more-%03d", i), push(i)))
+			}
+			// Those of a LiveStream that goes a moment later take no place of it.
+			var pushes []v1alpha1.Push
+			for i := range MaxTombstones {
+				pushes = append(pushes, tombstone(fmt.Sprint("T", i), i, recording.Add(time.Second)))
+			}
+			for i := range MaxLive {
+				pushes = append(pushes, live(fmt.Sprint("L", i), i, recording.Add(time.Second)))
+			}
+			for i := range 3 {
+				got = Release(got, Stream{"live", fmt.Sprint("gone-", i)}, pushes, recording.Add(2*time.Second))
+			}
+			if !slices.Contains(names(got), "show/A") || len(got) > MaxUnclaimed {
+				t.Errorf("%d pushes: the interruption is gone", len(got))
+			}
+			if !slices.ContainsFunc(got, func(p v1alpha1.UnclaimedPush) bool { return p.StreamName == "gone-0" && IsLive(p.Push) }) {
+				t.Error("no live push of a deleted LiveStream took the place of one of long ago")
+			}
+		})
 	}
 }
