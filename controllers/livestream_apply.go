@@ -25,6 +25,12 @@ import (
 	"github.com/livestream-operator/livestream-operator/internal/workload"
 )
 
+// decisionLife is how long a Job may be made after the LiveStream was confirmed: a leader that was stopped for longer may have lost its lease, and
+// goes on where it was. It is leader election's RenewDeadline.
+const decisionLife = 10 * time.Second
+
+var errOutdated = fmt.Errorf("no Job was made, for it took more than %s since the LiveStream was read; it is read again", decisionLife)
+
 // secretRetry is how soon a Secret that is missing is looked for again: Secrets are not watched.
 const secretRetry = 10 * time.Second
 
@@ -37,6 +43,8 @@ type started struct {
 	err error
 	// again is when to try again without an error, 0 for never.
 	again time.Duration
+	// outdated: it took so long that the decision is made anew.
+	outdated bool
 	// leaving: the namespace is being deleted, and the stream will be.
 	leaving bool
 }
@@ -63,6 +71,10 @@ func (r *LiveStreamReconciler) start(ctx context.Context, o view, p plan.Plan) s
 		if err != nil {
 			s.add(start, err)
 			continue
+		}
+		if r.Clock.Since(o.confirmed) > decisionLife {
+			s.outdated = true
+			return s
 		}
 		if err := r.create(ctx, o.Stream, job); err != nil {
 			s.add(start, err)

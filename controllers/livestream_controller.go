@@ -86,8 +86,11 @@ func (r *LiveStreamReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 		}
 	}
 	started := r.start(ctx, observed, p)
-	if started.leaving {
+	switch {
+	case started.leaving:
 		return ctrl.Result{}, nil
+	case started.outdated:
+		return ctrl.Result{}, errOutdated
 	}
 	status := plan.Report(observed.Observed, p, started.made, started.failures)
 	if err := r.report(ctx, observed.Stream, status); err != nil {
@@ -150,7 +153,9 @@ func (r *LiveStreamReconciler) decide(ctx context.Context, stream *v1alpha1.Live
 // confirm reads the LiveStream again, unless this process wrote that very version within the last second: then the API server's answer
 // was as good as a read. It says whether the stream is gone.
 func (r *LiveStreamReconciler) confirm(ctx context.Context, v *view) (gone bool, err error) {
+	v.confirmed = r.Clock.Now()
 	if r.Written.Has(v.Stream) {
+		v.confirmed = v.confirmed.Add(-versions.Within)
 		return false, nil
 	}
 	latest := &v1alpha1.LiveStream{}

@@ -25,6 +25,8 @@ type view struct {
 	// domain is the PushDomain that the stream refers to, nil when there is none; alike are those of the same host, it among them.
 	domain *v1alpha1.PushDomain
 	alike  []v1alpha1.PushDomain
+	// confirmed is when the Stream was as it is here, for sure; zero before it was asked for.
+	confirmed time.Time
 	// elder is the older LiveStream of the same stream, nil when there is none.
 	elder *v1alpha1.LiveStream
 }
@@ -108,17 +110,23 @@ func (r *LiveStreamReconciler) findAfterEnd(ctx context.Context, v *view) error 
 	return nil
 }
 
-// findLeft asks the API server for Jobs that the status knows and the cache does not show, where others are about to start: one that
-// was made a moment ago may still run in the broadcast before.
+// findLeft asks the API server for Jobs that the cache does not show, where others are about to start: those that the status knows, and those of
+// the broadcast that ended a moment ago, which a pass may have made and not told of. One may still run.
 func (r *LiveStreamReconciler) findLeft(ctx context.Context, v *view, p plan.Plan) error {
 	if !slices.ContainsFunc(p.Start, func(s plan.Start) bool { return s.Ended == nil }) {
 		return nil
 	}
+	names := plan.LastJobs(v.Observed, p.Start)
 	for _, w := range v.Stream.Status.Workloads {
-		if w.JobName == "" || slices.ContainsFunc(v.Runs, func(run workload.Run) bool { return run.JobName == w.JobName }) {
+		if w.JobName != "" && !slices.Contains(names, w.JobName) {
+			names = append(names, w.JobName)
+		}
+	}
+	for _, name := range names {
+		if slices.ContainsFunc(v.Runs, func(run workload.Run) bool { return run.JobName == name }) {
 			continue
 		}
-		if err := r.find(ctx, v, w.JobName); err != nil {
+		if err := r.find(ctx, v, name); err != nil {
 			return err
 		}
 	}

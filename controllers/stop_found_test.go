@@ -90,3 +90,78 @@ func TestAJobThatTheCacheDoesNotShowIsToldToEndBeforeTheNextBroadcastStarts(t *t
 		t.Errorf("%d Jobs run, want that of the second broadcast alone", len(running))
 	}
 }
+
+// noJobs is a cache whose watch of Jobs stands still since before the first one.
+func noJobs(funcs interceptor.Funcs) client.WithWatch {
+	funcs.List = func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+		if jobs, is := list.(*batchv1.JobList); is {
+			jobs.Items = nil
+			return nil
+		}
+		return c.List(ctx, list, opts...)
+	}
+	return interceptor.NewClient(env.Client, funcs)
+}
+
+// Found by the long storm of make chaos: a push of a moment ended while its Job was made, so that the pass could not report it; the watch of
+// Jobs stood still; and the next push had a second recorder beside it.
+func TestAJobThatNeitherStatusNorCacheShowHasNoSecondOneBesideIt(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.show()
+	made := false
+	b.restart(noJobs(interceptor.Funcs{Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+		err := c.Create(ctx, o, opts...)
+		if _, is := o.(*batchv1.Job); is && !made {
+			made = true
+			b.record("show", b.ends("A", 1, v1alpha1.PushReasonClientStopped))
+		}
+		return err
+	}}))
+	b.record("show", b.starts("A"))
+	b.reconcile("show")
+	first := b.onlyJob()
+	if status := b.stream("show").Status; len(status.Workloads) > 0 && status.Workloads[0].JobName != "" {
+		t.Fatalf("the status knows the Job: %+v", status.Workloads)
+	}
+	b.reconcile("show")
+	b.pass(time.Minute)
+	b.reconcile("show")
+	b.wantState("show", v1alpha1.LiveStreamIdle)
+	b.record("show", b.starts("B"))
+	b.reconcile("show")
+	b.wantState("show", v1alpha1.LiveStreamLive)
+	// What runs is taken for the broadcast that it is of.
+	if running := b.running(); len(running) != 1 || running[0].UID != first.UID {
+		t.Errorf("%d Jobs run, want the first one alone", len(running))
+	}
+	b.restart(env.Client)
+	b.over("show", "B")
+	if running := b.running(); len(running) != 0 {
+		t.Errorf("%d Jobs run after the end", len(running))
+	}
+}
+
+// Found by the long storm of make chaos, or nearly so: a leader that is stopped between its look and the Job, past its lease, goes on where it was.
+func TestALeaderThatWasStoppedSinceItLookedMakesNoJob(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.show()
+	looks := 0
+	b.reconciler.Live = interceptor.NewClient(env.Client, interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+		err := c.Get(ctx, key, o, opts...)
+		if _, is := o.(*v1alpha1.LiveStream); is {
+			if looks++; looks == 1 {
+				b.pass(decisionLife + time.Second)
+			}
+		}
+		return err
+	}})
+	b.record("show", b.starts("A"))
+	_, err := b.reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Namespace: b.namespace, Name: "show"}})
+	if !errors.Is(err, errOutdated) || len(b.jobs()) != 0 {
+		t.Errorf("Reconcile() = %v with %d Jobs made on a look that is as old as a lease, want %v and none", err, len(b.jobs()), errOutdated)
+	}
+	b.reconcile("show")
+	b.onlyJob()
+}
