@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -336,14 +337,23 @@ func (w *world) close() {
 	_ = installed.API.Delete(context.WithoutCancel(w.ctx), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.name}})
 }
 
+// showLogs shows the end of the logs, and keeps the whole: what a long storm violates may be long ago.
 func (w *world) showLogs() {
+	kept := filepath.Join(installed.Root, "out", "chaos")
+	if err := os.MkdirAll(kept, 0o750); err != nil {
+		fmt.Println(err)
+	}
 	for _, r := range w.replicas {
 		text, err := os.ReadFile(r.log.Name())
 		if err != nil {
 			continue
 		}
 		lines := strings.Split(string(text), "\n")
-		fmt.Printf("---- %s\n%s\n", r.log.Name(), strings.Join(lines[max(0, len(lines)-80):], "\n"))
+		name := filepath.Join(kept, filepath.Base(r.log.Name()))
+		fmt.Printf("---- the end of %s\n%s\n", name, strings.Join(lines[max(0, len(lines)-80):], "\n"))
+		if err := os.WriteFile(name, text, 0o600); err != nil {
+			fmt.Println(err)
+		}
 	}
 }
 
