@@ -55,6 +55,9 @@ type LiveStreamReconciler struct {
 	interruptions interruptions
 }
 
+// versionPatience is how long a version may be on its way through the cache.
+const versionPatience = time.Second
+
 // Reconcile observes, repairs, plans, starts, reports and stops, in that order. Jobs are stopped only after the status that ends
 // their broadcast was accepted, which it is only if nothing happened since it was decided. Those of broadcasts that had ended
 // before are stopped first.
@@ -69,8 +72,9 @@ func (r *LiveStreamReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	}
 	observed, p, again, err := r.decide(ctx, stream)
 	if apierrors.IsConflict(err) {
-		// The version that this pass did not know is on its way through the cache and brings the next pass.
-		return ctrl.Result{}, nil
+		// The version that this pass did not know is on its way through the cache and brings the next pass, unless there is none: an API
+		// server may refuse a write for another's, and then not take that.
+		return ctrl.Result{RequeueAfter: versionPatience}, nil
 	}
 	if err != nil || observed.Stream == nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
@@ -95,7 +99,7 @@ func (r *LiveStreamReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	status := plan.Report(observed.Observed, p, started.made, started.failures)
 	if err := r.report(ctx, observed.Stream, status); err != nil {
 		if apierrors.IsConflict(err) {
-			return ctrl.Result{}, nil
+			return ctrl.Result{RequeueAfter: versionPatience}, nil
 		}
 		return ctrl.Result{}, errors.Join(started.err, client.IgnoreNotFound(err))
 	}

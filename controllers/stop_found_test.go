@@ -165,3 +165,24 @@ func TestALeaderThatWasStoppedSinceItLookedMakesNoJob(t *testing.T) {
 	b.reconcile("show")
 	b.onlyJob()
 }
+
+// Found by make chaos: a report met a conflict that no version followed, and the workload was Pending for good.
+func TestAReportThatIsRefusedForAVersionThatNeverComesIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.show()
+	refused := false
+	b.restart(interceptor.NewClient(env.Client, interceptor.Funcs{SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
+		if _, is := o.(*v1alpha1.LiveStream); is && !refused {
+			refused = true
+			return apierrors.NewConflict(v1alpha1.GroupVersion.WithResource("livestreams").GroupResource(), o.GetName(), errors.New("try again"))
+		}
+		return c.SubResource(sub).Patch(ctx, o, patch, opts...)
+	}}))
+	b.record("show", b.starts("A"))
+	if again := b.reconcile("show"); again.RequeueAfter != versionPatience {
+		t.Errorf("it looks again after %s, want %s", again.RequeueAfter, versionPatience)
+	}
+	b.reconcile("show")
+	b.wantState("show", v1alpha1.LiveStreamLive)
+}
