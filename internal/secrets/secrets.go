@@ -89,9 +89,9 @@ func (r *Reader) lookUp(name types.NamespacedName, keep time.Duration) (entry, b
 func (r *Reader) read(ctx context.Context, name types.NamespacedName) (entry, error) {
 	answer := r.reading.DoChan(name.String(), func() (any, error) {
 		// It outlives whoever asked first.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
+		reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
 		defer cancel()
-		return r.ask(ctx, name)
+		return r.ask(reading, name)
 	})
 	select {
 	case a := <-answer:
