@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/livestream-operator/livestream-operator/internal/provider"
+	"github.com/livestream-operator/livestream-operator/internal/push"
 )
 
 var (
@@ -36,6 +37,7 @@ var statuses = []struct {
 	{errOtherDomain, http.StatusForbidden, "other-domain"},
 	{errOtherAppID, http.StatusForbidden, "other-appid"},
 	{errTooManyAtOnce, http.StatusServiceUnavailable, "busy"},
+	{push.ErrTooManyLive, http.StatusServiceUnavailable, "too-many-live"},
 }
 
 // statusOf returns the status of an error, and how metrics name the result.

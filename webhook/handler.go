@@ -20,6 +20,7 @@ import (
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/callbackpath"
 	"github.com/livestream-operator/livestream-operator/internal/provider"
+	"github.com/livestream-operator/livestream-operator/internal/push"
 	"github.com/livestream-operator/livestream-operator/internal/secrets"
 )
 
@@ -71,6 +72,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) complain(status int, err error) {
 	log := ctrl.Log.WithName("receiver")
 	switch {
+	case errors.Is(err, push.ErrTooManyLive):
+		if h.busy.Allow() {
+			log.Info("Refused the start of a push, as so many pushes of the stream are live that interruptions must have been lost", "most", push.MaxLive)
+		}
 	case errors.Is(err, errTooManyAtOnce):
 		if h.busy.Allow() {
 			log.Info("Refused callbacks, as too many come at once; livestream_callbacks_total counts them")
@@ -84,8 +89,10 @@ func (h *Handler) complain(status int, err error) {
 
 // public is the error without what only the operator's own log should tell.
 func public(err error) error {
-	if errors.Is(err, errTooManyAtOnce) {
-		return errTooManyAtOnce
+	for _, limit := range []error{errTooManyAtOnce, push.ErrTooManyLive} {
+		if errors.Is(err, limit) {
+			return limit
+		}
 	}
 	for _, known := range []error{errStore, errKeys} {
 		if errors.Is(err, known) {

@@ -316,7 +316,8 @@ type PushDomainStatus struct {
 	LastCallbackTime *metav1.Time `json:"lastCallbackTime,omitempty"`
 
 	// unclaimedPushes are pushes of streams that no LiveStream claims: those that are live, and for an hour those that have
-	// ended, so that a LiveStream created meanwhile knows them. Beyond 128 the oldest are dropped, ended ones first. Written by
+	// ended, so that a LiveStream created meanwhile knows them. Beyond 128 the oldest are dropped, ended ones first, but for the
+	// first 32 that ended within five minutes. Written by
 	// the receiver, at most once a second, and by the reconciler when they are claimed.
 	// +optional
 	// +listType=map

@@ -15,6 +15,8 @@ const (
 	// ClaimGrace is how long what a callback told keeps its place, whatever else there is. Its LiveStream may be there: the receiver had not
 	// seen it yet, and who claims may be away. It is longer than caches lag, and than a change of leader takes.
 	ClaimGrace = 5 * time.Minute
+	// freshEnds is how many of the places no live push takes from ends that were told within ClaimGrace.
+	freshEnds = 32
 )
 
 // Stream names a stream within a push domain.
@@ -34,8 +36,8 @@ func OfStream(unclaimed []v1alpha1.UnclaimedPush, stream Stream) []v1alpha1.Push
 	return pushes
 }
 
-// ApplyUnclaimed is Apply for a stream that no LiveStream claims. What is dropped to stay within MaxUnclaimed is what was told longer ago
-// than ClaimGrace: ended pushes first, then live ones, those that were recorded first before others.
+// ApplyUnclaimed is Apply for a stream that no LiveStream claims. What is dropped to stay within MaxUnclaimed is ended pushes first,
+// but for some that were told within ClaimGrace, then live ones, those that were recorded first before others.
 func ApplyUnclaimed(unclaimed []v1alpha1.UnclaimedPush, event provider.Event, now time.Time) ([]v1alpha1.UnclaimedPush, Outcome, error) {
 	stream := Stream{event.App, event.Stream}
 	pushes, outcome, err := Apply(OfStream(unclaimed, stream), event, now)
@@ -81,37 +83,41 @@ func Release(unclaimed []v1alpha1.UnclaimedPush, stream Stream, pushes []v1alpha
 
 // dropLeast makes room by what is worth least, unless that was told within ClaimGrace.
 func dropLeast(unclaimed []v1alpha1.UnclaimedPush, now time.Time) []v1alpha1.UnclaimedPush {
-	least := slices.MaxFunc(unclaimed, byWorth(now))
-	if isFresh(least, now) {
-		return unclaimed
+	sorted := byWorth(unclaimed, now)
+	if last := len(sorted) - 1; last >= 0 && !isFresh(sorted[last], now) {
+		return sorted[:last]
 	}
-	return slices.DeleteFunc(unclaimed, func(p v1alpha1.UnclaimedPush) bool {
-		return StreamOf(p) == StreamOf(least) && p.Sequence == least.Sequence
-	})
+	return unclaimed
 }
 
 func isFresh(p v1alpha1.UnclaimedPush, now time.Time) bool {
 	return now.Sub(heard(p.Push)) <= ClaimGrace
 }
 
-// byWorth sorts what is worth most first: of what was told just now no end gives way, not even to another one, which is to come again then. A
-// start may be forgotten.
-func byWorth(now time.Time) func(a, b v1alpha1.UnclaimedPush) int {
-	return func(a, b v1alpha1.UnclaimedPush) int {
-		fresh := isFresh(a, now)
-		if fresh != isFresh(b, now) {
-			return compareBool(!fresh, fresh)
+// byWorth returns what is worth most first. The ends that were told within ClaimGrace have freshEnds places, those that were told first before
+// others: one that finds none comes again. Then come live pushes, the latest first: a start may be forgotten. The ends of long ago come last.
+func byWorth(unclaimed []v1alpha1.UnclaimedPush, now time.Time) []v1alpha1.UnclaimedPush {
+	var fresh, live, old []v1alpha1.UnclaimedPush
+	for _, p := range unclaimed {
+		switch {
+		case IsLive(p.Push):
+			live = append(live, p)
+		case isFresh(p, now):
+			fresh = append(fresh, p)
+		default:
+			old = append(old, p)
 		}
-		switch aLive, bLive := IsLive(a.Push), IsLive(b.Push); {
-		case aLive != bLive && fresh:
-			return compareBool(aLive, bLive)
-		case aLive != bLive:
-			return compareBool(bLive, aLive)
-		case fresh && !aLive:
-			return cmp.Or(heard(a.Push).Compare(heard(b.Push)), compareStreams(a, b))
-		}
+	}
+	latestFirst := func(a, b v1alpha1.UnclaimedPush) int {
 		return cmp.Or(heard(b.Push).Compare(heard(a.Push)), compareStreams(a, b))
 	}
+	slices.SortStableFunc(fresh, func(a, b v1alpha1.UnclaimedPush) int {
+		return cmp.Or(heard(a.Push).Compare(heard(b.Push)), compareStreams(a, b))
+	})
+	slices.SortStableFunc(live, latestFirst)
+	slices.SortStableFunc(old, latestFirst)
+	first := min(len(fresh), freshEnds)
+	return slices.Concat(fresh[:first], live, fresh[first:], old)
 }
 
 // WithoutStandIns are the pushes that a callback told of.
@@ -132,8 +138,9 @@ func Bound(unclaimed []v1alpha1.UnclaimedPush, now time.Time) []v1alpha1.Unclaim
 	unclaimed = slices.DeleteFunc(unclaimed, func(p v1alpha1.UnclaimedPush) bool {
 		return !IsLive(p.Push) && now.Sub(recorded(p.Push)) > TombstoneLife
 	})
-	slices.SortStableFunc(unclaimed, byWorth(now))
-	unclaimed = unclaimed[:min(len(unclaimed), MaxUnclaimed)]
+	if len(unclaimed) > MaxUnclaimed {
+		unclaimed = byWorth(unclaimed, now)[:MaxUnclaimed]
+	}
 	slices.SortStableFunc(unclaimed, compareStreams)
 	return unclaimed
 }

@@ -130,6 +130,31 @@ func TestBoundDropsWhatIsWorthLeast(t *testing.T) {
 	})
 }
 
+func TestManyEndsTakeNoPlaceFromWhatIsLive(t *testing.T) {
+	t.Parallel()
+	var got []v1alpha1.UnclaimedPush
+	var err error
+	for i := range 64 {
+		if got, _, err = ApplyUnclaimed(got, of(fmt.Sprintf("live-%02d", i), started("A", 0)), recording); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range MaxUnclaimed {
+		if got, _, err = ApplyUnclaimed(got, of(fmt.Sprintf("ended-%03d", i), interrupted("A", 0)), recording.Add(time.Duration(i)*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	alive := 0
+	for _, p := range got {
+		if IsLive(p.Push) {
+			alive++
+		}
+	}
+	if alive != 64 || len(got) != MaxUnclaimed || !slices.Contains(names(got), "ended-000/A") || slices.Contains(names(got), "ended-127/A") {
+		t.Errorf("%d of 64 live pushes are left among %d; of the ends the first ones have the places that are left", alive, len(got))
+	}
+}
+
 func TestOfStreamTellsAppsAndStreamsApart(t *testing.T) {
 	t.Parallel()
 	all := []v1alpha1.UnclaimedPush{unclaimed("a", live("1", 0, recording)), unclaimed("b", live("2", 0, recording)), {AppName: "other", StreamName: "a", Push: live("3", 0, recording)}, unclaimed("a", live("4", 1, recording))}
