@@ -20,8 +20,10 @@ const (
 	maxInFlight = 2048
 	// maxWrites streams are written at once. An API server does not get faster by more, and what it is busy with waits here, not there.
 	maxWrites = 64
-	// maxWait is how long an event may wait for its turn, as far as can be foreseen: long enough for a burst, and part of storeTimeout.
-	maxWait = 4 * time.Second
+	// foreseenWait is how long an event may have to wait for its turn, by how long writes take now: long enough for a burst. None waits longer
+	// than maxWait, so that storeTimeout leaves time for the write.
+	foreseenWait = 2 * time.Second
+	maxWait      = 4 * time.Second
 	// storeTimeout bounds reading keys, waiting for a turn, and writing the event, well under the sender's patience.
 	storeTimeout = 8 * time.Second
 	// conflictWait is how long a write that lost against another waits at most before it reads and tries again.

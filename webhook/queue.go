@@ -11,7 +11,7 @@ import (
 )
 
 // queue has at most maxWrites streams written at once; the others wait for their turn, first come, first served. Who would wait longer than
-// maxWait is refused at once: to be told after seconds costs the sender as much, and a write that nobody waits for any more costs the
+// foreseenWait is refused at once: to be told after seconds costs the sender as much, and a write that nobody waits for any more costs the
 // API server what another event needs.
 type queue struct {
 	// clock is monotonic.
@@ -68,7 +68,7 @@ func (q *queue) joins() bool {
 	// Where no write is done at all, the mean is of better times.
 	took := max(q.took, q.clock.Since(q.moved))
 	// In a burst all turns end together, one write from now.
-	if took+time.Duration(q.waiting)*took/maxWrites > maxWait {
+	if took+time.Duration(q.waiting)*took/maxWrites > foreseenWait {
 		return false
 	}
 	q.waiting++
