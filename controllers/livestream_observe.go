@@ -99,15 +99,7 @@ func (r *LiveStreamReconciler) pushDomain(ctx context.Context, stream *v1alpha1.
 
 // findAfterEnd asks the API server for Jobs that the status knows and the cache does not show: one that is gone is not made again.
 func (r *LiveStreamReconciler) findAfterEnd(ctx context.Context, v *view) error {
-	for _, name := range plan.AfterEndJobs(v.Stream.Status) {
-		if slices.ContainsFunc(v.Runs, func(run workload.Run) bool { return run.JobName == name }) {
-			continue
-		}
-		if err := r.find(ctx, v, name); err != nil {
-			return err
-		}
-	}
-	return nil
+	return r.findUnseen(ctx, v, plan.AfterEndJobs(v.Stream.Status))
 }
 
 // findLeft asks the API server for Jobs that the cache does not show, where others are about to start: those that the status knows, and those of
@@ -122,6 +114,11 @@ func (r *LiveStreamReconciler) findLeft(ctx context.Context, v *view, p plan.Pla
 			names = append(names, w.JobName)
 		}
 	}
+	return r.findUnseen(ctx, v, names)
+}
+
+// findUnseen asks the API server for those of the Jobs that the cache does not show.
+func (r *LiveStreamReconciler) findUnseen(ctx context.Context, v *view, names []string) error {
 	for _, name := range names {
 		if slices.ContainsFunc(v.Runs, func(run workload.Run) bool { return run.JobName == name }) {
 			continue

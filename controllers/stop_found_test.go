@@ -71,13 +71,7 @@ func TestAJobThatTheCacheDoesNotShowIsToldToEndBeforeTheNextBroadcastStarts(t *t
 	b.show()
 	b.live("show", "A")
 	first := b.onlyJob()
-	b.restart(interceptor.NewClient(env.Client, interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
-		if jobs, is := list.(*batchv1.JobList); is {
-			jobs.Items = nil
-			return nil
-		}
-		return c.List(ctx, list, opts...)
-	}}))
+	b.restart(noJobs(interceptor.Funcs{}))
 	b.record("show", b.ends("A", 1, v1alpha1.PushReasonClientStopped))
 	b.reconcile("show")
 	b.pass(time.Minute)

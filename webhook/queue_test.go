@@ -12,7 +12,6 @@ import (
 	testclock "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/css"
 )
 
@@ -232,11 +231,7 @@ func TestEventsOfAStreamHandTheirTurnOnAndDuplicatesWaitForNone(t *testing.T) {
 	if status := d.post(known); status != http.StatusOK {
 		t.Fatalf("answered %d", status)
 	}
-	d.eventually("the cache knows the push", func() bool {
-		stream := &v1alpha1.LiveStream{}
-		err := d.handler.Cache.Get(t.Context(), client.ObjectKey{Namespace: d.namespace, Name: "show"}, stream)
-		return err == nil && len(stream.Status.Pushes) == 1
-	})
+	d.caughtUp(d.stream("show"))
 	queue := d.busy()
 	var answers []<-chan int
 	for _, sequence := range []string{"b", "c", "d"} {
@@ -270,12 +265,7 @@ func TestWhatAnotherReplicaWroteMeanwhileIsNotWrittenAgain(t *testing.T) {
 	if status := other.post(start); status != http.StatusOK {
 		t.Fatalf("the other replica answers %d", status)
 	}
-	version := d.stream("show").ResourceVersion
-	d.eventually("the cache knows the push", func() bool {
-		stream := &v1alpha1.LiveStream{}
-		err := d.handler.Cache.Get(t.Context(), client.ObjectKey{Namespace: d.namespace, Name: "show"}, stream)
-		return err == nil && stream.ResourceVersion == version
-	})
+	d.caughtUp(d.stream("show"))
 	asked := &slowWriter{StatusClient: d.handler.Store.Writer, let: make(chan struct{})}
 	close(asked.let)
 	d.handler.Store.Writer = asked

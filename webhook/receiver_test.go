@@ -295,6 +295,7 @@ func TestEventsThatWouldWaitTooLongAreToldToComeAgainAtOnceAndDuplicatesAreNot(t
 	if status := d.post(known); status != http.StatusOK {
 		t.Fatalf("answered %d", status)
 	}
+	d.caughtUp(d.stream("show"))
 	queue := d.busy()
 	queue.took = 2 * maxWait
 	began := time.Now()

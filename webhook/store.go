@@ -121,10 +121,9 @@ func (s *Store) into(ctx context.Context, domain *v1alpha1.PushDomain, keeper st
 	}
 	decision, err := s.decide(stream, event)
 	for err == nil && decision.outcome.Changed() {
-		began := s.Clock.Now()
 		var written *v1alpha1.LiveStream
 		written, err = s.write(ctx, domain, keeper, decision)
-		s.queue.wrote(began, ctx.Err() != nil)
+		s.queue.wrote(decision.at, ctx.Err() != nil)
 		if err == nil {
 			lane.written = written
 			break

@@ -17,9 +17,6 @@ import (
 	"github.com/livestream-operator/livestream-operator/internal/fakecss"
 )
 
-// module is where Debian's libnginx-mod-rtmp is.
-const module = "/usr/lib/nginx/modules/ngx_rtmp_module.so"
-
 // Ingest is a running nginx.
 type Ingest struct {
 	rtmp, http string
@@ -50,6 +47,7 @@ func Start(t *testing.T) *Ingest {
 	if err != nil {
 		t.Skip(err)
 	}
+	module := fakecss.Nginx{}.ModulePath()
 	if _, err := os.Stat(module); err != nil {
 		t.Skip("nginx has no RTMP module; on Debian: apt-get install libnginx-mod-rtmp")
 	}
