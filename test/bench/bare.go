@@ -155,9 +155,18 @@ func patchFor(twin *v1alpha1.LiveStream, callback []byte, now time.Time) ([]byte
 		twin.Status = foreseen
 		twin.Status.Pushes = pushes
 		maps.Copy(status, map[string]any{
-			"state": foreseen.State, "since": foreseen.Since, "workloads": foreseen.Workloads, "workloadSummary": foreseen.WorkloadSummary,
-			"conditions": foreseen.Conditions, "client": foreseen.Client, "broadcast": foreseen.Broadcast,
+			"state": foreseen.State, "since": foreseen.Since, "workloads": foreseen.Workloads, "workloadSummary": orNull(foreseen.WorkloadSummary),
+			"conditions": foreseen.Conditions, "client": orNull(foreseen.Client), "broadcast": foreseen.Broadcast,
+			"resolution": orNull(foreseen.Resolution), "lastError": orNull(foreseen.LastError),
 		})
 	}
 	return json.Marshal(map[string]any{"status": status})
+}
+
+// orNull is null for an empty text, which the schema refuses.
+func orNull(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
 }

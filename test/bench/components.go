@@ -35,16 +35,12 @@ func (w *world) componentsCPU(ctx context.Context) (map[string]float64, error) {
 // requests and with ten times as much. It is the first wall that one meets, and none of ours.
 func benchControllerManager(ctx context.Context, w *world) error {
 	count := w.pick(40, 200)
-	streams, err := w.newPopulation(ctx, "controllermanager", withJob, count)
+	r, err := w.newRig(ctx, "controllermanager", withJob, count)
 	if err != nil {
 		return err
 	}
-	operator, err := w.startIdle(ctx)
-	if err != nil {
-		return err
-	}
-	defer operator.kill()
-	raised, err := w.wave(ctx, operator, streams)
+	defer r.close()
+	raised, err := w.wave(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -53,7 +49,7 @@ func benchControllerManager(ctx context.Context, w *world) error {
 		return err
 	}
 	defer slow.kill()
-	unraised, err := w.wave(ctx, operator, streams)
+	unraised, err := w.wave(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -67,25 +63,24 @@ func benchControllerManager(ctx context.Context, w *world) error {
 		Subject:   map[string]float64{"pods_per_s": raised, "qps": 200, "burst": 400, "streams": float64(count)},
 		Note:      "one wave each",
 	})
-	return w.finish(ctx, operator, streams)
+	return w.finish(ctx, r.operator, r.streams)
 }
 
 // wave puts all streams on air at once, and returns how many of their workloads came to run in a second. It takes them off air again.
-func (w *world) wave(ctx context.Context, operator *operator, streams *population) (float64, error) {
+func (w *world) wave(ctx context.Context, r *rig) (float64, error) {
+	streams := r.streams
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	seen, err := w.observe(watching, streams.namespace)
 	if err != nil {
 		return 0, err
 	}
-	s := newSender(streams.namespace, operator.receiver)
-	defer s.close()
 	var rate float64
 	for _, want := range []v1alpha1.WorkloadState{v1alpha1.WorkloadRunning, v1alpha1.WorkloadStopped} {
 		began := time.Now()
 		var failed error
 		err := openLoop(ctx, stats.Arrivals(200, streams.count), func(int, time.Time) {
-			if err := streams.send(ctx, s); err != nil {
+			if err := streams.send(ctx, r.sender); err != nil {
 				failed = err
 			}
 		})

@@ -10,17 +10,12 @@ import (
 // benchDuplicates measures callbacks that were recorded before, as in a storm of retries, over bare reads of the same objects.
 func benchDuplicates(ctx context.Context, w *world) error {
 	const concurrency = 16
-	streams, err := w.newPopulation(ctx, "duplicate", suspended, 500)
+	r, err := w.newRig(ctx, "duplicate", suspended, 500)
 	if err != nil {
 		return err
 	}
-	operator, err := w.startOperator(ctx)
-	if err != nil {
-		return err
-	}
-	defer operator.kill()
-	s := newSender(streams.namespace, operator.receiver)
-	defer s.close()
+	defer r.close()
+	streams, operator, s := r.streams, r.operator, r.sender
 	for range streams.count {
 		if err := streams.send(ctx, s); err != nil {
 			return err

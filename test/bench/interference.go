@@ -16,22 +16,17 @@ import (
 // among the callbacks: what the failing Jobs cost the API server itself shows there.
 func benchInterference(ctx context.Context, w *world) error {
 	failed, sockets := w.pick(200, 5000), 1000
-	streams, err := w.newPopulation(ctx, "interference", withJob, 400)
-	if err != nil {
-		return err
-	}
 	others, err := w.newPopulation(ctx, "failing", failing, failed)
 	if err != nil {
 		return err
 	}
-	operator, err := w.startIdle(ctx)
+	r, err := w.newRig(ctx, "interference", withJob, 400)
 	if err != nil {
 		return err
 	}
-	defer operator.kill()
-	s := newSender(streams.namespace, operator.receiver)
-	defer s.close()
-	i := &interference{w: w, s: s, streams: streams, twin: streams.twin(), plan: ackPlan{rate: 12, pairs: 15}, blocks: w.pick(4, 12)}
+	defer r.close()
+	streams, operator := r.streams, r.operator
+	i := &interference{w: w, s: r.sender, streams: streams, twin: streams.twin(), plan: ackPlan{rate: 12, pairs: 15}, blocks: w.pick(4, 12)}
 	quiet, err := i.measure(ctx)
 	if err != nil {
 		return err

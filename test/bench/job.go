@@ -21,19 +21,16 @@ const jobRate = 5.0
 // benchJob measures from the 200 until somebody else's watch shows the Job, over a program that does nothing but watch a kind and create a
 // Job of the same size.
 func benchJob(ctx context.Context, w *world) error {
-	streams, err := w.newPopulation(ctx, "job", withJob, 200)
-	if err != nil {
-		return err
-	}
 	bareStreams, err := w.newPopulation(ctx, "job-bare", withJob, 200)
 	if err != nil {
 		return err
 	}
-	operator, err := w.startIdle(ctx)
+	r, err := w.newRig(ctx, "job", withJob, 200)
 	if err != nil {
 		return err
 	}
-	defer operator.kill()
+	defer r.close()
+	streams, operator := r.streams, r.operator
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	seen, err := w.observe(watching, streams.namespace)
@@ -44,9 +41,7 @@ func benchJob(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	s := newSender(streams.namespace, operator.receiver)
-	defer s.close()
-	j := &jobBench{w: w, streams: streams, twins: bareStreams.twin(), sender: s, seen: seen, seenBare: seenBare, perBlock: 10}
+	j := &jobBench{w: w, streams: streams, twins: bareStreams.twin(), sender: r.sender, seen: seen, seenBare: seenBare, perBlock: 10}
 	pairs := w.pick(4, 20)
 	// The first is not counted, and shows how large a Job is.
 	first, err := j.operatorBlock(ctx)

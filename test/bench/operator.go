@@ -281,6 +281,30 @@ func (w *world) startIdle(ctx context.Context) (*operator, error) {
 	return o, nil
 }
 
+// rig is a population, the operator that knows it and has nothing left to do, and who sends it callbacks.
+type rig struct {
+	streams  *population
+	operator *operator
+	sender   *sender
+}
+
+func (w *world) newRig(ctx context.Context, name string, k kind, count int) (*rig, error) {
+	streams, err := w.newPopulation(ctx, name, k, count)
+	if err != nil {
+		return nil, err
+	}
+	o, err := w.startIdle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &rig{streams: streams, operator: o, sender: newSender(streams.namespace, o.receiver)}, nil
+}
+
+func (r *rig) close() {
+	r.sender.close()
+	r.operator.kill()
+}
+
 func (w *world) startReconciler(ctx context.Context) (*process, error) {
 	return w.startPart(ctx, installation.Reconciler, "--callback-bind-address=0")
 }

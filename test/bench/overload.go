@@ -24,25 +24,19 @@ const (
 // benchOverload offers five times as many events as the operator takes at most, and has those that are refused sent again as CSS does, only
 // sooner.
 func benchOverload(ctx context.Context, w *world) error {
-	streams, err := w.newPopulation(ctx, "overload", suspended, w.pick(8000, 40_000))
+	r, err := w.newRig(ctx, "overload", suspended, w.pick(8000, 40_000))
 	if err != nil {
 		return err
 	}
-	operator, err := w.startIdle(ctx)
-	if err != nil {
-		return err
-	}
-	defer operator.kill()
-	s := newSender(streams.namespace, operator.receiver)
-	defer s.close()
+	defer r.close()
 	// The lower half of the streams finds the peak, the upper half has the overload, so that each is sent one event only.
-	o := &overload{w: w, operator: operator, streams: streams, sender: s, next: streams.count / 2, during: time.Duration(w.pick(4, 10)) * time.Second}
+	o := &overload{rig: r, w: w, next: r.streams.count / 2, during: time.Duration(w.pick(4, 10)) * time.Second}
 	for round := range w.pick(1, 3) {
 		if err := o.round(ctx, round == 0); err != nil {
 			return err
 		}
 	}
-	lost, err := w.lost(ctx, streams, o.all.sent)
+	lost, err := w.lost(ctx, r.streams, o.all.sent)
 	if err != nil {
 		return err
 	}
@@ -57,14 +51,13 @@ func benchOverload(ctx context.Context, w *world) error {
 		},
 		Note: fmt.Sprintf("what is refused comes again after %s, where CSS waits a minute", retryAfter),
 	})
-	return w.finish(ctx, operator, streams, "busy", "unavailable", "duplicate", "ended-unseen")
+	return w.finish(ctx, r.operator, r.streams, "busy", "unavailable", "duplicate", "ended-unseen")
 }
 
 type overload struct {
-	w        *world
-	operator *operator
-	streams  *population
-	sender   *sender
+	*rig
+
+	w *world
 	// next is the stream that has the next overload's first event.
 	next    int
 	during  time.Duration

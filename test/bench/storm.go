@@ -16,15 +16,12 @@ const stormLasts = 10 * time.Second
 // benchStorm has streams that are on air lose their pushes and come back, all within ten seconds: an ingest node went away. It measures the
 // time until all are Live again in the broadcast that they had, over the time that bare writes of so many events take.
 func benchStorm(ctx context.Context, w *world) error {
-	streams, err := w.newPopulation(ctx, "storm", onAir, w.pick(300, 10_000))
+	r, err := w.newRig(ctx, "storm", onAir, w.pick(300, 10_000))
 	if err != nil {
 		return err
 	}
-	operator, err := w.startIdle(ctx)
-	if err != nil {
-		return err
-	}
-	defer operator.kill()
+	defer r.close()
+	streams, operator := r.streams, r.operator
 	resident, _, err := operator.reconciler.resident()
 	if err != nil {
 		return err
@@ -43,7 +40,7 @@ func benchStorm(ctx context.Context, w *world) error {
 		}
 		var took float64
 		weather := func() error {
-			took, err = w.storm(ctx, operator, streams, round, all)
+			took, err = w.storm(ctx, r, round, all)
 			return err
 		}
 		if round == 0 {
@@ -81,21 +78,20 @@ type storm struct {
 }
 
 // storm is one, and returns how long it took in seconds.
-func (w *world) storm(ctx context.Context, operator *operator, streams *population, round int, all *storm) (float64, error) {
+func (w *world) storm(ctx context.Context, r *rig, round int, all *storm) (float64, error) {
+	streams := r.streams
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	seen, err := w.observe(watching, streams.namespace)
 	if err != nil {
 		return 0, err
 	}
-	s := newSender(streams.namespace, operator.receiver)
-	defer s.close()
 	began := time.Now()
 	sent := make(chan error, 1)
 	go func() {
 		sent <- openLoop(ctx, stats.Arrivals(float64(streams.count)/stormLasts.Seconds(), streams.count), func(i int, _ time.Time) {
 			for n := range 2 {
-				all.deliver(ctx, s, streams, i, 2*round+1+n)
+				all.deliver(ctx, r.sender, streams, i, 2*round+1+n)
 			}
 		})
 	}()

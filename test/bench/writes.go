@@ -11,17 +11,12 @@ import (
 
 // benchWrites counts the writes of a broadcast at the API server. A count has no noise: the most of some rounds is told.
 func benchWrites(ctx context.Context, w *world) error {
-	streams, err := w.newPopulation(ctx, "writes", withJob, 10)
+	r, err := w.newRig(ctx, "writes", withJob, 10)
 	if err != nil {
 		return err
 	}
-	operator, err := w.startIdle(ctx)
-	if err != nil {
-		return err
-	}
-	defer operator.kill()
-	s := newSender(streams.namespace, operator.receiver)
-	defer s.close()
+	defer r.close()
+	streams, s := r.streams, r.sender
 	// The first callback of a push domain, and one a minute, are noted in its status, which is none of an event's writes.
 	last := streams.count - 1
 	if err := s.deliver(ctx, streams.nextEvent(last, time.Now())); err != nil {
@@ -60,7 +55,7 @@ func benchWrites(ctx context.Context, w *world) error {
 		value := float64(count)
 		w.report.put(key, result{Interval: stats.Interval{Value: value, Low: value, High: value}})
 	}
-	return w.finish(ctx, operator, streams, "duplicate", "stale")
+	return w.finish(ctx, r.operator, streams, "duplicate", "stale")
 }
 
 // countBroadcast plays one broadcast of the i-th stream, with a callback that comes twice and one that comes too late.
