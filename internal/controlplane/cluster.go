@@ -33,6 +33,9 @@ type Options struct {
 	APIServerOnly bool
 	// Durable has etcd wait for the disk. Without it a power cut may lose data; a killed etcd loses none.
 	Durable bool
+	// GOGC is the percentage of garbage that the components let lie, as Go's runtime knows it: more takes memory, and spares the cores.
+	// Zero is Go's own, 100. Components that run keep theirs.
+	GOGC int
 	// Progress is told what happens, a line at a time. Nil is for nobody.
 	Progress io.Writer
 }

@@ -90,6 +90,9 @@ func (c *Cluster) start(component string) (int64, error) {
 	command.Dir = c.dir
 	// Nothing else of our environment: etcd reads ETCD_*, kwok reads a file at home, and a proxy must not be asked for 127.0.0.1.
 	command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.dir}
+	if c.state.GOGC > 0 {
+		command.Env = append(command.Env, "GOGC="+strconv.Itoa(c.state.GOGC))
+	}
 	command.Stdout, command.Stderr = log, log
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := command.Start(); err != nil {

@@ -25,6 +25,7 @@ type state struct {
 	Durable       bool   `json:"durable"`
 	APIServerOnly bool   `json:"apiServerOnly"`
 	FakeNodes     int    `json:"fakeNodes"`
+	GOGC          int    `json:"gogc,omitzero"`
 	Ports         Ports  `json:"ports"`
 }
 

@@ -38,9 +38,9 @@ func (s *storm) newSlots() []*slot {
 	return slots
 }
 
-// mostDue is how many deliveries may wait at every replica. Beyond what the machine can do they only get in each other's way: caches lag,
+// mostDue is how many deliveries may be due at every replica. Beyond what the machine can do they only get in each other's way: caches lag,
 // and each copy is a conflict more.
-const mostDue = 50
+const mostDue = 24
 
 // isBehind says that new pushes have to wait. One replica may be stopped.
 func (s *storm) isBehind() bool {
@@ -83,6 +83,10 @@ func (sl *slot) push() {
 	}
 }
 
+// atOnce is how many copies of an event come within its spread. The others take four times as long: CSS repeats for a quarter of an
+// hour, and copies that come before every watch has told of the first are one conflict each, which the API server pays for.
+const atOnce = 5
+
 // send has an event come 1 to 13 times, as CSS repeats it when it gets no answer; mostly 13 times, and at times late.
 func (sl *slot) send(e event, after time.Duration) {
 	copies := 13
@@ -95,7 +99,10 @@ func (sl *slot) send(e event, after time.Duration) {
 	}
 	for n := range copies {
 		due := first
-		if n > 0 {
+		switch {
+		case n >= atOnce:
+			due = after + between(sl.random, sl.spread, 4*sl.spread)
+		case n > 0:
 			due = after + between(sl.random, 0, sl.spread)
 		}
 		to := sl.random.IntN(mortals + 1)

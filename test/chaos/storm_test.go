@@ -94,10 +94,14 @@ func (d *dice) below(n int) int {
 	return d.random.IntN(n)
 }
 
+// mostUnderWay is how many deliveries a replica has at a time. More of them wait for the API server all the same, for longer, and
+// meet each other's writes there.
+const mostUnderWay = 12
+
 func newStorm(seed uint64) *storm {
 	s := &storm{stormSize: sizeOfStorm(), seed: seed, random: &dice{random: rand.New(rand.NewPCG(seed, 2))}, held: &series{}}
 	for i := range s.underWay {
-		s.underWay[i] = make(chan struct{}, 48)
+		s.underWay[i] = make(chan struct{}, mostUnderWay)
 	}
 	return s
 }

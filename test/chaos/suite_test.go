@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"testing"
 	"time"
 
@@ -68,14 +69,18 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
+// sparing is the GOGC of everything but the operator: the API server and who watches it are what a storm waits for.
+const sparing = 400
+
 func setUp(ctx context.Context, dir string) (err error) {
-	if installed, err = installation.Up(ctx, controlplane.Options{Dir: dir, FakeNodes: 4, Progress: io.Discard}); err != nil {
+	if installed, err = installation.Up(ctx, controlplane.Options{Dir: dir, FakeNodes: 4, GOGC: sparing, Progress: io.Discard}); err != nil {
 		return err
 	}
 	binary = filepath.Join(work, "manager")
 	if err := installation.BuildManager(ctx, installed.Root, binary); err != nil {
 		return err
 	}
+	debug.SetGCPercent(sparing)
 	// Senders keep their connections, as CSS may.
 	keeping := http.DefaultTransport.(*http.Transport)
 	keeping.MaxIdleConns, keeping.MaxIdleConnsPerHost = 0, 256
