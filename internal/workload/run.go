@@ -317,15 +317,17 @@ func waiting(status corev1.ContainerStatus) string {
 	}
 }
 
-// lastLine is what a container said last, without the signature of a playback URL: status and Events have other readers than logs.
+// lastLine is what a container said last.
 func lastLine(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return signature.ReplaceAllString(strings.TrimSpace(lines[len(lines)-1]), "${1}...")
+	return strings.TrimSpace(lines[len(lines)-1])
 }
 
+// signature is that of a playback URL. Runtimes repeat the command that they cannot find, and the kubelet what it cannot do.
 var signature = regexp.MustCompile(`(?i)(txSecret=)[0-9a-z]+`)
 
-// sentence keeps a message printable and within the bounds of the status.
+// sentence keeps a message printable, within the bounds of the status, and without signatures: status and Events have other readers
+// than Jobs and logs.
 func sentence(text string) string {
 	const longest = 512
 	text = strings.Map(func(r rune) rune {
@@ -334,7 +336,7 @@ func sentence(text string) string {
 		}
 		return ' '
 	}, strings.ToValidUTF8(text, "?"))
-	text = strings.Join(strings.Fields(text), " ")
+	text = signature.ReplaceAllString(strings.Join(strings.Fields(text), " "), "${1}...")
 	for len(text) > longest {
 		text = strings.ToValidUTF8(text[:longest], "")
 	}

@@ -213,6 +213,11 @@ func TestTrouble(t *testing.T) {
 		{"a pod that is scheduled has none", pod("a", 1, phase(pending), unschedulable(corev1.ConditionTrue, "")), ""},
 		{"control characters and colours are taken out", pod("a", 1, phase(failed), containers(exits(1, "", "\x1b[31mno\x00 route\x1b[0m\r"))), "exit code 1: [31mno route [0m"},
 		{"the signature of a playback URL is left out", pod("a", 1, phase(failed), containers(exits(1, "", "http://play.example.com/live/a.flv?txSecret=5bb1e0a7&txTime=65B8: Input/output error"))), "exit code 1: http://play.example.com/live/a.flv?txSecret=...&txTime=65B8: Input/output error"},
+		{"and of one in a command that the runtime does not find", pod("a", 1, phase(pending), containers(waits("RunContainerError", `exec: "ffmpeg -i https://play.example.com/live/a.flv?txSecret=5bb1e0a7&txTime=65B8 -c copy": no such file`))), `container main cannot be created: exec: "ffmpeg -i https://play.example.com/live/a.flv?txSecret=...&txTime=65B8 -c copy": no such file`},
+		{"and of one in a message that is cut", pod("a", 1, phase(pending), containers(waits("CreateContainerError", strings.Repeat("x", 440)+" txSecret=5bb1e0a7"+strings.Repeat("f", 90)))), "container main cannot be created: " + strings.Repeat("x", 440) + " txSecret=..."},
+		{"and of one in what a pod says that failed as a whole", pod("a", 1, phase(failed), func(p *corev1.Pod) {
+			p.Status.Reason, p.Status.Message = "UnexpectedAdmissionError", "a?txSecret=5BB1e0a7"
+		}), "UnexpectedAdmissionError: a?txSecret=..."},
 		{"bytes that are no text are marked", pod("a", 1, phase(failed), containers(exits(1, "", "caf\xe9 closed"))), "exit code 1: caf? closed"},
 		{"a long message is cut", pod("a", 1, phase(failed), containers(exits(1, "", strings.Repeat("x", 4096)))), "exit code 1: " + strings.Repeat("x", 512-13)},
 		{"a long message is cut between characters", pod("a", 1, phase(failed), containers(exits(1, "", strings.Repeat("断", 1000)))), "exit code 1: " + strings.Repeat("断", 166)},
