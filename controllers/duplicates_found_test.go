@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -46,5 +47,26 @@ func TestPushesEndWhenThePushDomainIsMadeAnewForAnotherDomain(t *testing.T) {
 	b.wantState("show", v1alpha1.LiveStreamIdle)
 	if len(b.running()) != 0 {
 		t.Error("the Job was not stopped")
+	}
+}
+
+// Two names of hosts are longer than the message of a push may be. Refused, it would be refused on every pass.
+func TestPushesEndHoweverLongTheNamesOfTheDomainsAre(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	long := func(label string) *v1alpha1.PushDomain {
+		d := newDomain()
+		d.Spec.Domain = strings.Repeat(label+".", 25) + "example.com"
+		return d
+	}
+	b.create(newSecret(), long("one"), newStream("show"))
+	b.settle("show")
+	b.live("show", "A")
+	b.delete(newDomain())
+	b.create(long("another"))
+	b.settle("show")
+	status := b.wantState("show", v1alpha1.LiveStreamInterrupted)
+	if p := status.Pushes[0]; push.IsLive(p) || !strings.HasPrefix(p.Message, "the PushDomain is one of another.another.") {
+		t.Errorf("push = %+v", p)
 	}
 }

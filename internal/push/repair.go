@@ -30,8 +30,14 @@ func StandIn(pushes []v1alpha1.Push, start, now time.Time) (after []v1alpha1.Pus
 	}), now), true
 }
 
-// End ends the live pushes among the given sequences without an interruption: it was lost.
+// maxMessage bounds the message of a push, in characters, as the API does.
+const maxMessage = 256
+
+// End ends the live pushes among the given sequences without an interruption: it was lost. A message that is too long is cut.
 func End(pushes []v1alpha1.Push, sequences []string, reason v1alpha1.PushReason, message string, now time.Time) []v1alpha1.Push {
+	if characters := []rune(message); len(characters) > maxMessage {
+		message = string(characters[:maxMessage])
+	}
 	after := slices.Clone(pushes)
 	for i := range after {
 		if IsLive(after[i]) && slices.Contains(sequences, after[i].Sequence) {

@@ -2,6 +2,7 @@ package push
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -135,6 +136,23 @@ func TestEnd(t *testing.T) {
 				if _, outcome, _ := Apply(got, started(sequence, 0), recording); outcome == Started && sequence != "B" {
 					t.Errorf("the late start of %s makes it live again", sequence)
 				}
+			}
+		})
+	}
+}
+
+// The API server counts characters, and refuses the whole status for one too many.
+func TestAMessageOfAnEndIsCutToWhatTheAPITakes(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct{ message, want string }{
+		"one that fits stays": {strings.Repeat("断", 256), strings.Repeat("断", 256)},
+		"one more is cut":     {strings.Repeat("断", 256) + "x", strings.Repeat("断", 256)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := End([]v1alpha1.Push{live("A", 0, recording)}, []string{"A"}, v1alpha1.PushReasonNotOnline, row.message, recording)
+			if diff := gocmp.Diff(row.want, got[0].Message); diff != "" {
+				t.Error(diff)
 			}
 		})
 	}
