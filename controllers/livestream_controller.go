@@ -11,6 +11,7 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
@@ -67,8 +68,7 @@ func (r *LiveStreamReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if !stream.DeletionTimestamp.IsZero() {
-		// Its Jobs go with it, by their owner references.
-		return ctrl.Result{}, r.letGo(ctx, stream)
+		return r.leave(ctx, stream)
 	}
 	observed, p, again, err := r.decide(ctx, stream)
 	if apierrors.IsConflict(err) {
@@ -171,6 +171,29 @@ func (r *LiveStreamReconciler) confirm(ctx context.Context, v *view) (gone bool,
 	}
 	v.Stream = latest
 	return false, nil
+}
+
+// leave ends what a LiveStream that is being deleted runs, and lets its scale targets go. Its Jobs would go with it by their owner references, but
+// only once nothing holds it up any more, and the next LiveStream of the stream does not wait for that.
+func (r *LiveStreamReconciler) leave(ctx context.Context, stream *v1alpha1.LiveStream) (ctrl.Result, error) {
+	p, err := r.planLeave(ctx, stream)
+	if err == nil {
+		err = r.stop(ctx, stream, p.Stop)
+	}
+	return ctrl.Result{RequeueAfter: p.LookAgain}, errors.Join(err, r.letGo(ctx, stream))
+}
+
+func (r *LiveStreamReconciler) planLeave(ctx context.Context, stream *v1alpha1.LiveStream) (plan.Plan, error) {
+	if controllerutil.ContainsFinalizer(stream, metav1.FinalizerOrphanDependents) || controllerutil.ContainsFinalizer(stream, metav1.FinalizerDeleteDependents) {
+		// Who deletes it said what becomes of its Jobs, and the garbage collector sees to that first.
+		return plan.Plan{}, nil
+	}
+	settings, err := r.Scaler.settings(ctx, stream)
+	if err != nil {
+		return plan.Plan{}, wrapped(err, "reading the PushDomain")
+	}
+	runs, _, err := r.observeRuns(ctx, stream)
+	return plan.Leave(plan.Observed{Now: r.Clock.Now(), Stream: stream, Settings: settings, Runs: runs}), err
 }
 
 // deleteIdle deletes a LiveStream that unknownStreams made, unless anything happened to it since.

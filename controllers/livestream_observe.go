@@ -37,16 +37,11 @@ func (r *LiveStreamReconciler) observe(ctx context.Context, stream *v1alpha1.Liv
 	if err := r.observeDomain(ctx, &v); err != nil {
 		return v, err
 	}
-	ofStream := []client.ListOption{client.InNamespace(stream.Namespace), client.MatchingFields{ownerIndex: stream.Name}}
-	var jobs batchv1.JobList
-	if err := r.List(ctx, &jobs, ofStream...); err != nil {
-		return v, fmt.Errorf("listing the Jobs of the stream: %w", err)
+	runs, pods, err := r.observeRuns(ctx, stream)
+	if err != nil {
+		return v, err
 	}
-	var pods corev1.PodList
-	if err := r.List(ctx, &pods, ofStream...); err != nil {
-		return v, fmt.Errorf("listing the Pods of the stream: %w", err)
-	}
-	v.Runs = workload.Runs(ownedBy(stream.UID, jobs.Items), pods.Items)
+	v.Runs = runs
 	for i := range v.Runs {
 		if run := &v.Runs[i]; run.Signals && run.Phase == workload.Running {
 			run.Progress = r.Progress.Of(run.Pod)
@@ -55,11 +50,25 @@ func (r *LiveStreamReconciler) observe(ctx context.Context, stream *v1alpha1.Liv
 	if err := r.findAfterEnd(ctx, &v); err != nil {
 		return v, err
 	}
-	if err := r.explainPending(ctx, &v, pods.Items); err != nil {
+	if err := r.explainPending(ctx, &v, pods); err != nil {
 		return v, err
 	}
 	v.Targets = r.Scaler.Seen(stream.Namespace, plan.TargetsOf(stream, v.Settings))
 	return v, nil
+}
+
+// observeRuns reads the Jobs of the stream from the cache, and their Pods.
+func (r *LiveStreamReconciler) observeRuns(ctx context.Context, stream *v1alpha1.LiveStream) ([]workload.Run, []corev1.Pod, error) {
+	ofStream := []client.ListOption{client.InNamespace(stream.Namespace), client.MatchingFields{ownerIndex: stream.Name}}
+	var jobs batchv1.JobList
+	if err := r.List(ctx, &jobs, ofStream...); err != nil {
+		return nil, nil, fmt.Errorf("listing the Jobs of the stream: %w", err)
+	}
+	var pods corev1.PodList
+	if err := r.List(ctx, &pods, ofStream...); err != nil {
+		return nil, nil, fmt.Errorf("listing the Pods of the stream: %w", err)
+	}
+	return workload.Runs(ownedBy(stream.UID, jobs.Items), pods.Items), pods.Items, nil
 }
 
 func (r *LiveStreamReconciler) observeDomain(ctx context.Context, v *view) (err error) {

@@ -101,10 +101,12 @@ func (*LiveStreamReconciler) afterOthers(requests func(context.Context, client.O
 	}
 }
 
-// onlyDeleted passes deletions: the next LiveStream of the same stream takes over then.
+// onlyDeleted passes deletions, which begin with an update where a finalizer holds them up: the next LiveStream of the same stream takes over then.
 var onlyDeleted = predicate.Funcs{
-	CreateFunc:  func(event.CreateEvent) bool { return false },
-	UpdateFunc:  func(event.UpdateEvent) bool { return false },
+	CreateFunc: func(event.CreateEvent) bool { return false },
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		return e.ObjectOld.GetDeletionTimestamp() == nil && e.ObjectNew.GetDeletionTimestamp() != nil
+	},
 	GenericFunc: func(event.GenericEvent) bool { return false },
 }
 

@@ -106,6 +106,14 @@ func Compute(o Observed) Plan {
 	return p
 }
 
+// Leave ends the Jobs of a LiveStream that is being deleted as the end of its broadcast would: recorders are told to finish. Those that run after a
+// broadcast are left. There is no Status in it.
+func Leave(o Observed) Plan {
+	var p Plan
+	p.stopOthers(o, "")
+	return p
+}
+
 // settle is where the stream stands, without its workloads.
 func (p *Plan) settle(o Observed, c course) {
 	p.Status.State = c.state

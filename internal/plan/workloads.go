@@ -21,15 +21,7 @@ func planWorkloads(o Observed, c course, p *Plan) {
 	if c.broadcast != nil {
 		current = c.broadcast.ID
 	}
-	for _, run := range o.Runs {
-		switch {
-		case run.Broadcast == current || !run.Active() || run.AfterEnd || run.Finish:
-		case run.Signals:
-			p.stopSignalled(o, run)
-		default:
-			p.Stop = append(p.Stop, Stop{Workload: run.Workload, JobName: run.JobName, UID: run.UID, Broadcast: run.Broadcast})
-		}
-	}
+	p.stopOthers(o, current)
 	if c.broadcast == nil {
 		p.Status.Workloads = afterwards(o, c)
 		wanted := slices.DeleteFunc(slices.Clone(o.Settings.Workloads), func(w v1alpha1.Workload) bool { return w.RunsAfterEnd() })
@@ -49,6 +41,19 @@ func planWorkloads(o Observed, c course, p *Plan) {
 		p.Status.Workloads = append(p.Status.Workloads, status)
 	}
 	p.Status.WorkloadSummary = fmt.Sprintf("%d/%d", running, whileLive)
+}
+
+// stopOthers ends the Jobs of all broadcasts but the current one, "" for none.
+func (p *Plan) stopOthers(o Observed, current string) {
+	for _, run := range o.Runs {
+		switch {
+		case run.Broadcast == current || !run.Active() || run.AfterEnd || run.Finish:
+		case run.Signals:
+			p.stopSignalled(o, run)
+		default:
+			p.Stop = append(p.Stop, Stop{Workload: run.Workload, JobName: run.JobName, UID: run.UID, Broadcast: run.Broadcast})
+		}
+	}
 }
 
 // namesOf lists the workloads of the broadcast: those of the spec when it began, whatever the spec says now.
