@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -19,9 +20,9 @@ import (
 const (
 	// askAgain is how soon CSS is asked again about a stream when it did not answer.
 	askAgain = time.Minute
-	// askWhenBusy is how soon where it was not asked, for others waited already.
+	// askWhenBusy is how soon at the latest where it was not asked, for others waited already.
 	askWhenBusy = 5 * time.Second
-	// holdOpen is how long past its window a broadcast is kept open while CSS does not answer.
+	// holdOpen is how long past its window a broadcast is kept open while CSS does not answer, or was not asked.
 	holdOpen = time.Minute
 )
 
@@ -32,6 +33,9 @@ type Truth interface {
 	// OnAir asks about the stream itself.
 	OnAir(ctx context.Context, domain *v1alpha1.PushDomain, stream push.Stream) (bool, error)
 }
+
+// later spreads those that were not asked about: all at once, most would find the others in their way again.
+func later() time.Duration { return wait.Jitter(askWhenBusy/5, 4) }
 
 // repair brings status.pushes in line with what is known from elsewhere than the stream's own callbacks: pushes that came before
 // the LiveStream, what CSS says is on air, and the longest that a push may last. Like the receiver it writes with the
@@ -90,15 +94,14 @@ func (r *LiveStreamReconciler) askBeforeEnd(ctx context.Context, v *view, givenU
 		return 0, nil
 	}
 	onAir, err := r.Truth.OnAir(ctx, asking, push.Stream{App: v.Stream.Spec.AppName, Name: v.Stream.Spec.StreamName})
-	if errors.Is(err, errBusy) {
-		v.HoldOpen = true
-		return askWhenBusy, nil
-	}
 	if err != nil {
-		left := givenUp.Add(holdOpen).Sub(v.Now)
+		left, again := givenUp.Add(holdOpen).Sub(v.Now), holdOpen/4
+		if errors.Is(err, errBusy) {
+			again = later()
+		}
 		ctrl.LoggerFrom(ctx).Info("Could not ask CSS whether the stream came back", "reason", err.Error(), "heldOpen", max(left, 0).String())
 		v.HoldOpen = left > 0
-		return min(max(left, 0), holdOpen/4), nil
+		return min(max(left, 0), again), nil
 	}
 	if !onAir {
 		return 0, nil
@@ -159,15 +162,18 @@ func (r *LiveStreamReconciler) endLost(ctx context.Context, v *view, asking *v1a
 	}
 	onAir, err := r.Truth.OnAir(ctx, asking, name)
 	switch {
-	case errors.Is(err, errBusy):
-		return nil, askWhenBusy
 	case err != nil:
-		given, _ := push.Overdue(pushes, longest+online.Patience, v.Now)
+		patience, again := longest+online.Patience, askAgain
+		if errors.Is(err, errBusy) {
+			// CSS may well answer: after a restart many are overdue at once.
+			patience, again = patience+online.Patience, later()
+		}
+		given, _ := push.Overdue(pushes, patience, v.Now)
 		if len(given) == 0 {
 			ctrl.LoggerFrom(ctx).Info("Could not ask CSS about the stream; it counts as on air", "reason", err.Error())
-			return nil, askAgain
+			return nil, again
 		}
-		return push.End(pushes, given, v1alpha1.PushReasonMaxDurationReached, fmt.Sprintf("nothing was heard of it for %s, and CSS could not be asked", longest+online.Patience), v.Now), 0
+		return push.End(pushes, given, v1alpha1.PushReasonMaxDurationReached, fmt.Sprintf("nothing was heard of it for %s, and CSS could not be asked", patience), v.Now), 0
 	case !onAir:
 		// All of them: CSS speaks of the stream, not of one push.
 		return push.End(pushes, append(doubted, overdue...), v1alpha1.PushReasonNotOnline, "CSS says that the stream is not on air", v.Now), 0

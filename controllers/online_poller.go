@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -33,9 +34,9 @@ const (
 	pollTick = time.Second
 	// answerKept is how long what CSS said of one stream, or that it did not, is used again.
 	answerKept = 15 * time.Second
-	// questions is how many single streams of a push domain are asked about at once, and questionWait how long one waits for its
-	// turn: an endpoint that hangs must not hold up the reconciler's workers.
-	questions    = 4
+	// questions is how many single streams are asked about at once, of whichever push domains. As many others wait for their turn, for
+	// questionWait at most: an endpoint that hangs must not hold up the reconciler's workers, of which there are twice as many as that.
+	questions    = 8
 	questionWait = 500 * time.Millisecond
 	// fewFailures in a row are not worth a condition: the next list may do.
 	fewFailures = 2
@@ -57,7 +58,10 @@ type OnlinePoller struct {
 	listings map[types.UID]*listing
 	clients  map[clientKey]*cssapi.Client
 	answers  map[answerKey]answer
-	turns    map[types.UID]chan struct{}
+	silent   map[types.UID]silence
+	turns    chan struct{}
+	// asking counts who asks, or waits for a turn.
+	asking int
 }
 
 // cssHosts is the domain of all of CSS's own endpoints.
@@ -95,6 +99,14 @@ type answer struct {
 	onAir bool
 	err   error
 	at    time.Time
+}
+
+// silence is that of CSS where no answer came to the last question about a stream of a push domain.
+type silence struct {
+	err error
+	at  time.Time
+	// probed says that somebody finds out whether it answers again.
+	probed bool
 }
 
 // listing is what the lists of one push domain told.
@@ -159,11 +171,7 @@ func (p *OnlinePoller) due(domains []v1alpha1.PushDomain) []v1alpha1.PushDomain 
 		}
 	}
 	p.listings = known
-	for uid := range p.turns {
-		if known[uid] == nil {
-			delete(p.turns, uid)
-		}
-	}
+	maps.DeleteFunc(p.silent, func(uid types.UID, _ silence) bool { return known[uid] == nil })
 	for key, a := range p.answers {
 		if now.Sub(a.at) >= answerKept {
 			delete(p.answers, key)
@@ -296,39 +304,90 @@ func (p *OnlinePoller) View(domain types.UID, stream push.Stream) online.View {
 
 // OnAir implements Truth.
 func (p *OnlinePoller) OnAir(ctx context.Context, domain *v1alpha1.PushDomain, stream push.Stream) (bool, error) {
-	key, now := answerKey{domain.UID, stream}, p.Clock.Now()
+	key := answerKey{domain.UID, stream}
+	if a, told := p.answered(key, false); told {
+		return a.onAir, a.err
+	}
+	leave, err := p.enter(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer leave()
+	if a, told := p.answered(key, true); told {
+		return a.onAir, a.err
+	}
+	onAir, err := p.ask(ctx, domain, stream)
 	p.mu.Lock()
-	kept, there := p.answers[key]
+	defer p.mu.Unlock()
+	if p.answers == nil {
+		p.answers, p.silent = map[answerKey]answer{}, map[types.UID]silence{}
+	}
+	// One that failed is kept too: each question may take seconds.
+	p.answers[key] = answer{onAir, err, p.Clock.Now()}
+	switch silent, is := p.silent[key.domain]; {
+	case err == nil:
+		delete(p.silent, key.domain)
+	case cssapi.Unanswered(err) && ctx.Err() == nil:
+		p.silent[key.domain] = silence{err: err, at: p.Clock.Now()}
+	case is:
+		// CSS was not asked, or said something odd of this stream: the next one finds out.
+		silent.probed = false
+		p.silent[key.domain] = silent
+	}
+	return onAir, err
+}
+
+// answered is what can be told without a question: what CSS just said of the stream, or that it just did not answer about another of the domain.
+// After a while one question finds out whether it answers again, that of who begins to ask; the others are told the same until then.
+func (p *OnlinePoller) answered(key answerKey, begins bool) (answer, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.Clock.Now()
+	if kept, there := p.answers[key]; there && now.Sub(kept.at) < answerKept {
+		return kept, true
+	}
+	silent, is := p.silent[key.domain]
+	if is && (silent.probed || now.Sub(silent.at) < answerKept) {
+		return answer{err: silent.err}, true
+	}
+	if is && begins {
+		silent.probed = true
+		p.silent[key.domain] = silent
+	}
+	return answer{}, false
+}
+
+// enter waits for a turn to ask; leave ends it.
+func (p *OnlinePoller) enter(ctx context.Context) (leave func(), err error) {
+	p.mu.Lock()
 	if p.turns == nil {
-		p.turns = map[types.UID]chan struct{}{}
+		p.turns = make(chan struct{}, questions)
 	}
-	if p.turns[domain.UID] == nil {
-		p.turns[domain.UID] = make(chan struct{}, questions)
+	turns, full := p.turns, p.asking >= 2*questions
+	if !full {
+		p.asking++
 	}
-	turns := p.turns[domain.UID]
 	p.mu.Unlock()
-	if there && now.Sub(kept.at) < answerKept {
-		return kept.onAir, kept.err
+	if full {
+		return nil, errBusy
+	}
+	end := func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.asking--
 	}
 	wait := time.NewTimer(questionWait)
 	defer wait.Stop()
 	select {
 	case turns <- struct{}{}:
-		defer func() { <-turns }()
+		return func() { <-turns; end() }, nil
 	case <-wait.C:
-		return false, errBusy
+		err = errBusy
 	case <-ctx.Done():
-		return false, ctx.Err()
+		err = ctx.Err()
 	}
-	// One that failed is kept too: each question may take seconds.
-	onAir, err := p.ask(ctx, domain, stream)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.answers == nil {
-		p.answers = map[answerKey]answer{}
-	}
-	p.answers[key] = answer{onAir, err, p.Clock.Now()}
-	return onAir, err
+	end()
+	return nil, err
 }
 
 func (p *OnlinePoller) ask(ctx context.Context, domain *v1alpha1.PushDomain, stream push.Stream) (bool, error) {

@@ -152,3 +152,28 @@ func TestTheServerServesWithoutATest(t *testing.T) {
 		t.Errorf("state mismatch (-want +got):\n%s", diff)
 	}
 }
+
+func TestAnErrorTellsWhetherCSSAnsweredAtAll(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		how        csstest.Failure
+		unanswered bool
+	}{
+		"an error of CSS's":    {csstest.InternalError, false},
+		"a limit":              {csstest.RateLimited, false},
+		"refused credentials":  {csstest.Unauthorized, false},
+		"a state nobody knows": {csstest.Failure{Body: `{"Response":{"StreamState":"paused","RequestId":"1"}}`}, false},
+		"a proxy's page":       {csstest.InternalServerError, true},
+		"half an answer":       {csstest.BrokenJSON, true},
+		"a time that was over": {csstest.Hang, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server, client := setUp(t)
+			server.Fail(csstest.StreamState, 1, row.how)
+			if _, err := client.StreamState(t.Context(), domain, "live", "on"); err == nil || cssapi.Unanswered(err) != row.unanswered {
+				t.Errorf("Unanswered() = %t of %v, want %t", cssapi.Unanswered(err), err, row.unanswered)
+			}
+		})
+	}
+}

@@ -102,6 +102,12 @@ func (e *Error) Error() string {
 // Unwrap is ErrAuth, ErrRateLimited, ErrNotFound or nil.
 func (e *Error) Unwrap() error { return e.class }
 
+// Unanswered says whether the error is that nothing came, or nothing of CSS's: a network that swallows, a time that was over, a proxy's page.
+func Unanswered(err error) bool {
+	e, is := errors.AsType[*Error](err)
+	return is && strings.HasPrefix(e.Code, "ClientError.")
+}
+
 var classes = []struct {
 	prefix string
 	class  error
