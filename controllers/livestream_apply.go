@@ -25,8 +25,8 @@ import (
 	"github.com/livestream-operator/livestream-operator/internal/workload"
 )
 
-// decisionLife is how long a Job may be made after the LiveStream was confirmed: a leader that was stopped for longer may have lost its lease, and
-// goes on where it was. It is leader election's RenewDeadline.
+// decisionLife is how long a Job may be made, or a target scaled, after the LiveStreams were confirmed: a leader that was stopped for
+// longer may have lost its lease, and goes on where it was. It is leader election's RenewDeadline.
 const decisionLife = 10 * time.Second
 
 var errOutdated = fmt.Errorf("no Job was made, for it took more than %s since the LiveStream was read; it is read again", decisionLife)

@@ -10,8 +10,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -36,6 +38,9 @@ type TargetKey struct {
 type Scaler struct {
 	// Client reads LiveStreams and PushDomains from the cache, and scales at the API server.
 	Client client.Client
+	// Live reads from the API server itself.
+	Live  client.Reader
+	Clock clock.PassiveClock
 
 	mu   sync.Mutex
 	seen map[TargetKey]*seenTarget
@@ -96,15 +101,16 @@ func (s *Scaler) Settle(ctx context.Context, key TargetKey) (settled, error) {
 	entry := s.entry(key)
 	entry.settling.Lock()
 	defer entry.settling.Unlock()
-	sum, sharers, err := s.sum(ctx, key)
+	shares, err := s.shares(ctx, key)
 	if err != nil {
 		return settled{}, err
 	}
+	sharers := shares.streams
 	if len(sharers) == 0 && !entry.looked {
 		// Nobody asks for anything, and nothing is known to be held.
 		return settled{}, nil
 	}
-	target, err := s.bring(ctx, key, entry, sum)
+	target, err := s.bring(ctx, key, entry, shares)
 	if err != nil {
 		return settled{}, err
 	}
@@ -118,24 +124,26 @@ func (s *Scaler) Settle(ctx context.Context, key TargetKey) (settled, error) {
 	return settled{Target: target, changed: changed, shared: len(sharers), sharers: sharers}, nil
 }
 
-// sum adds up the shares, as the cache has them. Each change of a share brings another look.
-func (s *Scaler) sum(ctx context.Context, key TargetKey) (int32, []v1alpha1.LiveStream, error) {
-	sharers, settings, err := s.sharers(ctx, key)
-	if err != nil {
-		return 0, nil, err
-	}
-	sum := int32(0)
-	for i := range sharers {
-		sum += plan.Share(&sharers[i], settings(&sharers[i]), key.TargetRef)
-	}
-	return sum, sharers, nil
+// shares are the LiveStreams that have a share in a target, or may have one, with the settings of any.
+type shares struct {
+	streams  []v1alpha1.LiveStream
+	settings func(*v1alpha1.LiveStream) v1alpha1.LiveStreamSettings
 }
 
-// sharers are the LiveStreams that name the target, or inherit it from the template of their PushDomain.
-func (s *Scaler) sharers(ctx context.Context, key TargetKey) ([]v1alpha1.LiveStream, func(*v1alpha1.LiveStream) v1alpha1.LiveStreamSettings, error) {
+func (s shares) sum(ref plan.TargetRef) int32 {
+	sum := int32(0)
+	for i := range s.streams {
+		sum += plan.Share(&s.streams[i], s.settings(&s.streams[i]), ref)
+	}
+	return sum
+}
+
+// shares are those of the LiveStreams that name the target, or inherit it from the template of their PushDomain, as the cache has
+// them. Each change of one brings another look.
+func (s *Scaler) shares(ctx context.Context, key TargetKey) (shares, error) {
 	var named v1alpha1.LiveStreamList
 	if err := s.Client.List(ctx, &named, client.InNamespace(key.Namespace), client.MatchingFields{targetIndex: key.Key()}); err != nil {
-		return nil, nil, fmt.Errorf("listing the LiveStreams that scale %s: %w", key.TargetRef, err)
+		return shares{}, fmt.Errorf("listing the LiveStreams that scale %s: %w", key.TargetRef, err)
 	}
 	sharers := named.Items
 	known := map[types.UID]bool{}
@@ -144,7 +152,7 @@ func (s *Scaler) sharers(ctx context.Context, key TargetKey) ([]v1alpha1.LiveStr
 	}
 	var domains v1alpha1.PushDomainList
 	if err := s.Client.List(ctx, &domains, client.InNamespace(key.Namespace)); err != nil {
-		return nil, nil, fmt.Errorf("listing PushDomains: %w", err)
+		return shares{}, fmt.Errorf("listing PushDomains: %w", err)
 	}
 	templates := map[string]v1alpha1.LiveStreamSettings{}
 	for i := range domains.Items {
@@ -155,7 +163,7 @@ func (s *Scaler) sharers(ctx context.Context, key TargetKey) ([]v1alpha1.LiveStr
 		}
 		var heirs v1alpha1.LiveStreamList
 		if err := s.Client.List(ctx, &heirs, client.InNamespace(key.Namespace), client.MatchingFields{index.ByPushDomain: domains.Items[i].Name}); err != nil {
-			return nil, nil, fmt.Errorf("listing the LiveStreams of PushDomain %q: %w", domains.Items[i].Name, err)
+			return shares{}, fmt.Errorf("listing the LiveStreams of PushDomain %q: %w", domains.Items[i].Name, err)
 		}
 		for j := range heirs.Items {
 			if !known[heirs.Items[j].UID] && names(heirs.Items[j].Spec.Inherit(template), key.TargetRef) {
@@ -163,9 +171,31 @@ func (s *Scaler) sharers(ctx context.Context, key TargetKey) ([]v1alpha1.LiveStr
 			}
 		}
 	}
-	return sharers, func(stream *v1alpha1.LiveStream) v1alpha1.LiveStreamSettings {
+	return shares{sharers, func(stream *v1alpha1.LiveStream) v1alpha1.LiveStreamSettings {
 		return stream.Spec.Inherit(templates[stream.Spec.PushDomainRef.Name])
-	}, nil
+	}}, nil
+}
+
+// confirm has all LiveStreams of the namespace that are not idle as the API server itself has them, and says when they were. One that
+// the cache alone has on air still counts: what ended it brings another look.
+func (s *Scaler) confirm(ctx context.Context, key TargetKey, cached shares) (shares, time.Time, error) {
+	asked := s.Clock.Now()
+	notIdle := client.MatchingFieldsSelector{Selector: fields.OneTermNotEqualSelector("status.state", string(v1alpha1.LiveStreamIdle))}
+	var latest v1alpha1.LiveStreamList
+	if err := s.Live.List(ctx, &latest, client.InNamespace(key.Namespace), notIdle); err != nil {
+		return shares{}, asked, fmt.Errorf("confirming the LiveStreams that scale %s: %w", key.TargetRef, err)
+	}
+	known := map[types.UID]bool{}
+	for i := range latest.Items {
+		known[latest.Items[i].UID] = true
+	}
+	confirmed := shares{latest.Items, cached.settings}
+	for i := range cached.streams {
+		if !known[cached.streams[i].UID] {
+			confirmed.streams = append(confirmed.streams, cached.streams[i])
+		}
+	}
+	return confirmed, asked, nil
 }
 
 func names(settings v1alpha1.LiveStreamSettings, ref plan.TargetRef) bool {
@@ -177,8 +207,12 @@ func names(settings v1alpha1.LiveStreamSettings, ref plan.TargetRef) bool {
 	return false
 }
 
-// bring reads the target, and writes it where the sum is not what it was told last.
-func (s *Scaler) bring(ctx context.Context, key TargetKey, entry *seenTarget, sum int32) (plan.Target, error) {
+var errOldSum = fmt.Errorf("nothing was scaled, for it took more than %s since the LiveStreams were read; they are read again", decisionLife)
+
+// bring reads the target, and writes it where the sum is not what it was told last. It does not write on the cache's word, which may
+// lag behind, for one after a change of leader.
+func (s *Scaler) bring(ctx context.Context, key TargetKey, entry *seenTarget, cached shares) (plan.Target, error) {
+	sum := cached.sum(key.TargetRef)
 	object := &unstructured.Unstructured{}
 	object.SetGroupVersionKind(schema.FromAPIVersionAndKind(key.APIVersion, key.Kind))
 	object.SetNamespace(key.Namespace)
@@ -200,15 +234,26 @@ func (s *Scaler) bring(ctx context.Context, key TargetKey, entry *seenTarget, su
 	if err != nil {
 		return plan.Target{}, fmt.Errorf("reading the scale of %s: %w", key.TargetRef, err)
 	}
-	if (entry.told != sum || entry.uid != body.GetUID()) && asked != sum {
-		if err := unstructured.SetNestedField(body.Object, int64(sum), "spec", "replicas"); err != nil {
-			return plan.Target{}, fmt.Errorf("setting the replicas of %s: %w", key.TargetRef, err)
+	due := func() bool { return (entry.told != sum || entry.uid != body.GetUID()) && asked != sum }
+	if due() {
+		confirmed, read, err := s.confirm(ctx, key, cached)
+		if err != nil {
+			return plan.Target{}, err
 		}
-		if err := s.Client.SubResource("scale").Update(ctx, object, client.WithSubResourceBody(body)); err != nil {
-			return unscalable(key, sum, err)
+		sum = confirmed.sum(key.TargetRef)
+		if due() {
+			if s.Clock.Since(read) > decisionLife {
+				return plan.Target{}, errOldSum
+			}
+			if err := unstructured.SetNestedField(body.Object, int64(sum), "spec", "replicas"); err != nil {
+				return plan.Target{}, fmt.Errorf("setting the replicas of %s: %w", key.TargetRef, err)
+			}
+			if err := s.Client.SubResource("scale").Update(ctx, object, client.WithSubResourceBody(body)); err != nil {
+				return unscalable(key, sum, err)
+			}
+			ctrl.LoggerFrom(ctx).Info("Scaled target", "target", key.String(), "from", asked, "to", sum)
+			asked = sum
 		}
-		ctrl.LoggerFrom(ctx).Info("Scaled target", "target", key.String(), "from", asked, "to", sum)
-		asked = sum
 	}
 	entry.told, entry.uid = sum, body.GetUID()
 	have, err := replicas(body, "status")

@@ -288,7 +288,7 @@ func addReconcilers(ctx context.Context, mgr ctrl.Manager, common shared, option
 	if err := mgr.Add(poller); err != nil {
 		return fmt.Errorf("adding the poller of CSS: %w", err)
 	}
-	scaler := &controllers.Scaler{Client: mgr.GetClient()}
+	scaler := &controllers.Scaler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clock.RealClock{}}
 	if err := (&controllers.ScaleReconciler{Scaler: scaler, Changed: streamsAgain}).SetupWithManager(ctx, mgr); err != nil {
 		return fmt.Errorf("setting up the scale reconciler: %w", err)
 	}

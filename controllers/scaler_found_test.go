@@ -1,0 +1,184 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/plan"
+)
+
+// streamsOfThePast is a cache that has all LiveStreams as they were.
+type streamsOfThePast struct {
+	liveReader
+	were v1alpha1.LiveStreamList
+}
+
+func (r streamsOfThePast) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	streams, is := list.(*v1alpha1.LiveStreamList)
+	if !is {
+		return r.liveReader.List(ctx, list, opts...)
+	}
+	options := client.ListOptions{}
+	options.ApplyOptions(opts)
+	*streams = *r.were.DeepCopy()
+	choose(streams, options.FieldSelector)
+	return nil
+}
+
+// past is the cache as it is now, for later.
+func (b *bench) past() streamsOfThePast {
+	b.t.Helper()
+	reader := streamsOfThePast{liveReader: liveReader{env.Client}}
+	if err := env.Client.List(b.t.Context(), &reader.were, client.InNamespace(b.namespace)); err != nil {
+		b.t.Fatal(err)
+	}
+	return reader
+}
+
+func TestALeaderWhoseCacheIsOfThePastTakesNoReplicasFromWhatIsOnAir(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name string
+		// before makes the past, since what has happened by now.
+		before, since func(b *bench)
+		want          int32
+	}{
+		{
+			"the show had not begun", func(b *bench) { b.create(scaled("show", packagerRef, 3, 0)) },
+			func(b *bench) { b.live("show", "A") }, 3,
+		},
+		{
+			"its LiveStream was not there, but another was", func(b *bench) { b.create(scaled("another", packagerRef, 2, 1)) },
+			func(b *bench) {
+				b.create(scaled("show", packagerRef, 3, 0))
+				b.live("show", "A")
+			}, 4,
+		},
+		{
+			"it was on air with a smaller share", func(b *bench) {
+				b.create(scaled("show", packagerRef, 1, 0))
+				b.live("show", "A")
+			},
+			func(b *bench) {
+				b.over("show", "A")
+				edit(b, "show", &v1alpha1.LiveStream{}, func(s *v1alpha1.LiveStream) { s.Spec.Workloads[0].Scale.ReplicasWhileLive = new(int32(3)) })
+				b.live("show", "B")
+			}, 3,
+		},
+		{
+			"it is over by now", func(b *bench) {
+				b.create(scaled("show", packagerRef, 3, 0), scaled("another", packagerRef, 2, 1))
+				b.live("show", "A")
+			},
+			func(b *bench) { b.over("show", "A") }, 1,
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.create(newSecret(), newDomain(), newDeployment(0))
+			tc.before(b)
+			past := b.past()
+			tc.since(b)
+			b.wantReplicas("by the leader that saw it", tc.want)
+			b.restart(env.Client)
+			b.scaler.Client = past
+			for range 2 {
+				b.scale(packagerRef)
+				if got := b.replicas(); got < tc.want {
+					t.Errorf("%d replicas by a leader that has not seen it yet, want %d", got, tc.want)
+				}
+			}
+			b.scaler.Client = liveReader{env.Client}
+			b.wantReplicas("by that leader, once it has", tc.want)
+		})
+	}
+}
+
+// stopsAt is an API server that has something happen when it has answered once.
+type stopsAt struct {
+	liveReader
+	scaleRead func()
+}
+
+func (s stopsAt) SubResource(name string) client.SubResourceClient {
+	return stopsAtScale{s.liveReader.SubResource(name), s.scaleRead}
+}
+
+type stopsAtScale struct {
+	client.SubResourceClient
+	then func()
+}
+
+func (s stopsAtScale) Get(ctx context.Context, object, body client.Object, opts ...client.SubResourceGetOption) error {
+	err := s.SubResourceClient.Get(ctx, object, body, opts...)
+	s.then()
+	return err
+}
+
+// The next leader finds the target as it wants it, and writes nothing: nothing that a write of the last one would conflict with.
+func TestALeaderThatWasStoppedPastItsLeaseTakesNoReplicasFromWhatIsOnAir(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name string
+		// stop has the leader stopped at some moment, for what happens meanwhile.
+		stop func(b *bench, meanwhile func())
+		want error
+	}{
+		{"when it has read the target", func(b *bench, meanwhile func()) {
+			b.scaler.Client = stopsAt{liveReader{env.Client}, meanwhile}
+		}, nil},
+		{"when it has read the LiveStreams", func(b *bench, meanwhile func()) {
+			b.scaler.Live = interceptor.NewClient(env.Client, interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+				err := c.List(ctx, list, opts...)
+				meanwhile()
+				return err
+			}})
+		}, errOldSum},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.create(newSecret(), newDomain(), newDeployment(0), scaled("show", packagerRef, 1, 0))
+			b.live("show", "A")
+			b.wantReplicas("the show is on air", 1)
+			b.over("show", "A")
+			next := &Scaler{Client: liveReader{env.Client}, Live: env.Client, Clock: b.clock}
+			key := TargetKey{b.namespace, packagerRef}
+			stopped := b.scaler
+			tc.stop(b, func() {
+				b.pass(decisionLife + time.Second)
+				b.live("show", "B")
+				if _, err := next.Settle(t.Context(), key); err != nil {
+					t.Fatal(err)
+				}
+			})
+			if _, err := stopped.Settle(t.Context(), key); !errors.Is(err, tc.want) {
+				t.Errorf("Settle() = %v of a leader that was stopped, want %v", err, tc.want)
+			}
+			got, err := next.Settle(t.Context(), key)
+			if want := (plan.Target{Wanted: 1, Asked: 1}); err != nil || got.Target != want {
+				t.Errorf("the next leader finds %+v, %v, want %+v", got.Target, err, want)
+			}
+		})
+	}
+}
+
+func TestNothingIsScaledWhereTheAPIServerDoesNotSayWhatIsOnAir(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.create(newSecret(), newDomain(), newDeployment(3), scaled("show", packagerRef, 3, 0))
+	unreachable := errors.New("unreachable")
+	b.scaler.Live = interceptor.NewClient(env.Client, interceptor.Funcs{List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error {
+		return unreachable
+	}})
+	if _, err := b.scaler.Settle(t.Context(), TargetKey{b.namespace, packagerRef}); !errors.Is(err, unreachable) || b.replicas() != 3 {
+		t.Errorf("Settle() = %v with %d replicas, want %v and 3", err, b.replicas(), unreachable)
+	}
+}
