@@ -183,8 +183,7 @@ func (p *Proxy) forward(r *http.Request, body []byte, call Call, fault Fault) (*
 	if call.Verb == "list" || call.Verb == "watch" {
 		target.Path = confined(target.Path, p.namespace)
 	}
-	if fault.At != "" && call.Verb == "list" {
-		query := target.Query()
+	if query := target.Query(); fault.At != "" && call.Verb == "list" && query.Has("resourceVersion") {
 		query.Set("resourceVersion", fault.At)
 		query.Set("resourceVersionMatch", "Exact")
 		target.RawQuery = query.Encode()

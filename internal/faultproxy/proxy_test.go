@@ -205,14 +205,16 @@ func TestAListOfThePast(t *testing.T) {
 	u := &upstream{answer: `{"kind":"PodList","apiVersion":"v1","metadata":{},"items":[]}`}
 	p, clients := newProxy(t, u, "")
 	p.Add(Rule{Resource: "pods", Times: -1, Fault: Fault{At: "7"}})
-	if _, err := clients.CoreV1().Pods("").List(t.Context(), metav1.ListOptions{}); err != nil {
-		t.Fatal(err)
+	for _, version := range []string{"0", ""} {
+		if _, err := clients.CoreV1().Pods("").List(t.Context(), metav1.ListOptions{ResourceVersion: version}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	_, err := clients.CoreV1().Pods("").Watch(t.Context(), metav1.ListOptions{SendInitialEvents: new(true), ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan, AllowWatchBookmarks: true})
 	if !apierrors.IsInvalid(err) {
 		t.Errorf("a watch that begins with a list is answered %v", err)
 	}
-	if diff := cmp.Diff([]string{"GET /api/v1/pods?resourceVersion=7&resourceVersionMatch=Exact Bearer its-own"}, u.requests()); diff != "" {
+	if diff := cmp.Diff([]string{"GET /api/v1/pods?resourceVersion=7&resourceVersionMatch=Exact Bearer its-own", "GET /api/v1/pods Bearer its-own"}, u.requests()); diff != "" {
 		t.Error(diff)
 	}
 }

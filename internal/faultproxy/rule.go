@@ -29,7 +29,8 @@ type Fault struct {
 	Drop bool
 	// Truncate ends the answer in the middle.
 	Truncate bool
-	// At is a resourceVersion of the past that a list shows. A watch that begins with a list is refused, so that the client lists.
+	// At is a resourceVersion of the past that a list shows, unless it asks for the newest by naming none. A watch that begins with a list
+	// is refused, so that the client lists.
 	At string
 	// Watch is what happens to the events of a watch.
 	Watch Watch

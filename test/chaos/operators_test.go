@@ -100,6 +100,11 @@ var faultyOperators = []mutant{
 		instead: "	for _, ref := range plan.TargetsOf(stream, settings)[:0] {\n		if _, err := r.Scaler.Settle(",
 	},
 	{
+		name: "a target is scaled on the cache's word", file: "controllers/scaler.go", first: []string{"idle in the past, and its target scaled now"},
+		text:    "		sum = confirmed.sum(key.TargetRef)\n",
+		instead: "		_ = confirmed\n",
+	},
+	{
 		name: "there is no window", file: "internal/plan/broadcast.go", first: []string{"reconnect"},
 		text:    "	c.windowEnd = since.Add(o.Settings.Window(reason))\n",
 		instead: "	c.windowEnd = since\n",

@@ -7,6 +7,9 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/livestream-operator/livestream-operator/internal/faultproxy"
 )
 
@@ -69,6 +72,9 @@ var pastScenarios = []scenario{
 	{name: "without the Job in the past, and the next broadcast now", play: func(w *world) error {
 		return w.all(w.remembers(), w.start("A"), w.startsInThePast("jobs", "pods"), w.stopped("A", clean), w.offAir(), w.started("B"), w.onAir(), w.sameJob(2))
 	}},
+	{name: "idle in the past, and its target scaled now", options: options{scaled: true, change: scales}, play: func(w *world) error {
+		return w.all(w.idle(), w.remembers(), w.start("A"), w.startsInThePast(), w.holds(3*time.Second, w.onAir()), w.scaledTimes(1), w.stopped("A", clean), w.idle(), w.scaledTimes(2))
+	}},
 	{name: "idle in the past, and the backup comes now", play: func(w *world) error {
 		return w.all(w.remembers(), w.start("A"), w.startsInThePast(), w.started("B"), w.stopped("A", clean), w.onAir(), w.sameJob(1))
 	}},
@@ -84,6 +90,20 @@ func TestStartedAnewOnAViewOfThePast(t *testing.T) {
 			t.Parallel()
 			s.check(t, func(w *world) { w.faulty = true })
 		})
+	}
+}
+
+// scaledTimes sees how many times the target was told another number.
+func (w *world) scaledTimes(want int64) step {
+	return func() error {
+		d := &appsv1.Deployment{}
+		if err := installed.API.Get(w.ctx, client.ObjectKey{Namespace: w.name, Name: "packager"}, d); err != nil {
+			return err
+		}
+		if times := d.Generation - 1; times != want {
+			w.fail(wrongStop, "the target was scaled %d times, want %d", times, want)
+		}
+		return nil
 	}
 }
 
