@@ -114,6 +114,11 @@ func (s *Scaler) Settle(ctx context.Context, key TargetKey) (settled, error) {
 	if err != nil {
 		return settled{}, err
 	}
+	running := int32(0)
+	for i := range sharers {
+		running += plan.RunningShare(&sharers[i], key.TargetRef)
+	}
+	target = target.After(entry.target, running)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	changed := !entry.looked || entry.target != target

@@ -182,3 +182,48 @@ func TestNothingIsScaledWhereTheAPIServerDoesNotSayWhatIsOnAir(t *testing.T) {
 		t.Errorf("Settle() = %v with %d replicas, want %v and 3", err, b.replicas(), unreachable)
 	}
 }
+
+// 200 streams on air were Pending and Running again, one write each, whenever one more began.
+func TestAStreamRunsOnWhileItsTargetGrowsForAnotherAndNotWhenItLosesReplicas(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.create(newSecret(), newDomain(), newDeployment(0), scaled("one", packagerRef, 2, 0), scaled("two", packagerRef, 3, 0))
+	is := func(when, name string, want v1alpha1.WorkloadState) {
+		t.Helper()
+		if w := b.stream(name).Status.Workloads[0]; w.State != want {
+			t.Errorf("%s: %s is %s, want %s", when, name, w.State, want)
+		}
+	}
+	has := func(replicas int32) {
+		t.Helper()
+		b.available(replicas)
+		b.scale(packagerRef)
+	}
+	b.settle("two")
+	b.live("one", "A")
+	b.scale(packagerRef)
+	is("nothing is there yet", "one", v1alpha1.WorkloadPending)
+	has(2)
+	is("all is there", "one", v1alpha1.WorkloadRunning)
+	before := b.stream("one").ResourceVersion
+	b.live("two", "A")
+	b.wantReplicas("two is on air as well", 5)
+	for _, have := range []int32{3, 5} {
+		has(have)
+		b.settle("one")
+	}
+	is("it has grown", "two", v1alpha1.WorkloadRunning)
+	if after := b.stream("one").ResourceVersion; after != before {
+		t.Errorf("one was written while its target grew for two, from version %s to %s", before, after)
+	}
+	has(4)
+	for _, name := range []string{"one", "two"} {
+		is("a replica is lost", name, v1alpha1.WorkloadPending)
+	}
+	has(5)
+	is("it is back", "one", v1alpha1.WorkloadRunning)
+	b.available(4)
+	b.restart(env.Client)
+	b.scale(packagerRef)
+	is("a replica was lost while no operator ran", "one", v1alpha1.WorkloadPending)
+}

@@ -166,7 +166,7 @@ func (d *dice) observed() Observed {
 	o.Settings = workload.WithPresets(own.Inherit(template))
 	o.Stream.Status, o.Runs = d.status(), d.runs()
 	if d.is() {
-		o.Targets = map[TargetRef]Target{{"apps/v1", "Deployment", "a"}: {Wanted: int32(d.roll(3)), Asked: int32(d.roll(3)), Have: int32(d.roll(3)), Problem: choose(d, "", "no such thing")}}
+		o.Targets = map[TargetRef]Target{{"apps/v1", "Deployment", "a"}: {Wanted: int32(d.roll(3)), Asked: int32(d.roll(3)), Have: int32(d.roll(3)), Reached: int32(d.roll(3)), Problem: choose(d, "", "no such thing")}}
 	}
 	if d.roll(4) == 0 {
 		o.DeleteAfterIdle = time.Hour

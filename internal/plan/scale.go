@@ -23,8 +23,19 @@ func (t TargetRef) Key() string { return t.APIVersion + " " + t.Kind + " " + t.N
 type Target struct {
 	// Wanted is the sum of all shares, Asked what the target was told, Have how many replicas it has.
 	Wanted, Asked, Have int32
+	// Reached is how many of Wanted there were already: with fewer it has lost some, with as many it only has to grow.
+	Reached int32
 	// Problem says why it cannot be scaled, and what to do; "" when it can.
 	Problem string
+}
+
+// After is the target with what it reached, seen after it was seen before. Running is what is known otherwise, for one after a restart: the sum
+// of the RunningShares.
+func (t Target) After(before Target, running int32) Target {
+	if t.Problem == "" {
+		t.Reached = min(t.Wanted, max(before.Reached, t.Have, running))
+	}
+	return t
 }
 
 func refOf(s v1alpha1.WorkloadScale) TargetRef { return TargetRef{s.APIVersion, s.Kind, s.Name} }
@@ -53,7 +64,7 @@ func TargetsOf(stream *v1alpha1.LiveStream, settings v1alpha1.LiveStreamSettings
 // Share is how many replicas of the target the stream asks for. While a broadcast is open that is what its status says, as
 // the spec was when it began; otherwise the idle share of its settings. One that is deleted, suspended or a duplicate has none.
 func Share(stream *v1alpha1.LiveStream, settings v1alpha1.LiveStreamSettings, target TargetRef) int32 {
-	if !stream.DeletionTimestamp.IsZero() || stream.Spec.Suspended() || duplicate(stream) {
+	if rests(stream) {
 		return 0
 	}
 	share := int32(0)
@@ -72,6 +83,25 @@ func Share(stream *v1alpha1.LiveStream, settings v1alpha1.LiveStreamSettings, ta
 		}
 	}
 	return share
+}
+
+// RunningShare is the part of its Share that the stream's status says runs.
+func RunningShare(stream *v1alpha1.LiveStream, target TargetRef) int32 {
+	if rests(stream) || !stream.Status.OnAir() {
+		return 0
+	}
+	share := int32(0)
+	for _, w := range stream.Status.Workloads {
+		if refOfShare(w.Scale) == target && w.State == v1alpha1.WorkloadRunning {
+			share += ptrOr(w.Scale.Replicas, 0)
+		}
+	}
+	return share
+}
+
+// rests says whether the stream has no share, on air or not.
+func rests(stream *v1alpha1.LiveStream) bool {
+	return !stream.DeletionTimestamp.IsZero() || stream.Spec.Suspended() || duplicate(stream)
 }
 
 func duplicate(stream *v1alpha1.LiveStream) bool {
@@ -103,7 +133,8 @@ func planScale(o Observed, previous v1alpha1.WorkloadStatus, spec *v1alpha1.Work
 			status.State = v1alpha1.WorkloadPending
 		}
 		status.Message = fmt.Sprintf("%s is set to %d replicas by something else; the streams on air ask for %d", refOfShare(status.Scale), target.Asked, target.Wanted)
-	case target.Have < target.Wanted:
+	case target.Have < target.Reached, target.Have < target.Wanted && status.State != v1alpha1.WorkloadRunning:
+		// What runs goes on while the target grows for another stream.
 		status.State, status.Message = v1alpha1.WorkloadPending, ""
 	default:
 		status.State, status.Message = v1alpha1.WorkloadRunning, ""

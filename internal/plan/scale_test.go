@@ -89,6 +89,65 @@ func TestShare(t *testing.T) {
 	}
 }
 
+func TestRunningShare(t *testing.T) {
+	t.Parallel()
+	as := func(state v1alpha1.WorkloadState, status v1alpha1.WorkloadStatus) v1alpha1.WorkloadStatus {
+		status.State = state
+		return status
+	}
+	running := shares("a", packagerRef, 3)
+	for _, row := range []struct {
+		name   string
+		change func(*v1alpha1.LiveStream)
+		want   int32
+	}{
+		{"what runs counts", onAirWith(running, shares("b", packagerRef, 2)), 5},
+		{"what is pending or failed does not", onAirWith(running, as(v1alpha1.WorkloadPending, shares("b", packagerRef, 2)), as(v1alpha1.WorkloadFailed, shares("c", packagerRef, 4))), 3},
+		{"nor what another target has", onAirWith(shares("a", cacheRef, 3)), 0},
+		{"nor what the last broadcast had", func(s *v1alpha1.LiveStream) { s.Status.Workloads = []v1alpha1.WorkloadStatus{running} }, 0},
+		{"nor what is suspended", func(s *v1alpha1.LiveStream) {
+			onAirWith(running)(s)
+			s.Spec.State = v1alpha1.LiveStreamSuspended
+		}, 0},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			stream := newWorld().stream
+			row.change(stream)
+			if got := RunningShare(stream, packagerRef); got != row.want {
+				t.Errorf("RunningShare() = %d, want %d", got, row.want)
+			}
+		})
+	}
+}
+
+func TestATargetRemembersHowManyItHad(t *testing.T) {
+	t.Parallel()
+	seen := Target{}
+	for _, step := range []struct {
+		name    string
+		now     Target
+		running int32
+		want    int32
+	}{
+		{"it is seen while it grows for a second stream", Target{Wanted: 4, Asked: 4, Have: 2}, 2, 2},
+		{"it has grown", Target{Wanted: 4, Asked: 4, Have: 4}, 2, 4},
+		{"it grows for a third", Target{Wanted: 6, Asked: 6, Have: 5}, 4, 5},
+		{"it loses two", Target{Wanted: 6, Asked: 6, Have: 3}, 4, 5},
+		{"a stream is over", Target{Wanted: 4, Asked: 4, Have: 3}, 0, 4},
+		{"something else adds more", Target{Wanted: 4, Asked: 9, Have: 9}, 4, 4},
+		{"it is gone", Target{Wanted: 4, Problem: "create it"}, 0, 0},
+		{"it is made anew", Target{Wanted: 4, Asked: 4, Have: 1}, 0, 1},
+	} {
+		if seen = step.now.After(seen, step.running); seen.Reached != step.want {
+			t.Errorf("%s: Reached = %d, want %d", step.name, seen.Reached, step.want)
+		}
+	}
+	if got := (Target{Wanted: 4, Asked: 4, Have: 3}).After(Target{}, 4); got.Reached != 4 {
+		t.Errorf("it lost one while no operator ran: Reached = %d, want 4", got.Reached)
+	}
+}
+
 func TestTargetsOf(t *testing.T) {
 	t.Parallel()
 	stream := newWorld().stream
@@ -140,7 +199,11 @@ func TestPlanScale(t *testing.T) {
 		{"what the target has before it was asked does not count", fresh, &spec, &Target{Wanted: 9, Asked: 9, Have: 9}, as(pending, "")},
 		{"a target with all replicas runs", as(pending, ""), &spec, &Target{Wanted: 3, Asked: 3, Have: 3}, as(running, "")},
 		{"one with more than were asked for runs", as(pending, ""), &spec, &Target{Wanted: 3, Asked: 3, Have: 5}, as(running, "")},
-		{"one that lacks a replica is pending", before, &spec, &Target{Wanted: 3, Asked: 3, Have: 2}, as(pending, "")},
+		{"one that lost a replica is pending", before, &spec, &Target{Wanted: 3, Asked: 3, Have: 2, Reached: 3}, as(pending, "")},
+		{"one that lost a replica while it grows for another stream is pending", before, &spec, &Target{Wanted: 4, Asked: 4, Have: 2, Reached: 3}, as(pending, "")},
+		{"one that grows for another stream runs on", before, &spec, &Target{Wanted: 4, Asked: 4, Have: 3, Reached: 3}, before},
+		{"one that has yet to grow for this stream is pending", as(pending, ""), &spec, &Target{Wanted: 4, Asked: 4, Have: 3, Reached: 3}, as(pending, "")},
+		{"one that had a problem and lacks a replica is pending", as(failed, "create it"), &spec, &Target{Wanted: 3, Asked: 3, Have: 2}, as(pending, "")},
 		{"one that something else has set runs and says so", before, &spec, &Target{Wanted: 3, Asked: 7, Have: 7}, as(running, `Deployment "packager" is set to 7 replicas by something else; the streams on air ask for 3`)},
 		{"one that cannot be scaled has failed and says why", before, &spec, &Target{Problem: "create it"}, as(failed, "create it")},
 		{"one that something else has set to less does not run, and says why", before, &spec, &Target{Wanted: 3, Asked: 0, Have: 0}, as(pending, `Deployment "packager" is set to 0 replicas by something else; the streams on air ask for 3`)},

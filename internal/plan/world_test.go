@@ -65,6 +65,7 @@ type simulatedTarget struct {
 	problem string
 	// looked says that somebody has looked at it, which tells of the problem.
 	looked bool
+	seen   Target
 }
 
 func (s *simulatedTarget) have(now time.Time) int32 {
@@ -125,7 +126,9 @@ func (w *world) tell(before v1alpha1.LiveStreamStatus) {
 func (w *world) observed() Observed {
 	o := Observed{Now: w.now, Stream: w.stream, Domain: w.domain, Settings: w.stream.Spec.LiveStreamSettings, Targets: map[TargetRef]Target{}}
 	for ref, target := range w.targets {
-		o.Targets[ref] = Target{Wanted: target.wanted, Asked: target.asked, Have: target.have(w.now), Problem: target.problem}
+		now := Target{Wanted: target.wanted, Asked: target.asked, Have: target.have(w.now), Problem: target.problem}
+		target.seen = now.After(target.seen, RunningShare(w.stream, ref))
+		o.Targets[ref] = target.seen
 	}
 	for _, job := range w.jobs {
 		run := job.run
