@@ -85,6 +85,34 @@ func (s *Scaler) entry(key TargetKey) *seenTarget {
 	return s.seen[key]
 }
 
+// hold is the entry of the target, locked. One that was forgotten while it was waited for is nobody's any more.
+func (s *Scaler) hold(key TargetKey) *seenTarget {
+	for {
+		entry := s.entry(key)
+		entry.settling.Lock()
+		if entry == s.entry(key) {
+			return entry
+		}
+		entry.settling.Unlock()
+	}
+}
+
+// note keeps what was seen of a target, and says whether it is not as it was.
+func (s *Scaler) note(entry *seenTarget, target plan.Target) (changed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changed = !entry.looked || entry.target != target
+	entry.target, entry.looked = target, true
+	return changed
+}
+
+// forget drops the entry, which the caller holds.
+func (s *Scaler) forget(key TargetKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.seen, key)
+}
+
 // settled is what came of settling a target.
 type settled struct {
 	plan.Target
@@ -98,8 +126,7 @@ type settled struct {
 // Settle brings the target to the sum of its shares. What keeps it from that for good is the Problem of the target; an error
 // is what may pass.
 func (s *Scaler) Settle(ctx context.Context, key TargetKey) (settled, error) {
-	entry := s.entry(key)
-	entry.settling.Lock()
+	entry := s.hold(key)
 	defer entry.settling.Unlock()
 	shares, err := s.shares(ctx, key)
 	if err != nil {
@@ -108,6 +135,7 @@ func (s *Scaler) Settle(ctx context.Context, key TargetKey) (settled, error) {
 	sharers := shares.streams
 	if len(sharers) == 0 && !entry.looked {
 		// Nobody asks for anything, and nothing is known to be held.
+		s.forget(key)
 		return settled{}, nil
 	}
 	target, err := s.bring(ctx, key, entry, shares)
@@ -119,12 +147,9 @@ func (s *Scaler) Settle(ctx context.Context, key TargetKey) (settled, error) {
 		running += plan.RunningShare(&sharers[i], key.TargetRef)
 	}
 	target = target.After(entry.target, running)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	changed := !entry.looked || entry.target != target
-	entry.target, entry.looked = target, true
+	changed := s.note(entry, target)
 	if len(sharers) == 0 {
-		delete(s.seen, key)
+		s.forget(key)
 	}
 	return settled{Target: target, changed: changed, shared: len(sharers), sharers: sharers}, nil
 }

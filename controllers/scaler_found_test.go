@@ -3,6 +3,9 @@ package controllers
 import (
 	"context"
 	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -226,4 +229,47 @@ func TestAStreamRunsOnWhileItsTargetGrowsForAnotherAndNotWhenItLosesReplicas(t *
 	b.restart(env.Client)
 	b.scale(packagerRef)
 	is("a replica was lost while no operator ran", "one", v1alpha1.WorkloadPending)
+}
+
+func TestATargetThatNobodySharesAnyMoreIsForgotten(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.create(newSecret(), newDomain(), newDeployment(0), scaled("show", packagerRef, 2, 0))
+	b.settle("show")
+	b.live("show", "A")
+	b.wantReplicas("the show is on air", 2)
+	b.delete(newStream("show"))
+	b.reconcile("show")
+	for range 3 {
+		b.wantReplicas("the LiveStream is gone", 0)
+		if n := len(b.scaler.seen); n != 0 {
+			t.Errorf("%d targets are remembered, want none", n)
+		}
+	}
+}
+
+func TestATargetHasOneWriterAlsoWhileItIsForgotten(t *testing.T) {
+	t.Parallel()
+	s, key := &Scaler{}, TargetKey{"studio", packagerRef}
+	var writers, most atomic.Int32
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 5000 {
+				entry := s.hold(key)
+				if n := writers.Add(1); n > 1 {
+					most.Store(n)
+				}
+				runtime.Gosched()
+				// Whoever forgets it has written.
+				writers.Add(-1)
+				s.forget(key)
+				entry.settling.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	if n := most.Load(); n > 0 {
+		t.Errorf("%d wrote at once, want one", n)
+	}
 }
