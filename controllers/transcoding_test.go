@@ -130,3 +130,41 @@ func TestWhatIsPushedOnLeavesNoRecording(t *testing.T) {
 		t.Errorf("%d Jobs, want that of the broadcast alone", len(jobs))
 	}
 }
+
+// Its node does not answer, so that it runs on after it was told, while later shows end and the record of its own is dropped.
+func TestATranscoderThatWasToldToFinishOpensNoForgottenBroadcastAnew(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.show(pushedOn, func(s *v1alpha1.LiveStream) { s.Spec.HistoryLimit = 1 })
+	b.live("show", "A")
+	stuck := b.onlyJob()
+	b.podReady(stuck)
+	b.over("show", "A")
+	if b.podOf(stuck).Annotations[recording.StopAnnotation] == "" {
+		t.Fatal("its Pod was not told that the broadcast is over")
+	}
+	jobOf := func(broadcast string) *batchv1.Job {
+		for _, job := range b.jobs() {
+			if job.Labels[v1alpha1.LabelBroadcast] == broadcast {
+				return &job
+			}
+		}
+		t.Fatalf("broadcast %s has no Job", broadcast)
+		return nil
+	}
+	b.live("show", "B")
+	second := jobOf(b.stream("show").Status.Broadcast.ID)
+	b.podReady(second)
+	b.over("show", "B")
+	b.recorderEnds(second, &recording.Result{Ready: true})
+	b.settle("show")
+	status := b.wantState("show", v1alpha1.LiveStreamIdle)
+	if forgotten := stuck.Labels[v1alpha1.LabelBroadcast]; len(status.History) != 1 || status.History[0].ID == forgotten {
+		t.Fatalf("history = %+v, want the second broadcast alone", status.History)
+	}
+	b.live("show", "C")
+	third := b.stream("show").Status.Broadcast.ID
+	if job := jobOf(third); job.UID == stuck.UID {
+		t.Error("the next push has no transcoder but the one that was told to finish")
+	}
+}

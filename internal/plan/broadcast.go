@@ -92,10 +92,11 @@ func adopt(o Observed) *v1alpha1.Broadcast {
 }
 
 // adoptable says whether the Job belongs to a broadcast that is not known to have ended. One that has ended by itself belongs to
-// none that is forgotten: those began before the last one that is remembered ended.
+// none that is forgotten: those began before the last one that is remembered ended. Of one that was told to finish, or only finishes
+// a recording, the end was written, and the record of it may be forgotten while the Job goes on.
 func adoptable(o Observed, run workload.Run) bool {
 	history := o.Stream.Status.History
-	if run.AfterEnd || slices.ContainsFunc(history, func(r v1alpha1.BroadcastRecord) bool { return r.ID == run.Broadcast }) {
+	if run.AfterEnd || run.Finish || !run.Told.IsZero() || slices.ContainsFunc(history, func(r v1alpha1.BroadcastRecord) bool { return r.ID == run.Broadcast }) {
 		return false
 	}
 	if run.Active() {
