@@ -101,38 +101,53 @@ func noJobs(funcs interceptor.Funcs) client.WithWatch {
 // Jobs stood still; and the next push had a second recorder beside it.
 func TestAJobThatNeitherStatusNorCacheShowHasNoSecondOneBesideIt(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	b.show()
-	made := false
-	b.restart(noJobs(interceptor.Funcs{Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
-		err := c.Create(ctx, o, opts...)
-		if _, is := o.(*batchv1.Job); is && !made {
-			made = true
+	for name, meanwhile := range map[string]func(b *bench){
+		"of one push": func(b *bench) { b.record("show", b.ends("A", 1, v1alpha1.PushReasonClientStopped)) },
+		// The broadcast is named by the push that began first, and the other one ends last.
+		"of a main and a backup push": func(b *bench) {
+			b.record("show", b.starts("B"))
+			b.pass(time.Second)
 			b.record("show", b.ends("A", 1, v1alpha1.PushReasonClientStopped))
-		}
-		return err
-	}}))
-	b.record("show", b.starts("A"))
-	b.reconcile("show")
-	first := b.onlyJob()
-	if status := b.stream("show").Status; len(status.Workloads) > 0 && status.Workloads[0].JobName != "" {
-		t.Fatalf("the status knows the Job: %+v", status.Workloads)
-	}
-	b.reconcile("show")
-	b.pass(time.Minute)
-	b.reconcile("show")
-	b.wantState("show", v1alpha1.LiveStreamIdle)
-	b.record("show", b.starts("B"))
-	b.reconcile("show")
-	b.wantState("show", v1alpha1.LiveStreamLive)
-	// What runs is taken for the broadcast that it is of.
-	if running := b.running(); len(running) != 1 || running[0].UID != first.UID {
-		t.Errorf("%d Jobs run, want the first one alone", len(running))
-	}
-	b.restart(env.Client)
-	b.over("show", "B")
-	if running := b.running(); len(running) != 0 {
-		t.Errorf("%d Jobs run after the end", len(running))
+			b.pass(time.Second)
+			b.record("show", b.ends("B", 1, v1alpha1.PushReasonClientStopped))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.show()
+			made := false
+			b.restart(noJobs(interceptor.Funcs{Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+				err := c.Create(ctx, o, opts...)
+				if _, is := o.(*batchv1.Job); is && !made {
+					made = true
+					meanwhile(b)
+				}
+				return err
+			}}))
+			b.record("show", b.starts("A"))
+			b.reconcile("show")
+			first := b.onlyJob()
+			if status := b.stream("show").Status; len(status.Workloads) > 0 && status.Workloads[0].JobName != "" {
+				t.Fatalf("the status knows the Job: %+v", status.Workloads)
+			}
+			b.reconcile("show")
+			b.pass(time.Minute)
+			b.reconcile("show")
+			b.wantState("show", v1alpha1.LiveStreamIdle)
+			b.record("show", b.starts("C"))
+			b.reconcile("show")
+			b.wantState("show", v1alpha1.LiveStreamLive)
+			// What runs is taken for the broadcast that it is of.
+			if running := b.running(); len(running) != 1 || running[0].UID != first.UID {
+				t.Errorf("%d Jobs run, want the first one alone", len(running))
+			}
+			b.restart(env.Client)
+			b.over("show", "C")
+			if running := b.running(); len(running) != 0 {
+				t.Errorf("%d Jobs run after the end", len(running))
+			}
+		})
 	}
 }
 

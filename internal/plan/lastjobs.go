@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/push"
 	"github.com/livestream-operator/livestream-operator/internal/workload"
 )
@@ -25,22 +26,38 @@ func LastJobs(o Observed, starts []Start) []string {
 	return names
 }
 
-// lastBroadcasts are the one that ended last, and one that the status knows nothing of: it began and ended while no pass could report it.
+// mostUnreported bounds the pushes that may have begun a broadcast which no pass reported: each is a read for each workload before a start.
+const mostUnreported = 8
+
+// lastBroadcasts are the one that ended last, and those that the status knows nothing of: what began and ended while no pass could report
+// it. Such a one is named by the push that was on air first, and of several that overlapped nothing tells which one that was.
 func lastBroadcasts(o Observed) []string {
 	var ids []string
-	history := slices.Clone(o.Stream.Status.History)
-	recorded := ""
+	history := o.Stream.Status.History
 	if len(history) > 0 {
-		recorded = history[0].Sequence
 		if end := history[0].EndTime; end != nil && o.Now.Sub(end.Time) <= lag {
 			ids = append(ids, history[0].ID)
 		}
 	}
-	last := push.LastEnded(o.Stream.Status.Pushes)
-	if last == nil || last.StartTime == nil || last.Sequence == recorded || o.Now.Sub(last.EndTime.Time) > lag ||
-		slices.Contains(o.Stream.Status.Broadcast.Sequences, last.Sequence) {
-		return ids
-	}
 	c := course{history: history}
-	return append(ids, c.open(o, *last).ID)
+	for _, p := range unreported(o) {
+		ids = append(ids, c.open(o, p).ID)
+	}
+	return ids
+}
+
+// unreported are the pushes that ended within lag and in no broadcast that the status knows, those that ended last first.
+func unreported(o Observed) []v1alpha1.Push {
+	status := &o.Stream.Status
+	pushes := slices.DeleteFunc(slices.Clone(status.Pushes), func(p v1alpha1.Push) bool {
+		return push.IsLive(p) || p.StartTime == nil || p.Reason == v1alpha1.PushReasonRefused || o.Now.Sub(p.EndTime.Time) > lag ||
+			slices.Contains(status.Broadcast.Sequences, p.Sequence) || len(status.History) > 0 && within(status.History[0], p)
+	})
+	slices.SortStableFunc(pushes, func(a, b v1alpha1.Push) int { return b.EndTime.Compare(a.EndTime.Time) })
+	return pushes[:min(len(pushes), mostUnreported)]
+}
+
+// within says whether the push ended in the broadcast, or before it. Of another one that ended in the very second of its end nobody knows.
+func within(last v1alpha1.BroadcastRecord, p v1alpha1.Push) bool {
+	return p.Sequence == last.Sequence || last.EndTime != nil && p.EndTime.Before(last.EndTime)
 }

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -18,7 +19,20 @@ func TestTheJobsOfTheLastBroadcastAreLookedForWhereNothingTellsOfThem(t *testing
 	ended := func(sequence string, d time.Duration) v1alpha1.Push {
 		return v1alpha1.Push{Sequence: sequence, StartTime: ago(d + time.Minute), EndTime: ago(d)}
 	}
+	refused := ended("C", time.Second)
+	refused.Reason = v1alpha1.PushReasonRefused
+	var many []v1alpha1.Push
+	var latest []string
+	for i := range 2 * mostUnreported {
+		many = append(many, ended(fmt.Sprint(i), time.Duration(i)*time.Second))
+		if i < mostUnreported {
+			latest = append(latest, workload.BroadcastID("uid", fmt.Sprint(i), many[i].StartTime.Time))
+		}
+	}
 	record := v1alpha1.BroadcastRecord{ID: "last", Sequence: "A", EndTime: ago(time.Minute)}
+	earlier := record
+	earlier.EndTime = ago(3 * time.Minute)
+	sameSecond := v1alpha1.Push{Sequence: "B", StartTime: earlier.EndTime, EndTime: earlier.EndTime}
 	old := record
 	old.EndTime = ago(lag + time.Second)
 	stream := func(status v1alpha1.LiveStreamStatus) *v1alpha1.LiveStream {
@@ -38,6 +52,12 @@ func TestTheJobsOfTheLastBroadcastAreLookedForWhereNothingTellsOfThem(t *testing
 		{"one that ended long ago", v1alpha1.LiveStreamStatus{History: []v1alpha1.BroadcastRecord{old}, Pushes: []v1alpha1.Push{ended("A", lag+time.Second)}}, nil},
 		{"a push of a moment that no broadcast was reported for", v1alpha1.LiveStreamStatus{Pushes: []v1alpha1.Push{ended("B", time.Second)}}, []string{of(ended("B", time.Second))}},
 		{"it, after a broadcast that was", v1alpha1.LiveStreamStatus{History: []v1alpha1.BroadcastRecord{old}, Pushes: []v1alpha1.Push{ended("A", lag+time.Second), ended("B", time.Second)}}, []string{of(ended("B", time.Second))}},
+		{"a main and a backup push of a moment, the main one first", v1alpha1.LiveStreamStatus{Pushes: []v1alpha1.Push{ended("A", 2*time.Second), ended("B", time.Second)}}, []string{of(ended("B", time.Second)), of(ended("A", 2*time.Second))}},
+		{"them, after a broadcast that was reported", v1alpha1.LiveStreamStatus{History: []v1alpha1.BroadcastRecord{earlier}, Pushes: []v1alpha1.Push{ended("A", 3*time.Minute), ended("B", 2*time.Second), ended("C", time.Second)}}, []string{"last", of(ended("C", time.Second)), of(ended("B", 2*time.Second))}},
+		{"the pushes of a broadcast that was reported", v1alpha1.LiveStreamStatus{History: []v1alpha1.BroadcastRecord{record}, Pushes: []v1alpha1.Push{ended("main", 2*time.Minute), ended("A", time.Minute)}}, []string{"last"}},
+		{"one that ended in the second in which the last broadcast did", v1alpha1.LiveStreamStatus{History: []v1alpha1.BroadcastRecord{earlier}, Pushes: []v1alpha1.Push{ended("A", 3*time.Minute), sameSecond}}, []string{"last", of(sameSecond)}},
+		{"one that was refused, which begins nothing", v1alpha1.LiveStreamStatus{Pushes: []v1alpha1.Push{refused}}, nil},
+		{"very many, of which those are looked for that ended last", v1alpha1.LiveStreamStatus{Pushes: many}, latest},
 		{"it, of which only the end was seen", v1alpha1.LiveStreamStatus{Pushes: []v1alpha1.Push{{Sequence: "B", EndTime: ago(time.Second)}}}, nil},
 		{"it, long ago", v1alpha1.LiveStreamStatus{Pushes: []v1alpha1.Push{ended("B", lag+time.Second)}}, nil},
 		{"a push of the broadcast that is on air", v1alpha1.LiveStreamStatus{Broadcast: v1alpha1.Broadcast{ID: "now", Sequences: []string{"B", "C"}}, Pushes: []v1alpha1.Push{ended("B", time.Second)}}, nil},
