@@ -115,9 +115,9 @@ func sooner(a, b time.Duration) time.Duration {
 	return a
 }
 
-// decide plans from the cache, and where that says that Jobs have to start or stop, once more from the API server itself: a
-// cache that lags behind, for one after a change of leader, must not start what has ended or stop what is on air. The
-// observed Stream is nil when the LiveStream is gone.
+// decide plans from the cache, and where that says that Jobs have to start or stop, or a broadcast has to yield, once more from
+// the API server itself: a cache that lags behind, for one after a change of leader, must not start what has ended or stop what is
+// on air. The observed Stream is nil when the LiveStream is gone.
 func (r *LiveStreamReconciler) decide(ctx context.Context, stream *v1alpha1.LiveStream) (view, plan.Plan, time.Duration, error) {
 	observed, err := r.observe(ctx, stream)
 	if err != nil {
@@ -142,12 +142,16 @@ func (r *LiveStreamReconciler) decide(ctx context.Context, stream *v1alpha1.Live
 		again = sooner(again, wait)
 		p = plan.Compute(observed.Observed)
 	}
-	if len(p.Start)+len(p.Stop) == 0 && !p.Delete {
+	if len(p.Start)+len(p.Stop) == 0 && !p.Delete && !observed.yields(p) {
 		return observed, p, again, nil
 	}
 	if gone, err := r.confirm(ctx, &observed); gone || err != nil {
 		return view{}, plan.Plan{}, 0, err
 	}
+	if err := r.confirmOthers(ctx, &observed); err != nil {
+		return view{}, plan.Plan{}, 0, err
+	}
+	p = plan.Compute(observed.Observed)
 	if err := errors.Join(r.findLeft(ctx, &observed, p), r.findRunning(ctx, &observed, p)); err != nil {
 		return view{}, plan.Plan{}, 0, err
 	}

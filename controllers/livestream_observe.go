@@ -27,8 +27,9 @@ type view struct {
 	alike  []v1alpha1.PushDomain
 	// confirmed is when the Stream was as it is here, for sure; zero before it was asked for.
 	confirmed time.Time
-	// elder is the older LiveStream of the same stream, nil when there is none.
-	elder *v1alpha1.LiveStream
+	// holders are the LiveStreams of the same stream, the one that keeps it first; elder is that one where it is another, else nil.
+	holders []v1alpha1.LiveStream
+	elder   *v1alpha1.LiveStream
 }
 
 // observe reads all that a pass rests on, and writes nothing.
@@ -71,13 +72,19 @@ func (r *LiveStreamReconciler) observeRuns(ctx context.Context, stream *v1alpha1
 	return workload.Runs(ownedBy(stream.UID, jobs.Items), pods.Items), pods.Items, nil
 }
 
-func (r *LiveStreamReconciler) observeDomain(ctx context.Context, v *view) (err error) {
-	stream := v.Stream
-	if v.domain, err = r.pushDomain(ctx, stream); err != nil || v.domain == nil {
+func (r *LiveStreamReconciler) observeDomain(ctx context.Context, v *view) error {
+	domain, err := r.pushDomain(ctx, v.Stream)
+	if err != nil || domain == nil {
 		return err
 	}
-	v.Domain = v.domain.Spec.Domain
-	v.Settings = workload.WithPresets(stream.Spec.Inherit(v.domain.Spec.Template.Spec))
+	return r.observeBy(ctx, v, domain)
+}
+
+// observeBy reads what depends on the PushDomain.
+func (r *LiveStreamReconciler) observeBy(ctx context.Context, v *view, domain *v1alpha1.PushDomain) (err error) {
+	stream := v.Stream
+	v.domain, v.Domain = domain, domain.Spec.Domain
+	v.Settings = workload.WithPresets(stream.Spec.Inherit(domain.Spec.Template.Spec))
 	if v.alike, err = index.PushDomains(ctx, r, stream.Namespace, v.Domain); err != nil {
 		return err
 	}
@@ -85,13 +92,18 @@ func (r *LiveStreamReconciler) observeDomain(ctx context.Context, v *view) (err 
 	if err != nil {
 		return err
 	}
-	if len(holders) > 0 && holders[0].UID != stream.UID {
-		v.DuplicateOf, v.elder = holders[0].Name, &holders[0]
-	}
+	v.setHolders(holders)
 	if belongsTo(stream, v.domain) && untouched(stream) {
 		v.DeleteAfterIdle = v.domain.Spec.UnknownStreams.DeleteAfterIdle()
 	}
 	return nil
+}
+
+func (v *view) setHolders(holders []v1alpha1.LiveStream) {
+	v.holders, v.elder, v.DuplicateOf = holders, nil, ""
+	if len(holders) > 0 && holders[0].UID != v.Stream.UID {
+		v.elder, v.DuplicateOf = &holders[0], holders[0].Name
+	}
 }
 
 // pushDomain is nil when it does not exist.

@@ -156,7 +156,7 @@ var faultyOperators = []mutant{
 	},
 	{
 		name: "the leader trusts its cache", file: "controllers/livestream_controller.go", first: []string{"on air in the past, and over now"},
-		text:    "	if len(p.Start)+len(p.Stop) == 0 && !p.Delete {\n",
+		text:    "	if len(p.Start)+len(p.Stop) == 0 && !p.Delete && !observed.yields(p) {\n",
 		instead: "	if len(p.Start)+len(p.Stop) >= 0 {\n",
 	},
 	{
