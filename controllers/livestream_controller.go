@@ -151,6 +151,9 @@ func (r *LiveStreamReconciler) decide(ctx context.Context, stream *v1alpha1.Live
 	if err := r.confirmOthers(ctx, &observed); err != nil {
 		return view{}, plan.Plan{}, 0, err
 	}
+	if err := r.handOver(ctx, &observed); err != nil {
+		return view{}, plan.Plan{}, 0, err
+	}
 	p = plan.Compute(observed.Observed)
 	if err := errors.Join(r.findLeft(ctx, &observed, p), r.findRunning(ctx, &observed, p)); err != nil {
 		return view{}, plan.Plan{}, 0, err

@@ -44,9 +44,8 @@ func (r *LiveStreamReconciler) repair(ctx context.Context, v *view) (time.Durati
 	stream := v.Stream
 	name := push.Stream{App: stream.Spec.AppName, Name: stream.Spec.StreamName}
 	pushes, changed := r.ofThisHost(v)
-	if v.elder != nil {
-		// It knows the pushes that began before this one was there, should it take over.
-		after, told := push.Claim(pushes, push.WithoutStandIns(v.elder.Status.Pushes), v.Now)
+	for i := range v.holders {
+		after, told := push.Claim(pushes, v.toldBy(&v.holders[i]), v.Now)
 		pushes, changed = after, changed || told
 	}
 	for i := range v.alike {

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -48,7 +49,7 @@ func (r *LiveStreamReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 		Owns(&batchv1.Job{}).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(streamOfPod)).
 		Watches(&v1alpha1.LiveStream{}, r.followed()).
-		Watches(&v1alpha1.LiveStream{}, handler.EnqueueRequestsFromMapFunc(r.streamsLikeIt), builder.WithPredicates(onlyDeleted)).
+		Watches(&v1alpha1.LiveStream{}, handler.EnqueueRequestsFromMapFunc(r.streamsLikeIt), builder.WithPredicates(cameOrWent)).
 		Watches(&v1alpha1.PushDomain{}, r.afterOthers(r.streamsOfHost), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.PushDomain{}, handler.EnqueueRequestsFromMapFunc(r.streamsUnclaimed), builder.WithPredicates(unclaimedChanged)).
 		WatchesRawSource(source.Channel(r.Again, &handler.EnqueueRequestForObject{})).
@@ -101,9 +102,10 @@ func (*LiveStreamReconciler) afterOthers(requests func(context.Context, client.O
 	}
 }
 
-// onlyDeleted passes deletions, which begin with an update where a finalizer holds them up: the next LiveStream of the same stream takes over then.
-var onlyDeleted = predicate.Funcs{
-	CreateFunc: func(event.CreateEvent) bool { return false },
+// cameOrWent passes creations and deletions, which begin with an update where a finalizer holds them up: another LiveStream of the same stream
+// takes over then, or lets go. All come by themselves when the operator starts.
+var cameOrWent = predicate.Funcs{
+	CreateFunc: func(e event.CreateEvent) bool { return !e.IsInInitialList },
 	UpdateFunc: func(e event.UpdateEvent) bool {
 		return e.ObjectOld.GetDeletionTimestamp() == nil && e.ObjectNew.GetDeletionTimestamp() != nil
 	},
@@ -130,7 +132,7 @@ var unclaimedChanged = predicate.Funcs{
 	},
 }
 
-// streamsLikeIt are the LiveStreams that may take over from one that was deleted.
+// streamsLikeIt are the LiveStreams that may take over from one that was deleted, or let go for one that was made.
 func (r *LiveStreamReconciler) streamsLikeIt(ctx context.Context, object client.Object) []reconcile.Request {
 	stream, ok := object.(*v1alpha1.LiveStream)
 	if !ok {
@@ -140,7 +142,9 @@ func (r *LiveStreamReconciler) streamsLikeIt(ctx context.Context, object client.
 	if err != nil || domain == nil {
 		return nil
 	}
-	return r.holders(ctx, domain, push.Stream{App: stream.Spec.AppName, Name: stream.Spec.StreamName})
+	return slices.DeleteFunc(r.holders(ctx, domain, push.Stream{App: stream.Spec.AppName, Name: stream.Spec.StreamName}), func(request reconcile.Request) bool {
+		return request.Name == stream.Name
+	})
 }
 
 // streamsUnclaimed are the LiveStreams whose pushes a push domain lists as unclaimed.

@@ -125,6 +125,17 @@ func WithoutStandIns(pushes []v1alpha1.Push) []v1alpha1.Push {
 	return slices.DeleteFunc(slices.Clone(pushes), func(p v1alpha1.Push) bool { return IsStandIn(p.Sequence) })
 }
 
+// Told are the pushes that are as callbacks told them since the given time, by the operator's clock: what stands in for one is left out, and
+// what the operator gave up itself.
+func Told(pushes []v1alpha1.Push, since time.Time) []v1alpha1.Push {
+	return slices.DeleteFunc(WithoutStandIns(pushes), func(p v1alpha1.Push) bool { return GivenUp(p) || heard(p).Before(since) })
+}
+
+// Tombstones are the pushes that have ended.
+func Tombstones(pushes []v1alpha1.Push) []v1alpha1.Push {
+	return slices.DeleteFunc(slices.Clone(pushes), IsLive)
+}
+
 func replace(unclaimed []v1alpha1.UnclaimedPush, stream Stream, pushes []v1alpha1.Push) []v1alpha1.UnclaimedPush {
 	after := slices.DeleteFunc(slices.Clone(unclaimed), func(p v1alpha1.UnclaimedPush) bool { return StreamOf(p) == stream })
 	for _, p := range pushes {

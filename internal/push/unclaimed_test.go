@@ -342,3 +342,23 @@ func TestWhatACallbackJustToldIsKeptWhateverElseThereIs(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatCallbacksToldLeavesOutWhatTheOperatorMadeOfIt(t *testing.T) {
+	t.Parallel()
+	before := recording.Add(-time.Minute)
+	givenUp := End([]v1alpha1.Push{live("given-up", 0, before)}, []string{"given-up"}, v1alpha1.PushReasonMaxDurationReached, "", recording)[0]
+	pushes := []v1alpha1.Push{live("early", 0, before), live("A", 0, recording), tombstone("B", 60, recording), standIn(10, recording), givenUp}
+	for _, row := range []struct {
+		name string
+		got  []v1alpha1.Push
+		want []string
+	}{
+		{"ever", Told(pushes, time.Time{}), []string{"early", "A", "B"}},
+		{"since then, by our clock", Told(pushes, recording), []string{"A", "B"}},
+		{"of what has ended", Tombstones(Told(pushes, time.Time{})), []string{"B"}},
+	} {
+		if diff := gocmp.Diff(row.want, sequences(row.got)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", row.name, diff)
+		}
+	}
+}
