@@ -206,26 +206,54 @@ func (s *Scaler) shares(ctx context.Context, key TargetKey) (shares, error) {
 	}}, nil
 }
 
-// confirm has all LiveStreams of the namespace that are not idle as the API server itself has them, and says when they were. One that
-// the cache alone has on air still counts: what ended it brings another look.
+// fewSharers are read one by one. More are not, and a list of what is on air beside them in the namespace costs less.
+const fewSharers = 16
+
+// confirm has the shares as the API server itself has them, and says when they were.
 func (s *Scaler) confirm(ctx context.Context, key TargetKey, cached shares) (shares, time.Time, error) {
 	asked := s.Clock.Now()
+	read := s.readNotIdle
+	if len(cached.streams) <= fewSharers {
+		read = s.readEach
+	}
+	streams, err := read(ctx, key.Namespace, cached.streams)
+	if err != nil {
+		return shares{}, asked, fmt.Errorf("confirming the LiveStreams that scale %s: %w", key.TargetRef, err)
+	}
+	return shares{streams, cached.settings}, asked, nil
+}
+
+func (s *Scaler) readEach(ctx context.Context, _ string, cached []v1alpha1.LiveStream) ([]v1alpha1.LiveStream, error) {
+	var latest []v1alpha1.LiveStream
+	for i := range cached {
+		var stream v1alpha1.LiveStream
+		if err := s.Live.Get(ctx, client.ObjectKeyFromObject(&cached[i]), &stream); err == nil {
+			latest = append(latest, stream)
+		} else if !apierrors.IsNotFound(err) {
+			return nil, err
+		}
+	}
+	return latest, nil
+}
+
+// readNotIdle reads all of the namespace that are not idle. One that the cache alone has on air still counts: what ended it brings another look.
+func (s *Scaler) readNotIdle(ctx context.Context, namespace string, cached []v1alpha1.LiveStream) ([]v1alpha1.LiveStream, error) {
 	notIdle := client.MatchingFieldsSelector{Selector: fields.OneTermNotEqualSelector("status.state", string(v1alpha1.LiveStreamIdle))}
 	var latest v1alpha1.LiveStreamList
-	if err := s.Live.List(ctx, &latest, client.InNamespace(key.Namespace), notIdle); err != nil {
-		return shares{}, asked, fmt.Errorf("confirming the LiveStreams that scale %s: %w", key.TargetRef, err)
+	if err := s.Live.List(ctx, &latest, client.InNamespace(namespace), notIdle); err != nil {
+		return nil, err
 	}
 	known := map[types.UID]bool{}
 	for i := range latest.Items {
 		known[latest.Items[i].UID] = true
 	}
-	confirmed := shares{latest.Items, cached.settings}
-	for i := range cached.streams {
-		if !known[cached.streams[i].UID] {
-			confirmed.streams = append(confirmed.streams, cached.streams[i])
+	streams := latest.Items
+	for i := range cached {
+		if !known[cached[i].UID] {
+			streams = append(streams, cached[i])
 		}
 	}
-	return confirmed, asked, nil
+	return streams, nil
 }
 
 func names(settings v1alpha1.LiveStreamSettings, ref plan.TargetRef) bool {

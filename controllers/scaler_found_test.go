@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -57,11 +58,15 @@ func TestALeaderWhoseCacheIsOfThePastTakesNoReplicasFromWhatIsOnAir(t *testing.T
 			func(b *bench) { b.live("show", "A") }, 3,
 		},
 		{
-			"its LiveStream was not there, but another was", func(b *bench) { b.create(scaled("another", packagerRef, 2, 1)) },
+			"its LiveStream was not there, but many others were", func(b *bench) {
+				for i := range fewSharers + 1 {
+					b.create(scaled(fmt.Sprint("another-", i), packagerRef, 2, 1))
+				}
+			},
 			func(b *bench) {
 				b.create(scaled("show", packagerRef, 3, 0))
 				b.live("show", "A")
-			}, 4,
+			}, fewSharers + 4,
 		},
 		{
 			"it was on air with a smaller share", func(b *bench) {
@@ -138,8 +143,8 @@ func TestALeaderThatWasStoppedPastItsLeaseTakesNoReplicasFromWhatIsOnAir(t *test
 			b.scaler.Client = stopsAt{liveReader{env.Client}, meanwhile}
 		}, nil},
 		{"when it has read the LiveStreams", func(b *bench, meanwhile func()) {
-			b.scaler.Live = interceptor.NewClient(env.Client, interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
-				err := c.List(ctx, list, opts...)
+			b.scaler.Live = interceptor.NewClient(env.Client, interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, name client.ObjectKey, stream client.Object, opts ...client.GetOption) error {
+				err := c.Get(ctx, name, stream, opts...)
 				meanwhile()
 				return err
 			}})
@@ -178,7 +183,7 @@ func TestNothingIsScaledWhereTheAPIServerDoesNotSayWhatIsOnAir(t *testing.T) {
 	b := newBench(t)
 	b.create(newSecret(), newDomain(), newDeployment(3), scaled("show", packagerRef, 3, 0))
 	unreachable := errors.New("unreachable")
-	b.scaler.Live = interceptor.NewClient(env.Client, interceptor.Funcs{List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error {
+	b.scaler.Live = interceptor.NewClient(env.Client, interceptor.Funcs{Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {
 		return unreachable
 	}})
 	if _, err := b.scaler.Settle(t.Context(), TargetKey{b.namespace, packagerRef}); !errors.Is(err, unreachable) || b.replicas() != 3 {
