@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -48,13 +49,9 @@ func benchControllerManager(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	defer slow.kill()
 	unraised, err := w.wave(ctx, r)
-	if err != nil {
-		return err
-	}
 	slow.kill()
-	if err := w.installed.Cluster.Start(ctx, controlplane.ControllerManager); err != nil {
+	if err := errors.Join(err, w.installed.Cluster.Start(ctx, controlplane.ControllerManager)); err != nil {
 		return err
 	}
 	w.report.put("sizing_controller_manager", result{

@@ -133,18 +133,27 @@ func measure(ctx context.Context, o options, r *report, root string) (err error)
 	}
 	r.Machine, r.quick, w.report = thisMachine(commit(ctx, root), serverVersion(version)), o.quick, r
 	r.fresh = map[string]bool{}
+	failed := w.play(ctx, some, began)
+	r.print(slices.DeleteFunc(r.keys(), func(key string) bool { return !r.fresh[key] }))
+	w.say("It took %s.", time.Since(began).Round(time.Second))
+	return errors.Join(failed, r.failed)
+}
+
+// play runs the benchmarks one after the other. One that fails does not take those after it along.
+func (w *world) play(ctx context.Context, some []benchmark, began time.Time) (failed error) {
 	for _, b := range some {
 		w.say("== %s (after %s)", b.name, time.Since(began).Round(time.Second))
 		if err := b.run(ctx, w); err != nil {
-			return fmt.Errorf("%s: %w", b.name, err)
-		}
-		if err := r.save(); err != nil {
-			return err
+			err = fmt.Errorf("%s: %w", b.name, err)
+			w.say("%v", err)
+			failed = errors.Join(failed, err)
+			if ctx.Err() != nil {
+				return failed
+			}
+			failed = errors.Join(failed, w.clear(ctx))
 		}
 	}
-	r.print(slices.DeleteFunc(r.keys(), func(key string) bool { return !r.fresh[key] }))
-	w.say("It took %s.", time.Since(began).Round(time.Second))
-	return nil
+	return failed
 }
 
 func commit(ctx context.Context, root string) string {

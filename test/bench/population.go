@@ -215,6 +215,7 @@ var modelSequence = sequence(88_888_888, 0)
 
 // newDomain makes a namespace with a push domain.
 func (w *world) newDomain(ctx context.Context, namespace string) error {
+	w.populated[namespace] = true
 	for _, object := range []client.Object{
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}},
 		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "css", Namespace: namespace}, StringData: map[string]string{"callbackKey": callbackKey, "playbackKey": "thePlaybackKey0123456789"}},
@@ -224,7 +225,8 @@ func (w *world) newDomain(ctx context.Context, namespace string) error {
 			Playback: v1alpha1.Playback{Domain: "play.example.com", KeySecretRef: v1alpha1.SecretKeyReference{Name: "css", Key: "playbackKey"}},
 		}},
 	} {
-		if err := w.installed.API.Create(ctx, object); err != nil {
+		// The namespace of a benchmark that failed is still there, empty.
+		if err := w.installed.API.Create(ctx, object); client.IgnoreAlreadyExists(err) != nil {
 			return fmt.Errorf("making %T %s: %w", object, namespace, err)
 		}
 	}
@@ -316,6 +318,7 @@ func (w *world) remove(ctx context.Context, namespace string) error {
 			return err
 		}
 	}
+	delete(w.populated, namespace)
 	return nil
 }
 

@@ -64,6 +64,8 @@ type report struct {
 	quick bool
 	// fresh are the keys of this run.
 	fresh map[string]bool
+	// failed is what could not be kept.
+	failed error
 }
 
 func loadReport(root string) (*report, error) {
@@ -83,8 +85,12 @@ func loadReport(root string) (*report, error) {
 	return r, nil
 }
 
-// put judges a result and keeps it.
+// put judges a result and keeps it, in the file too: what comes after it may fail.
 func (r *report) put(key string, got result) {
+	if !finite(got.Value) {
+		r.failed = errors.Join(r.failed, fmt.Errorf("%s has no value: nothing was measured", key))
+		return
+	}
 	if of, there := targets[key]; there {
 		got.Target, got.AtLeast = &of.bound, of.atLeast
 		got.Met, got.Certain = of.met(got.Value), of.met(got.High)
@@ -94,14 +100,26 @@ func (r *report) put(key string, got result) {
 	}
 	got.Date, got.Quick, got.Commit, got.Load = time.Now().UTC().Format(time.DateOnly), r.quick, r.Machine.Commit, load()
 	for _, end := range []*float64{&got.Low, &got.High} {
-		if math.IsInf(*end, 0) || math.IsNaN(*end) {
+		if !finite(*end) {
 			// JSON has none of them. An interval that is not known is as wide as can be.
 			*end = math.Copysign(math.MaxFloat64, *end)
 		}
 	}
+	if !finite(got.Drift) {
+		got.Drift = 0
+	}
+	for _, side := range []map[string]float64{got.Reference, got.Subject} {
+		// Such as the median time to a refusal where nothing was refused.
+		maps.DeleteFunc(side, func(_ string, value float64) bool { return !finite(value) })
+	}
 	r.Results[key], r.fresh[key] = got, true
 	fmt.Fprintln(os.Stderr, key, got.text())
+	if err := r.save(); err != nil {
+		r.failed = errors.Join(r.failed, err)
+	}
 }
+
+func finite(v float64) bool { return !math.IsInf(v, 0) && !math.IsNaN(v) }
 
 // save writes the results in one step.
 func (r *report) save() error {

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -68,6 +72,47 @@ func TestARunOfAPartKeepsTheOtherParts(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"ack_p50_ratio", "job_p50_ratio"}, r.keys()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestWhatWasMeasuredIsKeptAtOnce(t *testing.T) {
+	root := t.TempDir()
+	if err := os.Mkdir(filepath.Join(root, "out"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r, err := loadReport(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.fresh = map[string]bool{}
+	nothing := stats.Percentile(nil, 0.5)
+	r.put("job_p50_ratio", result{Interval: stats.Interval{Value: nothing}})
+	r.put("overload_goodput", result{Interval: stats.Interval{Value: 1, Low: 1, High: 1}, Drift: nothing, Subject: map[string]float64{"refused": 0, "refused_p50_ms": nothing, "longest": math.Inf(1)}})
+	if r.failed == nil {
+		t.Error("nobody is told that there is no figure")
+	}
+	read, err := loadReport(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"overload_goodput"}, read.keys()); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(map[string]float64{"refused": 0}, read.Results["overload_goodput"].Subject); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestABenchmarkThatFailsDoesNotTakeThoseAfterItAlong(t *testing.T) {
+	broken := errors.New("broken")
+	ran := 0
+	w := &world{populated: map[string]bool{}}
+	err := w.play(t.Context(), []benchmark{
+		{name: "first", run: func(context.Context, *world) error { return broken }},
+		{name: "second", run: func(context.Context, *world) error { ran++; return nil }},
+	}, time.Now())
+	if !errors.Is(err, broken) || !strings.Contains(err.Error(), "first") || ran != 1 {
+		t.Errorf("got %v, and the second ran %d times", err, ran)
 	}
 }
 

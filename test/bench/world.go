@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,7 +34,9 @@ type world struct {
 	seed          uint64
 	models        map[kind]model
 	running       []*process
-	report        *report
+	// populated are the namespaces that streams were put into and not taken out of again.
+	populated map[string]bool
+	report    *report
 	// costAt100 is what an event costs while there are few streams, once that was measured.
 	costAt100 *eventCost
 	// crowd is the large population, which several benchmarks share.
@@ -71,7 +74,7 @@ func newWorld(ctx context.Context, quick bool) (*world, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a folder: %w", err)
 	}
-	w := &world{dir: dir, quick: quick, seed: 1, bareConf: filepath.Join(dir, "bare.kubeconfig")}
+	w := &world{dir: dir, quick: quick, seed: 1, populated: map[string]bool{}, bareConf: filepath.Join(dir, "bare.kubeconfig")}
 	// etcd waits for the disk, as in a cluster: what is acknowledged is on it.
 	w.installed, err = installation.Up(ctx, controlplane.Options{Dir: filepath.Join(dir, "controlplane"), FakeNodes: fakeNodes, Durable: true, Progress: os.Stderr})
 	if err != nil {
@@ -142,6 +145,19 @@ func (w *world) connect(ctx context.Context) error {
 	}
 	w.admin = clientset.RESTClient()
 	return nil
+}
+
+// clear ends what a benchmark that failed left behind, for the next one to find nothing of it.
+func (w *world) clear(ctx context.Context) error {
+	for _, p := range w.running {
+		p.kill()
+	}
+	w.running, w.crowd = nil, nil
+	var failed error
+	for namespace := range maps.Clone(w.populated) {
+		failed = errors.Join(failed, w.remove(ctx, namespace))
+	}
+	return failed
 }
 
 // close ends all that runs and removes all that was made, also after an interrupt.
