@@ -104,13 +104,17 @@ func (w *world) putLatency(key string, measured []stats.Pair) {
 	for _, m := range measured {
 		reference, subject, medians = append(reference, m.Reference...), append(subject, m.Subject...), append(medians, stats.Percentile(m.Reference, 0.5))
 	}
-	for name, p := range map[string]float64{"p50": 0.50, "p99": 0.99} {
+	put := func(name string, p, told float64, note string) {
+		unit := fmt.Sprintf("p%.0f_ms", 100*p)
 		w.report.put(key+"_"+name+"_ratio", result{
-			Interval: stats.PercentileRatio(measured, p, w.seed), Blocks: len(measured), Drift: stats.Drift(medians),
-			Reference: map[string]float64{name + "_ms": stats.Percentile(reference, p), "count": float64(len(reference))},
-			Subject:   map[string]float64{name + "_ms": stats.Percentile(subject, p), "count": float64(len(subject))},
+			Interval: stats.PercentileRatio(measured, p, w.seed), Blocks: len(measured), Drift: stats.Drift(medians), Percentile: told, Note: note,
+			Reference: map[string]float64{unit: stats.Percentile(reference, p), "count": float64(len(reference))},
+			Subject:   map[string]float64{unit: stats.Percentile(subject, p), "count": float64(len(subject))},
 		})
 	}
+	put("p50", 0.5, 0, "")
+	p, told, note := tail(min(len(reference), len(subject)))
+	put("p99", p, told, note)
 }
 
 // finish ends the operator and takes its streams away, with their Jobs. An event that the operator took for something else than what it was, and

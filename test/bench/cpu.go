@@ -35,7 +35,7 @@ func benchCPU(ctx context.Context, w *world) error {
 		subject[name+"_cpu_us"] = 1e6 * stats.PerThing(spent).Value
 	}
 	w.report.put("cpu_per_event_ratio", result{
-		Interval: stats.CostRatio(cost.operator, cost.handler, w.seed), Blocks: len(cost.operator),
+		Interval: stats.CostRatio(cost.operator, cost.handler, w.seed), Blocks: len(cost.operator), Drift: stats.DriftOfCosts(cost.handler),
 		Reference: map[string]float64{"cpu_us": 1e6 * stats.PerThing(cost.handler).Value}, Subject: subject,
 	})
 	return nil

@@ -87,14 +87,7 @@ func writeDocs(root string, r *report) error {
 		got := r.Results[key]
 		if verdict := got.verdict(); verdict != "" && verdict != "yes" {
 			bad++
-			word := "is missed"
-			switch {
-			case !got.judged():
-				word = "is not judged by a quick run"
-			case got.Met:
-				word = "is met by the value and not by the whole interval"
-			}
-			fmt.Fprintf(&page, "- `%s`: %s; the target, %s, %s.\n", key, got.text(), got.target(), word)
+			fmt.Fprintf(&page, "- `%s`: %s; the target, %s, %s.\n", key, got.text(), got.target(), got.shortcoming())
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(targets)) {
@@ -111,4 +104,20 @@ func writeDocs(root string, r *report) error {
 		return fmt.Errorf("writing the page: %w", err)
 	}
 	return nil
+}
+
+// shortcoming says how a target is not certainly met.
+func (r result) shortcoming() string {
+	switch {
+	case !r.judged() && r.Quick:
+		return "is not judged by a quick run"
+	case !r.judged():
+		return "is not judged by a lower percentile"
+	case r.Met && r.few():
+		return "is met by the value, of too few blocks to be certain"
+	case r.Met:
+		return "is met by the value and not by the whole interval"
+	default:
+		return "is missed"
+	}
 }

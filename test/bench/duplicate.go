@@ -56,7 +56,7 @@ func benchDuplicates(ctx context.Context, w *world) error {
 		return err
 	}
 	w.report.put("duplicate_ratio", result{
-		Interval: stats.CostRatio(rates[stats.Subject], rates[stats.Reference], w.seed), Blocks: pairs,
+		Interval: stats.CostRatio(rates[stats.Subject], rates[stats.Reference], w.seed), Blocks: pairs, Drift: stats.DriftOfCosts(rates[stats.Reference]),
 		Reference: map[string]float64{"gets_per_s": stats.PerThing(rates[stats.Reference]).Value, "concurrency": concurrency},
 		Subject:   map[string]float64{"duplicates_per_s": stats.PerThing(rates[stats.Subject]).Value, "writes": float64(sumOf(after) - sumOf(before))},
 	})

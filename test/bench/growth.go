@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 
 	"github.com/livestream-operator/livestream-operator/test/bench/stats"
 )
@@ -27,27 +28,24 @@ func benchGrowth(ctx context.Context, w *world) error {
 		return err
 	}
 	blocks := min(len(few.operator), len(many.operator))
-	ratio := func(ours, bare []stats.Cost, drawn []int) float64 {
-		return perThing(ours, drawn) / perThing(bare, drawn)
+	ratio := func(of *eventCost, drawn []int) float64 {
+		return stats.PerThingOf(of.operator, drawn) / stats.PerThingOf(of.handler, drawn)
 	}
 	growth := result{
-		Interval: stats.Bootstrap(blocks, w.seed, func(drawn []int) float64 {
-			return ratio(many.operator, many.handler, drawn) / ratio(few.operator, few.handler, drawn)
+		Interval: stats.BootstrapApart(len(many.operator), len(few.operator), w.seed, func(amongMany, amongFew []int) float64 {
+			return ratio(many, amongMany) / ratio(few, amongFew)
 		}),
-		Blocks:    blocks,
+		Blocks: blocks, Drift: stats.DriftOfCosts(slices.Concat(few.handler, many.handler)),
 		Reference: map[string]float64{"cpu_us": 1e6 * stats.PerThing(few.operator).Value, "writes": stats.PerThing(few.writes).Value, "bare_cpu_us": 1e6 * stats.PerThing(few.handler).Value, "streams": hotStreams},
 		Subject:   map[string]float64{"cpu_us": 1e6 * stats.PerThing(many.operator).Value, "writes": stats.PerThing(many.writes).Value, "bare_cpu_us": 1e6 * stats.PerThing(many.handler).Value, "streams": float64(streams.count)},
 		Note:      "CPU; writes are in growth_100k_writes",
 	}
 	w.report.put("growth_100k", growth)
-	w.report.put("growth_100k_writes", result{Interval: stats.CostRatio(many.writes, few.writes, w.seed), Blocks: blocks, Reference: growth.Reference, Subject: growth.Subject})
+	writes := growth
+	writes.Note = ""
+	writes.Interval = stats.BootstrapApart(len(many.writes), len(few.writes), w.seed, func(amongMany, amongFew []int) float64 {
+		return stats.PerThingOf(many.writes, amongMany) / stats.PerThingOf(few.writes, amongFew)
+	})
+	w.report.put("growth_100k_writes", writes)
 	return nil
-}
-
-func perThing(costs []stats.Cost, drawn []int) float64 {
-	var total stats.Cost
-	for _, i := range drawn {
-		total.Spent, total.Done = total.Spent+costs[i].Spent, total.Done+costs[i].Done
-	}
-	return total.Spent / total.Done
 }

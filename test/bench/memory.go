@@ -69,7 +69,7 @@ func benchMemory(ctx context.Context, w *world) error {
 	}
 	var worst result
 	for i, p := range parts[1:] {
-		got := result{Interval: stats.CostRatio(slopes[i+1], slopes[0], w.seed), Blocks: steps, Reference: figures[0], Subject: figures[i+1]}
+		got := result{Interval: stats.CostRatio(slopes[i+1], slopes[0], w.seed), Blocks: steps, Drift: stats.DriftOfCosts(slopes[0]), Reference: figures[0], Subject: figures[i+1]}
 		w.report.put("memory_slope_ratio_"+p.name, got)
 		if got.Value > worst.Value {
 			worst, worst.Note = got, "the "+p.name+", which takes more"

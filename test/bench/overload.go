@@ -42,7 +42,7 @@ func benchOverload(ctx context.Context, w *world) error {
 	}
 	all, peak := &o.all, stats.Mean(o.peaks)
 	w.report.put("overload_goodput", result{
-		Interval: stats.Bootstrap(len(o.goodput), w.seed, func(drawn []int) float64 { return perThing(o.goodput, drawn) }), Blocks: len(o.goodput),
+		Interval: stats.Bootstrap(len(o.goodput), w.seed, func(drawn []int) float64 { return stats.PerThingOf(o.goodput, drawn) }), Blocks: len(o.goodput), Drift: stats.Drift(o.peaks),
 		Reference: map[string]float64{"peak_per_s": peak, "concurrency": 64},
 		Subject: map[string]float64{
 			"offered_per_s": overloaded * peak, "events": float64(len(all.sent)), "lost": float64(lost), "given_up": float64(all.givenUp),

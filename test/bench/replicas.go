@@ -38,7 +38,7 @@ func benchReplicas(ctx context.Context, w *world) error {
 	}
 	for _, number := range numbers[1:] {
 		w.report.put(fmt.Sprintf("replicas_%d_cpu_ratio", number), result{
-			Interval: stats.CostRatio(spent[number], spent[1], w.seed), Blocks: len(spent[number]),
+			Interval: stats.CostRatio(spent[number], spent[1], w.seed), Blocks: len(spent[number]), Drift: stats.DriftOfCosts(spent[1]),
 			Reference: map[string]float64{"cpu_us": 1e6 * stats.PerThing(spent[1]).Value, "events_per_s": stats.PerThing(rates[1]).Value, "replicas": 1},
 			Subject:   map[string]float64{"cpu_us": 1e6 * stats.PerThing(spent[number]).Value, "events_per_s": stats.PerThing(rates[number]).Value, "replicas": float64(number)},
 			Note:      "CPU of all replicas together for an event, over that of one",

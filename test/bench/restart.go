@@ -77,11 +77,11 @@ type restarts struct {
 func (w *world) putRestarts(r *restarts, steady []float64, count int) {
 	synced := map[string]float64{"synced_s": stats.PerThing(r.bare).Value, "streams": float64(count)}
 	w.report.put("restart_100k_ratio", result{
-		Interval: stats.CostRatio(r.reconciled, r.bare, w.seed), Blocks: len(r.bare), Reference: synced,
+		Interval: stats.CostRatio(r.reconciled, r.bare, w.seed), Blocks: len(r.bare), Drift: stats.DriftOfCosts(r.bare), Reference: synced,
 		Subject: map[string]float64{"reconciled_s": stats.PerThing(r.reconciled).Value, "edited": edited},
 	})
 	w.report.put("restart_100k_ratio_receiver", result{
-		Interval: stats.CostRatio(r.receiving, r.bare, w.seed), Blocks: len(r.bare), Reference: synced,
+		Interval: stats.CostRatio(r.receiving, r.bare, w.seed), Blocks: len(r.bare), Drift: stats.DriftOfCosts(r.bare), Reference: synced,
 		Subject: map[string]float64{"receiving_s": stats.PerThing(r.receiving).Value},
 	})
 	all := make([][]float64, len(r.meanwhile))

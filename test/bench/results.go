@@ -25,14 +25,16 @@ type result struct {
 	// Target is the bound; AtLeast says that it is the least, otherwise it is the most. A figure without one is told beside the others.
 	Target  *float64 `json:"target,omitempty"`
 	AtLeast bool     `json:"atLeast,omitempty"`
-	// Met says whether the value meets the target, Certain whether the worse end of its interval does.
+	// Met says whether the value meets the target, Certain whether the worse end of its interval does, which the range of a few blocks does not tell.
 	Met     bool `json:"met"`
 	Certain bool `json:"certain"`
 	// Reference and Subject are what was measured of both, with units in the names.
 	Reference map[string]float64 `json:"reference,omitempty"`
 	Subject   map[string]float64 `json:"subject,omitempty"`
-	// Blocks is how many pairs of blocks the interval is from.
+	// Blocks is how many pairs of blocks the interval is from; none where it is a count.
 	Blocks int `json:"blocks,omitempty"`
+	// Percentile is what was told in place of the 99th, where too few were measured for that.
+	Percentile float64 `json:"percentile,omitempty"`
 	// Drift is how far the reference was off in the second half of the run, as a part; beyond 0.2 the figure is not to be trusted.
 	Drift float64 `json:"drift,omitempty"`
 	// Note says what the figure does not.
@@ -97,6 +99,7 @@ func (r *report) put(key string, got result) {
 		if of.atLeast {
 			got.Certain = of.met(got.Low)
 		}
+		got.Certain = got.Certain && !got.few()
 	}
 	got.Date, got.Quick, got.Commit, got.Load = time.Now().UTC().Format(time.DateOnly), r.quick, r.Machine.Commit, load()
 	for _, end := range []*float64{&got.Low, &got.High} {
@@ -139,10 +142,26 @@ func (r result) text() string {
 	case r.Low == r.Value && r.High == r.Value:
 	case r.High == math.MaxFloat64:
 		text += " (one block)"
+	case r.few():
+		text += fmt.Sprintf(" (%s to %s, range of %d)", number(r.Low), number(r.High), r.Blocks)
 	default:
 		text += fmt.Sprintf(" (%s to %s)", number(r.Low), number(r.High))
 	}
 	return text
+}
+
+// few says that there were too few blocks for an interval of 95 %.
+func (r result) few() bool { return r.Blocks > 0 && r.Blocks < stats.LeastBlocks }
+
+// isCount says that there is nothing to be uncertain of.
+func (r result) isCount() bool { return r.Blocks == 0 && r.Low == r.Value && r.High == r.Value }
+
+// tail is the 99th percentile, or a lower one with a note, where fewer than that takes were measured of one side.
+func tail(count int) (p, told float64, note string) {
+	if p = stats.Tail(count); p == 0.99 {
+		return p, 0, ""
+	}
+	return p, p, fmt.Sprintf("the %.0fth percentile: %d are too few for the 99th", 100*p, count)
 }
 
 func (r result) target() string {
@@ -155,10 +174,10 @@ func (r result) target() string {
 	return "<= " + number(*r.Target)
 }
 
-// judged says whether the figure is one to hold a target against: a quick run has small populations and few blocks, which leaves counts alone.
+// judged says whether the figure is one to hold a target against: a quick run has small populations and few blocks, which leaves counts alone, and
+// another percentile is another figure.
 func (r result) judged() bool {
-	isCount := r.Low == r.Value && r.High == r.Value
-	return r.Target != nil && (!r.Quick || isCount)
+	return r.Target != nil && r.Percentile == 0 && (!r.Quick || r.isCount())
 }
 
 func (r result) verdict() string {

@@ -41,11 +41,31 @@ func TestAResultIsJudged(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			r := newReport(t)
 			r.quick = row.quick
-			r.put(row.key, result{Interval: row.got})
+			blocks := stats.LeastBlocks
+			if row.got.Low == row.got.High {
+				blocks = 0
+			}
+			r.put(row.key, result{Interval: row.got, Blocks: blocks})
 			if got := r.Results[row.key].verdict(); got != row.want {
 				t.Errorf("got %q, want %q", got, row.want)
 			}
 		})
+	}
+}
+
+func TestAFewBlocksAndALowerPercentileMakeNothingCertain(t *testing.T) {
+	r := newReport(t)
+	r.put("storm_drain_ratio", result{Interval: stats.Interval{Value: 1, Low: 0.9, High: 1.1}, Blocks: stats.LeastBlocks - 1})
+	if got, want := r.Results["storm_drain_ratio"].text(), "1 (0.90 to 1.10, range of 7)"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := r.Results["storm_drain_ratio"].verdict(), "yes, not certain"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	p, told, note := tail(200)
+	r.put("job_p99_ratio", result{Interval: stats.Interval{Value: 1, Low: 0.9, High: 1.1}, Blocks: 20, Percentile: told, Note: note})
+	if got, want := r.Results["job_p99_ratio"].verdict(), "not judged"; got != want || p != 0.9 || !strings.Contains(note, "90th") {
+		t.Errorf("got %q of %v (%s), want %q of 0.9", got, p, note, want)
 	}
 }
 
@@ -139,7 +159,7 @@ func TestThePageTellsWhatIsNotGood(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := newReport(t)
-	r.put("ack_p50_ratio", result{Interval: stats.Interval{Value: 1.5, Low: 1.4, High: 1.6}, Drift: 0.3, Reference: map[string]float64{"p50_ms": 5.25}})
+	r.put("ack_p50_ratio", result{Interval: stats.Interval{Value: 1.5, Low: 1.4, High: 1.6}, Blocks: 20, Drift: 0.3, Reference: map[string]float64{"p50_ms": 5.25}})
 	if err := writeDocs(root, r); err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,7 @@ func benchStorm(ctx context.Context, w *world) error {
 		drained, ideal = append(drained, stats.Cost{Spent: took, Done: 1}), append(ideal, stats.Cost{Spent: events / ((before + after) / 2), Done: 1})
 	}
 	w.report.put("storm_drain_ratio", result{
-		Interval: stats.CostRatio(drained, ideal, w.seed), Blocks: len(drained),
+		Interval: stats.CostRatio(drained, ideal, w.seed), Blocks: len(drained), Drift: stats.DriftOfCosts(ideal),
 		Reference: map[string]float64{"bare_s": stats.PerThing(ideal).Value},
 		Subject: map[string]float64{
 			"drained_s": stats.PerThing(drained).Value, "streams": float64(streams.count), "events": float64(2 * streams.count), "resident_mib": resident / (1 << 20),

@@ -81,12 +81,8 @@ func (w *world) throughput(ctx context.Context, name string, whole bool, k kind,
 	if err := w.profile(ctx, operator, name, time.Duration(2*pairs+2)*block, measureAll); err != nil {
 		return result{}, err
 	}
-	perBlock := make([]float64, 0, pairs)
-	for _, c := range rates[stats.Reference] {
-		perBlock = append(perBlock, c.Spent/c.Done)
-	}
 	return result{
-		Interval: stats.CostRatio(rates[stats.Subject], rates[stats.Reference], w.seed), Blocks: pairs, Drift: stats.Drift(perBlock),
+		Interval: stats.CostRatio(rates[stats.Subject], rates[stats.Reference], w.seed), Blocks: pairs, Drift: stats.DriftOfCosts(rates[stats.Reference]),
 		Reference: map[string]float64{"writes_per_s": stats.PerThing(rates[stats.Reference]).Value, "concurrency": float64(concurrency)},
 		Subject:   map[string]float64{"events_per_s": stats.PerThing(rates[stats.Subject]).Value},
 	}, w.finish(ctx, operator, streams, "unavailable", "ended-unseen")

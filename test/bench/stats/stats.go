@@ -13,6 +13,8 @@ const (
 	// resamples is enough for the ends of a 95 % interval to be steady in their second digit.
 	resamples = 2000
 	confident = 0.95
+	// LeastBlocks is how many an interval of 95 % takes. Fewer are not drawn from: what they show is their range.
+	LeastBlocks = 8
 )
 
 // Percentile of the values, by linear interpolation between the two nearest; p is from 0 to 1. NaN when there are none.
@@ -43,7 +45,20 @@ func Sum(values []float64) float64 {
 // Mean of the values, NaN when there are none.
 func Mean(values []float64) float64 { return Sum(values) / float64(len(values)) }
 
-// Interval is an estimate and its 95 % interval.
+// Tail is the highest percentile, of the 99th, the 95th and the 90th, that so many values tell: with less than five beyond it, it is the luck of
+// one or two.
+func Tail(count int) float64 {
+	switch {
+	case count >= 500:
+		return 0.99
+	case count >= 300:
+		return 0.95
+	default:
+		return 0.90
+	}
+}
+
+// Interval is an estimate and its 95 % interval, or the range of fewer than LeastBlocks.
 type Interval struct {
 	Value float64 `json:"value"`
 	Low   float64 `json:"low"`
@@ -53,36 +68,75 @@ type Interval struct {
 // Bootstrap estimates a statistic of blocks. A block is the unit that is drawn anew, with replacement, because what lies in one block
 // shares the noise of its time. The statistic gets the indexes of the blocks that were drawn.
 //
-// With fewer than two blocks there is nothing to draw from: the interval is then from minus to plus infinity, never narrow.
+// Of fewer than LeastBlocks it is the range of the statistic over single blocks. Of one there is no range: the interval is then from minus to plus
+// infinity, never narrow.
 func Bootstrap(blocks int, seed uint64, statistic func(drawn []int) float64) Interval {
-	all := make([]int, blocks)
-	for i := range all {
-		all[i] = i
-	}
+	return bootstrap([]int{blocks}, seed, func(drawn [][]int) float64 { return statistic(drawn[0]) })
+}
+
+// BootstrapApart is of two groups of blocks that did not run beside each other: each is drawn for itself.
+func BootstrapApart(first, second int, seed uint64, statistic func(first, second []int) float64) Interval {
+	return bootstrap([]int{first, second}, seed, func(drawn [][]int) float64 { return statistic(drawn[0], drawn[1]) })
+}
+
+func bootstrap(blocks []int, seed uint64, statistic func(drawn [][]int) float64) Interval {
 	estimate := Interval{Value: math.NaN(), Low: math.Inf(-1), High: math.Inf(1)}
-	if blocks == 0 {
+	fewest := slices.Min(blocks)
+	if fewest == 0 {
 		return estimate
 	}
-	estimate.Value = statistic(all)
-	if blocks < 2 {
-		return estimate
-	}
-	random := rand.New(rand.NewPCG(seed, uint64(blocks))) //nolint:gosec // nothing secret
-	estimates, drawn := make([]float64, 0, resamples), make([]int, blocks)
-	for range resamples {
-		for i := range drawn {
-			drawn[i] = random.IntN(blocks)
+	drawn := make([][]int, len(blocks))
+	for group, count := range blocks {
+		drawn[group] = make([]int, count)
+		for i := range drawn[group] {
+			drawn[group][i] = i
 		}
-		if e := statistic(drawn); !math.IsNaN(e) {
+	}
+	estimate.Value = statistic(drawn)
+	var estimates []float64
+	add := func(e float64) {
+		if !math.IsNaN(e) {
 			estimates = append(estimates, e)
+		}
+	}
+	switch {
+	case fewest < 2:
+		return estimate
+	case fewest < LeastBlocks:
+		add(estimate.Value)
+		eachSingle(blocks, func(one [][]int) { add(statistic(one)) })
+	default:
+		random := rand.New(rand.NewPCG(seed, uint64(blocks[0]))) //nolint:gosec // nothing secret
+		for range resamples {
+			for group, count := range blocks {
+				for i := range drawn[group] {
+					drawn[group][i] = random.IntN(count)
+				}
+			}
+			add(statistic(drawn))
 		}
 	}
 	if len(estimates) == 0 {
 		return estimate
 	}
 	slices.Sort(estimates)
-	estimate.Low, estimate.High = sortedPercentile(estimates, (1-confident)/2), sortedPercentile(estimates, (1+confident)/2)
+	if fewest < LeastBlocks {
+		estimate.Low, estimate.High = estimates[0], estimates[len(estimates)-1]
+	} else {
+		estimate.Low, estimate.High = sortedPercentile(estimates, (1-confident)/2), sortedPercentile(estimates, (1+confident)/2)
+	}
 	return estimate
+}
+
+// eachSingle hands out one block of each group, in every combination.
+func eachSingle(blocks []int, each func(one [][]int)) {
+	if len(blocks) == 0 {
+		each(nil)
+		return
+	}
+	for i := range blocks[0] {
+		eachSingle(blocks[1:], func(rest [][]int) { each(append([][]int{{i}}, rest...)) })
+	}
 }
 
 // Pair is a block of the subject and the block of the reference beside it.
@@ -102,22 +156,35 @@ func PercentileRatio(pairs []Pair, p float64, seed uint64) Interval {
 	})
 }
 
+// PercentileRatioApart is the same of blocks that did not run beside each other.
+func PercentileRatioApart(subject, reference [][]float64, p float64, seed uint64) Interval {
+	of := func(blocks [][]float64, drawn []int) float64 {
+		var all []float64
+		for _, i := range drawn {
+			all = append(all, blocks[i]...)
+		}
+		return Percentile(all, p)
+	}
+	return BootstrapApart(len(subject), len(reference), seed, func(ours, bare []int) float64 { return of(subject, ours) / of(reference, bare) })
+}
+
 // Cost is what one block took of something, such as seconds, for a number of things done.
 type Cost struct{ Spent, Done float64 }
 
 // CostRatio is what the subject spends for one thing over what the reference does. The i-th of both ran beside each other.
 func CostRatio(subject, reference []Cost, seed uint64) Interval {
 	return Bootstrap(min(len(subject), len(reference)), seed, func(drawn []int) float64 {
-		return perThing(subject, drawn) / perThing(reference, drawn)
+		return PerThingOf(subject, drawn) / PerThingOf(reference, drawn)
 	})
 }
 
 // PerThing is what one thing took, over all blocks.
 func PerThing(costs []Cost) Interval {
-	return Bootstrap(len(costs), 1, func(drawn []int) float64 { return perThing(costs, drawn) })
+	return Bootstrap(len(costs), 1, func(drawn []int) float64 { return PerThingOf(costs, drawn) })
 }
 
-func perThing(costs []Cost, drawn []int) float64 {
+// PerThingOf is the same over those blocks that were drawn.
+func PerThingOf(costs []Cost, drawn []int) float64 {
 	var total Cost
 	for _, i := range drawn {
 		total.Spent, total.Done = total.Spent+costs[i].Spent, total.Done+costs[i].Done
@@ -132,6 +199,15 @@ func Drift(values []float64) float64 {
 	}
 	half := len(values) / 2
 	return Percentile(values[half:], 0.5)/Percentile(values[:half], 0.5) - 1
+}
+
+// DriftOfCosts is the drift of what one thing took.
+func DriftOfCosts(costs []Cost) float64 {
+	perThing := make([]float64, len(costs))
+	for i, c := range costs {
+		perThing[i] = c.Spent / c.Done
+	}
+	return Drift(perThing)
 }
 
 // Side is who is measured.

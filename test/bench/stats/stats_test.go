@@ -73,6 +73,22 @@ func TestBootstrap(t *testing.T) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 	})
+	t.Run("of a few blocks it is their range", func(t *testing.T) {
+		if got, want := Bootstrap(7, 1, mean(upTo(7))), (Interval{3, 0, 6}); got != want {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	})
+	t.Run("blocks that ran apart are drawn apart", func(t *testing.T) {
+		// Drawn together, the two would always be equal.
+		values := upTo(20)
+		difference := func(first, second []int) float64 { return mean(values)(first) - mean(values)(second) }
+		if got := BootstrapApart(20, 20, 1, difference); got.Value != 0 || got.Low >= 0 || got.High <= 0 {
+			t.Errorf("got %v, want an interval around 0", got)
+		}
+		if got, want := BootstrapApart(2, 3, 1, difference), (Interval{-0.5, -2, 1}); got != want {
+			t.Errorf("of a few: got %v, want %v", got, want)
+		}
+	})
 	t.Run("the true mean is within the interval about 95 times of 100", func(t *testing.T) {
 		random := rand.New(rand.NewPCG(1, 2))
 		covered := 0
@@ -96,6 +112,9 @@ func TestRatios(t *testing.T) {
 	if got := PercentileRatio(pairs, 0.5, 1).Value; got != 2 {
 		t.Errorf("the ratio of the medians is %v, want 2", got)
 	}
+	if got := PercentileRatioApart([][]float64{{2, 4}, {6}}, [][]float64{{1, 2, 3}}, 0.5, 1).Value; got != 2 {
+		t.Errorf("the ratio of the medians of blocks that ran apart is %v, want 2", got)
+	}
 	// A long block counts as much as what was done in it.
 	subject, reference := []Cost{{Spent: 30, Done: 10}, {Spent: 2, Done: 1}}, []Cost{{Spent: 10, Done: 10}, {Spent: 1, Done: 1}}
 	if got, want := CostRatio(subject, reference, 1).Value, (32.0/11)/(11.0/11); math.Abs(got-want) > 1e-9 {
@@ -112,6 +131,17 @@ func TestDrift(t *testing.T) {
 	}
 	if got := Drift([]float64{1}); got != 0 {
 		t.Errorf("one value drifts by %v", got)
+	}
+	if got := DriftOfCosts([]Cost{{Spent: 20, Done: 2}, {Spent: 12, Done: 1}}); math.Abs(got-0.2) > 1e-9 {
+		t.Errorf("of costs: got %v, want 0.2", got)
+	}
+}
+
+func TestTheTailIsTheHighestPercentileThatSoManyTell(t *testing.T) {
+	for count, want := range map[int]float64{500: 0.99, 499: 0.95, 300: 0.95, 299: 0.90, 20: 0.90} {
+		if got := Tail(count); got != want {
+			t.Errorf("of %d: got %v, want %v", count, got, want)
+		}
 	}
 }
 
