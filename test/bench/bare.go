@@ -63,27 +63,23 @@ func newBare(kubeconfig string) (*bare, error) {
 	return b, nil
 }
 
-// write is one status merge patch.
+// write is one status merge patch. As of all that bare does, the answer is decoded only where it is a refusal, to tell its reason.
 func (b *bare) write(ctx context.Context, namespace, name string, patch []byte) error {
-	_, err := b.streams.Patch(types.MergePatchType).Namespace(namespace).Resource("livestreams").Name(name).SubResource("status").Body(patch).DoRaw(ctx)
-	return err
+	return b.streams.Patch(types.MergePatchType).Namespace(namespace).Resource("livestreams").Name(name).SubResource("status").Body(patch).Do(ctx).Error()
 }
 
 func (b *bare) get(ctx context.Context, namespace, name string) error {
-	_, err := b.streams.Get().Namespace(namespace).Resource("livestreams").Name(name).DoRaw(ctx)
-	return err
+	return b.streams.Get().Namespace(namespace).Resource("livestreams").Name(name).Do(ctx).Error()
 }
 
 func (b *bare) createJob(ctx context.Context, namespace string, job []byte) error {
-	_, err := b.jobs.Post().Namespace(namespace).Resource("jobs").Body(job).SetHeader("Content-Type", runtime.ContentTypeJSON).DoRaw(ctx)
-	return err
+	return b.jobs.Post().Namespace(namespace).Resource("jobs").Body(job).SetHeader("Content-Type", runtime.ContentTypeJSON).Do(ctx).Error()
 }
 
 func (b *bare) deleteJobs(ctx context.Context, namespace, selector string) error {
 	foreground := metav1.DeletePropagationForeground
-	_, err := b.jobs.Delete().Namespace(namespace).Resource("jobs").Param("labelSelector", selector).
-		Body(&metav1.DeleteOptions{PropagationPolicy: &foreground}).DoRaw(ctx)
-	return err
+	return b.jobs.Delete().Namespace(namespace).Resource("jobs").Param("labelSelector", selector).
+		Body(&metav1.DeleteOptions{PropagationPolicy: &foreground}).Do(ctx).Error()
 }
 
 // stream is a watch of a resource in a namespace that goes on where it was when the API server ends it.
