@@ -66,6 +66,8 @@ func (c *Cluster) etcdArguments() []string {
 		"--listen-peer-urls=" + peer,
 		"--initial-advertise-peer-urls=" + peer,
 		"--initial-cluster=local=" + peer,
+		// 100,000 LiveStreams are a gigabyte, and each change is one more copy until it is compacted: when its own 2 GiB are full it takes no write any more.
+		"--quota-backend-bytes=8589934592",
 		"--log-level=warn",
 	}
 	if !c.state.Durable {
