@@ -45,7 +45,8 @@ const (
 	failing kind = "failing"
 )
 
-// manifest is a LiveStream as somebody applies it: labels, one Job of usual size.
+// manifest is a LiveStream as somebody applies it: labels, one Job of usual size. A value of its environment is the stream's own, as those of real
+// ones are: settings that are equal to the last letter take the operator less memory than anybody will have.
 const manifest = `apiVersion: livestream-operator.io/v1alpha1
 kind: LiveStream
 metadata:
@@ -80,6 +81,7 @@ spec:
               env:
               - {name: LOG_FORMAT, value: json}
               - {name: REGION, value: ap-guangzhou}
+              - {name: ARCHIVE, value: archive/%[1]s}
               resources: {requests: {cpu: 500m, memory: 256Mi}, limits: {memory: 512Mi}}
               volumeMounts: [{name: recordings, mountPath: /recordings}, {name: config, mountPath: /etc/recorder, readOnly: true}]
 `
