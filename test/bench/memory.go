@@ -14,6 +14,8 @@ func (w *world) crowdOf(ctx context.Context, count int) (_ *population, err erro
 		if w.crowd, err = w.newPopulation(ctx, "crowd", withJob, 0); err != nil {
 			return nil, err
 		}
+		// Only those that have events are written to by the reference.
+		w.crowd.twinned = hotStreams
 	}
 	return w.crowd, w.crowd.grow(ctx, max(count, w.crowd.count))
 }

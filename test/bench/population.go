@@ -238,12 +238,14 @@ func (w *world) newDomain(ctx context.Context, namespace string) error {
 	})
 }
 
-// population is a namespace with streams that differ in their names alone, and a bare twin of each.
+// population is a namespace with streams that differ in their names, and what bears them, alone, and bare twins of the first of them.
 type population struct {
 	w         *world
 	kind      kind
 	namespace string
 	count     int
+	// twinned is how many have a bare twin.
+	twinned int
 	// told is how many events each stream has been sent.
 	told []int
 	// twins are what the reference has made of its objects so far; nil where this is not the reference's view.
@@ -260,7 +262,7 @@ const readyAtMost = 4096
 
 // newPopulation makes streams that are settled: an operator that sees them has nothing to write.
 func (w *world) newPopulation(ctx context.Context, name string, k kind, count int) (*population, error) {
-	p := &population{w: w, kind: k, namespace: "bench-" + name, ready: make(chan request, readyAtMost)}
+	p := &population{w: w, kind: k, namespace: "bench-" + name, twinned: count, ready: make(chan request, readyAtMost)}
 	if err := w.newDomain(ctx, p.namespace); err != nil {
 		return nil, err
 	}
@@ -270,7 +272,7 @@ func (w *world) newPopulation(ctx context.Context, name string, k kind, count in
 // grow adds streams until there are so many.
 func (p *population) grow(ctx context.Context, count int) error {
 	m := p.w.models[p.kind]
-	err := p.w.etcd.putAll(ctx, p.count, count-p.count, func(i int) []keyValue { return m.copyTo(p.namespace, i) })
+	err := p.w.etcd.putAll(ctx, p.count, count-p.count, func(i int) []keyValue { return m.copyTo(p.namespace, i, i < p.twinned) })
 	if err != nil {
 		return fmt.Errorf("putting streams into etcd: %w", err)
 	}
@@ -285,8 +287,8 @@ func (p *population) grow(ctx context.Context, count int) error {
 	return nil
 }
 
-// copyTo is what the i-th copy of the model in the namespace consists of, its bare twin last.
-func (m model) copyTo(namespace string, i int) []keyValue {
+// copyTo is what the i-th copy of the model in the namespace consists of, its bare twin, where it has one, last.
+func (m model) copyTo(namespace string, i int, twinned bool) []keyValue {
 	name, uid := m.kind.nameOf(i), uidOf(namespace, i, 0)
 	replace := []string{modelNamespace, namespace, m.kind.model(), name, m.uids[0], uid}
 	if m.jobName != "" {
@@ -298,6 +300,9 @@ func (m model) copyTo(namespace string, i int) []keyValue {
 	for _, object := range m.objects {
 		copies = append(copies, keyValue{Key: []byte(replacer.Replace(string(object.Key))), Value: []byte(replacer.Replace(string(object.Value)))})
 	}
+	if !twinned {
+		return copies
+	}
 	twin := strings.ReplaceAll(string(copies[0].Value), v1alpha1.GroupVersion.String(), bareGroup.String())
 	return append(copies, keyValue{Key: []byte(streamKey(bareGroup.Group, namespace, name)), Value: []byte(twin)})
 }
@@ -305,7 +310,7 @@ func (m model) copyTo(namespace string, i int) []keyValue {
 // decoded is the i-th copy's LiveStream.
 func (m model) decoded(namespace string, i int) (*v1alpha1.LiveStream, error) {
 	stream := &v1alpha1.LiveStream{}
-	if err := json.Unmarshal(m.copyTo(namespace, i)[0].Value, stream); err != nil {
+	if err := json.Unmarshal(m.copyTo(namespace, i, false)[0].Value, stream); err != nil {
 		return nil, fmt.Errorf("reading a copy: %w", err)
 	}
 	return stream, nil
