@@ -42,6 +42,11 @@ type ackPlan struct {
 	pairs, blocks int
 }
 
+// lasts is how long a block takes.
+func (p ackPlan) lasts() time.Duration {
+	return time.Duration(float64(2*p.pairs) / p.rate * float64(time.Second))
+}
+
 func (w *world) ack(ctx context.Context, key string, operator *operator, plan ackPlan) error {
 	streams, err := w.newPopulation(ctx, strings.ReplaceAll(key, "_", "-"), plan.kind, 400)
 	if err != nil {
@@ -58,16 +63,16 @@ func (w *world) ack(ctx context.Context, key string, operator *operator, plan ac
 		return err
 	}
 	measured := make([]stats.Pair, plan.blocks)
-	measureAll := func() (err error) {
-		for block := range measured {
-			if measured[block], err = w.ackBlock(ctx, s, streams, twin, plan, block+1); err != nil {
-				return err
-			}
+	for block := range measured {
+		if measured[block], err = w.ackBlock(ctx, s, streams, twin, plan, block+1); err != nil {
+			return err
 		}
-		return nil
 	}
-	during := time.Duration(float64(plan.blocks*2*plan.pairs) / plan.rate * float64(time.Second))
-	if err := w.profile(ctx, operator, key, during, measureAll); err != nil {
+	err = w.profile(ctx, operator, key, plan.lasts(), func() error {
+		_, err := w.ackBlock(ctx, s, streams, twin, plan, plan.blocks+1)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	w.putLatency(key, measured)

@@ -109,7 +109,6 @@ func (w *world) costOf(ctx context.Context, name string, operator *operator, str
 			return nil, err
 		}
 	}
-	// Once more for the profile: to be profiled costs, too.
 	return cost, w.profile(ctx, operator, name, time.Duration(2*float64(perBlock)/eventRate*float64(time.Second)), func() error { return measure(false) })
 }
 

@@ -38,15 +38,19 @@ func benchDuplicates(ctx context.Context, w *world) error {
 	}
 	pairs, block := w.pick(3, 15), time.Second
 	rates := map[stats.Side][]stats.Cost{}
-	err = w.profile(ctx, operator, "duplicate", time.Duration(2*pairs)*block, func() error {
-		for _, side := range stats.ABBA(pairs) {
-			done, took, err := closedLoop(ctx, concurrency, block, func(int, int) error { return sides[side](streams.take()) })
-			if err != nil {
-				return err
-			}
-			rates[side] = append(rates[side], stats.Cost{Spent: done, Done: took})
+	loop := func(side stats.Side) (done, took float64, err error) {
+		return closedLoop(ctx, concurrency, block, func(int, int) error { return sides[side](streams.take()) })
+	}
+	for _, side := range stats.ABBA(pairs) {
+		done, took, err := loop(side)
+		if err != nil {
+			return err
 		}
-		return nil
+		rates[side] = append(rates[side], stats.Cost{Spent: done, Done: took})
+	}
+	err = w.profile(ctx, operator, "duplicate", block, func() error {
+		_, _, err := loop(stats.Subject)
+		return err
 	})
 	if err != nil {
 		return err

@@ -62,23 +62,28 @@ func (w *world) throughput(ctx context.Context, name string, whole bool, k kind,
 		stats.Reference: func(ctx context.Context) error { return twin.write(ctx, w.bare) },
 	}
 	rates := map[stats.Side][]stats.Cost{}
-	measureAll := func() error {
-		// The first block of each side is not counted.
-		for i, side := range append([]stats.Side{stats.Subject, stats.Reference}, stats.ABBA(pairs)...) {
-			if err := errors.Join(streams.prepare(atMost), twin.prepare(atMost)); err != nil {
-				return err
-			}
-			done, took, err := closedLoop(ctx, concurrency, block, func(int, int) error { return sides[side](ctx) })
-			if err != nil {
-				return err
-			}
-			if i >= 2 {
-				rates[side] = append(rates[side], stats.Cost{Spent: done, Done: took})
-			}
+	loop := func(side stats.Side) (stats.Cost, error) {
+		if err := errors.Join(streams.prepare(atMost), twin.prepare(atMost)); err != nil {
+			return stats.Cost{}, err
 		}
-		return nil
+		done, took, err := closedLoop(ctx, concurrency, block, func(int, int) error { return sides[side](ctx) })
+		return stats.Cost{Spent: done, Done: took}, err
 	}
-	if err := w.profile(ctx, operator, name, time.Duration(2*pairs+2)*block, measureAll); err != nil {
+	// The first block of each side is not counted.
+	for i, side := range append([]stats.Side{stats.Subject, stats.Reference}, stats.ABBA(pairs)...) {
+		rate, err := loop(side)
+		if err != nil {
+			return result{}, err
+		}
+		if i >= 2 {
+			rates[side] = append(rates[side], rate)
+		}
+	}
+	err = w.profile(ctx, operator, name, block, func() error {
+		_, err := loop(stats.Subject)
+		return err
+	})
+	if err != nil {
 		return result{}, err
 	}
 	return result{
