@@ -130,7 +130,7 @@ func (w *world) showBlock(ctx context.Context, operator *operator, streams *popu
 		return cpu, writes, err
 	}
 	for _, want := range []v1alpha1.WorkloadState{v1alpha1.WorkloadRunning, v1alpha1.WorkloadStopped} {
-		_, err = oneByOne(ctx, stats.Arrivals(eventRate, count), func(i int) error {
+		err = oneByOne(ctx, stats.Arrivals(eventRate, count), func(i int) error {
 			return s.deliver(ctx, streams.nextEvent((first+i)%hotStreams, time.Now()))
 		})
 		if err != nil {
@@ -156,7 +156,7 @@ func (w *world) bareBlock(ctx context.Context, handler *process, streams *popula
 	if err != nil {
 		return stats.Cost{}, err
 	}
-	_, err = oneByOne(ctx, stats.Arrivals(eventRate, 2*count), func(i int) error {
+	err = oneByOne(ctx, stats.Arrivals(eventRate, 2*count), func(i int) error {
 		return s.deliver(ctx, streams.event(i%hotStreams, i).Signed(callbackKey, time.Now()))
 	})
 	if err != nil {

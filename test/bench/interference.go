@@ -81,7 +81,7 @@ func (i *interference) measure(ctx context.Context) ([]stats.Pair, error) {
 	pairs := make([]stats.Pair, i.blocks)
 	for block := range pairs {
 		var err error
-		if pairs[block], err = i.w.ackBlock(ctx, i.s, i.streams, i.twin, i.plan, i.done); err != nil {
+		if pairs[block], _, err = i.w.ackBlock(ctx, i.s, i.streams, i.twin, i.plan, i.done); err != nil {
 			return nil, err
 		}
 		i.done++

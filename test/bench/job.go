@@ -21,11 +21,13 @@ const jobRate = 5.0
 // benchJob measures from the 200 until somebody else's watch shows the Job, over a program that does nothing but watch a kind and create a
 // Job of the same size.
 func benchJob(ctx context.Context, w *world) error {
-	bareStreams, err := w.newPopulation(ctx, "job-bare", withJob, 200)
+	pairs, perBlock := w.pick(2, 20), w.pick(6, 25)
+	// Each stream has one broadcast only. One block comes before those that count, and one after them.
+	bareStreams, err := w.newPopulation(ctx, "job-bare", withJob, perBlock*(pairs+2))
 	if err != nil {
 		return err
 	}
-	r, err := w.newRig(ctx, "job", withJob, 200)
+	r, err := w.newRig(ctx, "job", withJob, perBlock*(pairs+2))
 	if err != nil {
 		return err
 	}
@@ -41,8 +43,7 @@ func benchJob(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	j := &jobBench{w: w, streams: streams, twins: bareStreams.twin(), sender: r.sender, seen: seen, seenBare: seenBare, perBlock: 10}
-	pairs := w.pick(4, 20)
+	j := &jobBench{w: w, streams: streams, twins: bareStreams.twin(), sender: r.sender, seen: seen, seenBare: seenBare, perBlock: perBlock}
 	// The first is not counted, and shows how large a Job is.
 	first, err := j.operatorBlock(ctx)
 	if err != nil || len(first) == 0 {
@@ -89,7 +90,7 @@ type jobBench struct {
 func (j *jobBench) operatorBlock(ctx context.Context) ([]float64, error) {
 	chosen := make([]int, j.perBlock)
 	took := make([]float64, j.perBlock)
-	_, err := oneByOne(ctx, stats.Arrivals(jobRate, j.perBlock), func(i int) error {
+	err := oneByOne(ctx, stats.Arrivals(jobRate, j.perBlock), func(i int) error {
 		chosen[i] = j.streams.take()
 		body := j.streams.nextEvent(chosen[i], time.Now())
 		if err := j.sender.deliver(ctx, body); err != nil {
@@ -115,7 +116,7 @@ func (j *jobBench) operatorBlock(ctx context.Context) ([]float64, error) {
 func (j *jobBench) bareBlock(ctx context.Context) ([]float64, error) {
 	chosen := make([]int, j.perBlock)
 	took := make([]float64, j.perBlock)
-	_, err := oneByOne(ctx, stats.Arrivals(jobRate, j.perBlock), func(i int) error {
+	err := oneByOne(ctx, stats.Arrivals(jobRate, j.perBlock), func(i int) error {
 		chosen[i] = int(j.twins.turn.Load()) % j.twins.count
 		if err := j.twins.write(ctx, j.w.bare); err != nil {
 			return err
