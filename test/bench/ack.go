@@ -121,15 +121,12 @@ func (w *world) ackBlock(ctx context.Context, s *sender, streams, twin *populati
 
 // putLatency tells the ratios of both percentiles.
 func (w *world) putLatency(key string, measured []stats.Pair) {
-	medians := make([]float64, 0, len(measured))
-	var reference, subject []float64
-	for _, m := range measured {
-		reference, subject, medians = append(reference, m.Reference...), append(subject, m.Subject...), append(medians, stats.Percentile(m.Reference, 0.5))
-	}
+	all := latencies{pairs: measured}
+	reference, subject := slices.Concat(all.bare()...), slices.Concat(all.ours()...)
 	put := func(name string, p, told float64, note string) {
 		unit := fmt.Sprintf("p%.0f_ms", 100*p)
 		w.report.put(key+"_"+name+"_ratio", result{
-			Interval: stats.PercentileRatio(measured, p, w.seed), Blocks: len(measured), Drift: stats.Drift(medians), Percentile: told, Note: note,
+			Interval: stats.PercentileRatio(measured, p, w.seed), Blocks: len(measured), Drift: stats.Drift(medians(all.bare())), Percentile: told, Note: note,
 			Reference: map[string]float64{unit: stats.Percentile(reference, p), "count": float64(len(reference))},
 			Subject:   map[string]float64{unit: stats.Percentile(subject, p), "count": float64(len(subject))},
 		})

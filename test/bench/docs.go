@@ -48,7 +48,8 @@ var meanings = map[string]string{
 	"restart_fresh_event":           "200 to Job meanwhile, 99th percentile, over the same at rest",
 	"overload_goodput":              "events taken a second at five times what is taken at most, over that",
 	"interference_p99_ratio":        "callback to 200, 99th percentile, with 5,000 failing Jobs and 1,000 slow senders, over the same in quiet",
-	"interference_bare_p99_ratio":   "the same of bare status writes",
+	"interference_bare_p99_ratio":   "the same of bare status writes: what the failing Jobs cost the API server itself",
+	"interference_over_bare":        "the one over the other: what is the operator's of it",
 	"sizing_controller_manager":     "Pods running a second after a wave of starts, with 200 requests a second for the controller manager, over its own 20",
 	"storm_drain_ratio":             "10,000 streams lost and back within 10 s, until all are Live in their broadcast, over the bare writes of the events",
 }

@@ -3,70 +3,139 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"slices"
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/test/bench/stats"
 )
 
 // benchInterference measures the time to a 200 while Jobs fail and slow senders hold connections, over the same in quiet. Bare writes are drawn
 // among the callbacks: what the failing Jobs cost the API server itself shows there.
 func benchInterference(ctx context.Context, w *world) error {
-	failed, sockets := w.pick(200, 5000), 1000
-	others, err := w.newPopulation(ctx, "failing", failing, failed)
+	wanted, sockets := w.pick(100, 5000), 1000
+	others, err := w.newPopulation(ctx, "failing", failing, wanted)
 	if err != nil {
 		return err
 	}
-	r, err := w.newRig(ctx, "interference", withJob, 400)
+	plan, blocks := ackPlan{rate: liveRate, pairs: w.pick(8, 25)}, w.pick(4, 24)
+	// One block comes before each time that counts, and one after the last.
+	r, err := w.newRig(ctx, "interference", withJob, plan.streams(2*blocks+3))
 	if err != nil {
 		return err
 	}
 	defer r.close()
-	streams, operator := r.streams, r.operator
-	i := &interference{w: w, s: r.sender, streams: streams, twin: streams.twin(), plan: ackPlan{rate: 12, pairs: 15}, blocks: w.pick(4, 12)}
+	i := &interference{w: w, s: r.sender, streams: r.streams, twin: r.streams.twin(), plan: plan, blocks: blocks}
 	quiet, err := i.measure(ctx)
 	if err != nil {
 		return err
 	}
-	toOthers := newSender(others.namespace, operator.receiver)
-	defer toOthers.close()
-	// As fast as they are taken: each fails a second later, and is made again with backoff.
-	turns := make(chan struct{}, failed)
-	for range failed {
-		turns <- struct{}{}
-	}
-	close(turns)
-	_, _, err = closedLoop(ctx, 16, time.Hour, func(int, int) error {
-		if _, more := <-turns; !more {
-			return errAllSent
-		}
-		return others.send(ctx, toOthers)
-	})
-	if err != nil && !errors.Is(err, errAllSent) {
+	if err := w.failAll(ctx, r.operator, others); err != nil {
 		return err
 	}
-	if err := waitUntil(ctx, time.Now().Add(time.Duration(w.pick(5, 120))*time.Second)); err != nil {
-		return err
-	}
-	loris := slowLoris(ctx, operator.receiver.callbacks, streams.namespace, sockets)
+	loris := slowLoris(ctx, r.operator.receiver.callbacks, r.streams.namespace, sockets)
 	defer loris.stop()
-	var noisy []stats.Pair
-	during := time.Duration(float64(i.blocks*2*i.plan.pairs) / i.plan.rate * float64(time.Second))
-	err = w.profile(ctx, operator, "interference", during, func() (err error) {
-		noisy, err = i.measure(ctx)
+	before, err := w.failures(ctx, others.namespace)
+	if err != nil {
+		return err
+	}
+	noisy, err := i.measure(ctx)
+	if err != nil {
+		return err
+	}
+	after, err := w.failures(ctx, others.namespace)
+	if err != nil {
+		return err
+	}
+	i.put(quiet, noisy, map[string]float64{
+		"failing_jobs": float64(before.streams), "failures_meanwhile": float64(after.jobs - before.jobs), "slow_sockets": float64(loris.count()), "refused": float64(noisy.refused),
+	})
+	err = w.profile(ctx, r.operator, "interference", plan.lasts(), func() error {
+		_, _, err := i.block(ctx)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	i.put(quiet, noisy, map[string]float64{"failing_jobs": float64(failed), "slow_sockets": float64(loris.count())})
-	return w.finish(ctx, operator, others, "malformed")
+	return errors.Join(w.finish(ctx, r.operator, others, "malformed", "busy", "unavailable"), w.remove(ctx, r.streams.namespace))
 }
 
-var errAllSent = errors.New("all are sent")
+// failAll puts all streams on air, as fast as they are taken, and waits until the Job of each has failed once: it is made again then, with backoff. It
+// does not wait for ever, as it is told how many have failed.
+func (w *world) failAll(ctx context.Context, operator *operator, streams *population) error {
+	s := newSender(streams.namespace, operator.receiver)
+	defer s.close()
+	group, sending := errgroup.WithContext(ctx)
+	group.SetLimit(16)
+	for i := range streams.count {
+		group.Go(func() error {
+			for {
+				err := s.deliver(sending, streams.event(i, 0).Signed(callbackKey, time.Now()))
+				if !errors.Is(err, errRefused) {
+					return err
+				}
+				if err := waitUntil(sending, time.Now().Add(time.Second)); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	const longest, every = 15 * time.Minute, 10 * time.Second
+	for began := time.Now(); time.Since(began) < longest; {
+		got, err := w.failures(ctx, streams.namespace)
+		if err != nil || got.streams >= streams.count {
+			return err
+		}
+		w.say("%d of %d have a Job that failed", got.streams, streams.count)
+		if err := waitUntil(ctx, time.Now().Add(every)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// failures are the Jobs that have failed, and whose they are.
+type failures struct{ jobs, streams int }
+
+func (w *world) failures(ctx context.Context, namespace string) (failures, error) {
+	var got failures
+	streams := map[string]bool{}
+	options := []client.ListOption{client.InNamespace(namespace), client.Limit(500)}
+	for next := ""; ; {
+		var page batchv1.JobList
+		if err := w.installed.API.List(ctx, &page, append(options, client.Continue(next))...); err != nil {
+			return got, fmt.Errorf("looking for Jobs that failed: %w", err)
+		}
+		for i := range page.Items {
+			if hasFailed(&page.Items[i]) {
+				got.jobs++
+				streams[page.Items[i].Labels[v1alpha1.LabelLiveStream]] = true
+			}
+		}
+		if next = page.Continue; next == "" {
+			got.streams = len(streams)
+			return got, nil
+		}
+	}
+}
+
+func hasFailed(job *batchv1.Job) bool {
+	return slices.ContainsFunc(job.Status.Conditions, func(c batchv1.JobCondition) bool {
+		return c.Type == batchv1.JobFailed && c.Status == corev1.ConditionTrue
+	})
+}
 
 type interference struct {
 	w             *world
@@ -77,39 +146,80 @@ type interference struct {
 	done          int
 }
 
-func (i *interference) measure(ctx context.Context) ([]stats.Pair, error) {
-	pairs := make([]stats.Pair, i.blocks)
-	for block := range pairs {
-		var err error
-		if pairs[block], _, err = i.w.ackBlock(ctx, i.s, i.streams, i.twin, i.plan, i.done); err != nil {
-			return nil, err
-		}
-		i.done++
-	}
-	return pairs, nil
+// latencies are those of one time, in blocks.
+type latencies struct {
+	pairs   []stats.Pair
+	refused int
 }
 
-// put tells the raw ratio, and the one that is over what bare writes suffered.
-func (i *interference) put(quiet, noisy []stats.Pair, with map[string]float64) {
-	ours, bare := make([]stats.Pair, i.blocks), make([]stats.Pair, i.blocks)
-	for n := range quiet {
-		ours[n], bare[n] = stats.Pair{Subject: noisy[n].Subject, Reference: quiet[n].Subject}, stats.Pair{Subject: noisy[n].Reference, Reference: quiet[n].Reference}
-	}
-	raw, barely := stats.PercentileRatio(ours, 0.99, i.w.seed), stats.PercentileRatio(bare, 0.99, i.w.seed)
-	over := func(p float64, of func(stats.Pair) []float64, pairs []stats.Pair) float64 {
-		all := make([][]float64, len(pairs))
-		for n, pair := range pairs {
-			all[n] = of(pair)
+// measure has one block that does not count, and then those that do.
+func (i *interference) measure(ctx context.Context) (latencies, error) {
+	var got latencies
+	for n := range i.blocks + 1 {
+		pair, refused, err := i.block(ctx)
+		if err != nil {
+			return got, err
 		}
-		return stats.Percentile(slices.Concat(all...), p)
+		if n > 0 {
+			got.pairs, got.refused = append(got.pairs, pair), got.refused+refused
+		}
 	}
-	subject, reference := func(p stats.Pair) []float64 { return p.Subject }, func(p stats.Pair) []float64 { return p.Reference }
-	with["p99_ms"], with["p50_ms"], with["bare_p99_ms"] = over(0.99, subject, noisy), over(0.5, subject, noisy), over(0.99, reference, noisy)
-	i.w.report.put("interference_p99_ratio", result{
-		Interval: raw, Blocks: i.blocks, Subject: with,
-		Reference: map[string]float64{"p99_ms": over(0.99, subject, quiet), "p50_ms": over(0.5, subject, quiet), "bare_p99_ms": over(0.99, reference, quiet)},
-	})
-	i.w.report.put("interference_bare_p99_ratio", result{Interval: barely, Blocks: i.blocks, Note: "the same of bare writes: what the failing Jobs cost the API server itself"})
+	return got, nil
+}
+
+func (i *interference) block(ctx context.Context) (stats.Pair, int, error) {
+	i.done++
+	return i.w.ackBlock(ctx, i.s, i.streams, i.twin, i.plan, i.done-1)
+}
+
+func (l latencies) ours() [][]float64 {
+	return sideOf(l.pairs, func(p stats.Pair) []float64 { return p.Subject })
+}
+func (l latencies) bare() [][]float64 {
+	return sideOf(l.pairs, func(p stats.Pair) []float64 { return p.Reference })
+}
+
+func sideOf(pairs []stats.Pair, side func(stats.Pair) []float64) [][]float64 {
+	all := make([][]float64, len(pairs))
+	for i, p := range pairs {
+		all[i] = side(p)
+	}
+	return all
+}
+
+// put tells the raw ratio, what bare writes suffered, and the one over the other.
+func (i *interference) put(quiet, noisy latencies, with map[string]float64) {
+	fewest := len(slices.Concat(quiet.ours()...))
+	for _, side := range [][][]float64{quiet.bare(), noisy.ours(), noisy.bare()} {
+		fewest = min(fewest, len(slices.Concat(side...)))
+	}
+	p, told, note := tail(fewest)
+	figuresOf := func(l latencies, with map[string]float64) map[string]float64 {
+		for _, one := range []float64{0.5, p} {
+			with[fmt.Sprintf("p%.0f_ms", 100*one)] = stats.Percentile(slices.Concat(l.ours()...), one)
+			with[fmt.Sprintf("bare_p%.0f_ms", 100*one)] = stats.Percentile(slices.Concat(l.bare()...), one)
+		}
+		with["count"] = float64(len(slices.Concat(l.ours()...)))
+		return with
+	}
+	reference, subject := figuresOf(quiet, map[string]float64{}), figuresOf(noisy, with)
+	put := func(key string, interval stats.Interval) {
+		// Of the reference in quiet alone: that it is another in the noise is what is asked.
+		i.w.report.put(key, result{Interval: interval, Blocks: i.blocks, Drift: stats.Drift(medians(quiet.bare())), Percentile: told, Note: note, Reference: reference, Subject: subject})
+	}
+	put("interference_p99_ratio", stats.PercentileRatioApart(noisy.ours(), quiet.ours(), p, i.w.seed))
+	put("interference_bare_p99_ratio", stats.PercentileRatioApart(noisy.bare(), quiet.bare(), p, i.w.seed))
+	put("interference_over_bare", stats.BootstrapApart(len(noisy.pairs), len(quiet.pairs), i.w.seed, func(n, q []int) float64 {
+		return stats.PercentileOf(noisy.ours(), p, n) / stats.PercentileOf(quiet.ours(), p, q) / (stats.PercentileOf(noisy.bare(), p, n) / stats.PercentileOf(quiet.bare(), p, q))
+	}))
+}
+
+func medians(blocks [][]float64) []float64 {
+	all := make([]float64, len(blocks))
+	for i, block := range blocks {
+		all[i] = stats.Percentile(block, 0.5)
+	}
+	return all
 }
 
 // loris holds connections whose requests never end, and opens those anew that the operator closes.

@@ -158,14 +158,18 @@ func PercentileRatio(pairs []Pair, p float64, seed uint64) Interval {
 
 // PercentileRatioApart is the same of blocks that did not run beside each other.
 func PercentileRatioApart(subject, reference [][]float64, p float64, seed uint64) Interval {
-	of := func(blocks [][]float64, drawn []int) float64 {
-		var all []float64
-		for _, i := range drawn {
-			all = append(all, blocks[i]...)
-		}
-		return Percentile(all, p)
+	return BootstrapApart(len(subject), len(reference), seed, func(ours, bare []int) float64 {
+		return PercentileOf(subject, p, ours) / PercentileOf(reference, p, bare)
+	})
+}
+
+// PercentileOf is of all values of the blocks that were drawn.
+func PercentileOf(blocks [][]float64, p float64, drawn []int) float64 {
+	var all []float64
+	for _, i := range drawn {
+		all = append(all, blocks[i]...)
 	}
-	return BootstrapApart(len(subject), len(reference), seed, func(ours, bare []int) float64 { return of(subject, ours) / of(reference, bare) })
+	return Percentile(all, p)
 }
 
 // Cost is what one block took of something, such as seconds, for a number of things done.
