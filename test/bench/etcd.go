@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -53,6 +54,30 @@ func (e *etcd) call(ctx context.Context, path string, in, out any) error {
 		return fmt.Errorf("reading etcd's answer: %w", err)
 	}
 	return nil
+}
+
+// revision is raised by each write.
+func (e *etcd) revision(ctx context.Context) (string, error) {
+	var answer struct {
+		Header struct {
+			Revision string `json:"revision"`
+		} `json:"header"`
+	}
+	err := e.call(ctx, "/v3/kv/range", map[string]any{"key": []byte("/"), "count_only": true}, &answer)
+	return answer.Header.Revision, err
+}
+
+// etcdAtRest waits until nothing at all was written for a while: neither by the operator nor by what follows from it.
+func (w *world) etcdAtRest(ctx context.Context) error {
+	const rest = 2 * time.Second
+	last, since := "", time.Now()
+	return until(ctx, scrapeEvery, "nothing is written", func() (bool, error) {
+		now, err := w.etcd.revision(ctx)
+		if now != last {
+			last, since = now, time.Now()
+		}
+		return err == nil && time.Since(since) > rest, err
+	})
 }
 
 func (e *etcd) get(ctx context.Context, key string) ([]byte, error) {

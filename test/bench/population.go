@@ -59,7 +59,7 @@ spec:
   appName: live
   streamName: stream-of-%[1]s
   state: %[2]s
-  reconnectWindowSeconds: 120
+  reconnectWindowSeconds: %[4]d
   cleanStopWindowSeconds: 1
   workloads:
   - name: record
@@ -115,12 +115,16 @@ func (w *world) newModels(ctx context.Context) error {
 	defer operator.kill()
 	w.models = map[kind]model{}
 	for k, annotations := range map[kind]string{withJob: "", suspended: "", onAir: "", failing: `fake.livestream-operator.io/exit-code: "1", fake.livestream-operator.io/run-seconds: "1"`} {
-		state := "Active"
-		if k == suspended {
+		state, window := "Active", 120
+		switch k {
+		case suspended:
 			state = "Suspended"
+		case onAir:
+			// The most that there is: a storm that takes its time must find the broadcasts that it interrupted.
+			window = 1800
 		}
 		path := filepath.Join(w.dir, string(k)+".yaml")
-		if err := os.WriteFile(path, fmt.Appendf(nil, manifest, k.model(), state, annotations), 0o600); err != nil {
+		if err := os.WriteFile(path, fmt.Appendf(nil, manifest, k.model(), state, annotations, window), 0o600); err != nil {
 			return fmt.Errorf("writing a manifest: %w", err)
 		}
 		if output, err := w.installed.Kubectl(ctx, "apply", "-f", path); err != nil {
