@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -14,7 +15,9 @@ import (
 )
 
 const (
-	overloaded = 5.0
+	overloaded = 5
+	// workers find the peak.
+	workers = 64
 	// retries is how often CSS tries again.
 	retries = 12
 	// retryAfter stands for CSS's minute.
@@ -24,28 +27,38 @@ const (
 // benchOverload offers five times as many events as the operator takes at most, and has those that are refused sent again as CSS does, only
 // sooner.
 func benchOverload(ctx context.Context, w *world) error {
-	r, err := w.newRig(ctx, "overload", suspended, w.pick(8000, 40_000))
+	r, err := w.newRig(ctx, "overload", suspended, w.pick(9000, 24_000))
 	if err != nil {
 		return err
 	}
 	defer r.close()
-	// The lower half of the streams finds the peak, the upper half has the overload, so that each is sent one event only.
-	o := &overload{rig: r, w: w, next: r.streams.count / 2, during: time.Duration(w.pick(4, 10)) * time.Second}
-	for round := range w.pick(1, 3) {
-		if err := o.round(ctx, round == 0); err != nil {
+	o := &overload{rig: r, w: w, during: time.Duration(w.pick(4, 10)) * time.Second}
+	if !w.quick {
+		// Before those that count: it is profiled.
+		if _, err := o.round(ctx, true); err != nil {
 			return err
 		}
 	}
-	lost, err := w.lost(ctx, r.streams, o.all.sent)
+	for range w.pick(1, 5) {
+		got, err := o.round(ctx, false)
+		if err != nil {
+			return err
+		}
+		o.goodput, o.peaks = append(o.goodput, got), append(o.peaks, got.Done)
+	}
+	lost, err := o.lost(ctx)
 	if err != nil {
 		return err
 	}
-	all, peak := &o.all, stats.Mean(o.peaks)
+	all, peak, sent := &o.all, stats.Mean(o.peaks), 0
+	for _, streams := range o.sent {
+		sent += len(streams)
+	}
 	w.report.put("overload_goodput", result{
 		Interval: stats.Bootstrap(len(o.goodput), w.seed, func(drawn []int) float64 { return stats.PerThingOf(o.goodput, drawn) }), Blocks: len(o.goodput), Drift: stats.Drift(o.peaks),
-		Reference: map[string]float64{"peak_per_s": peak, "concurrency": 64},
+		Reference: map[string]float64{"peak_per_s": peak, "concurrency": workers},
 		Subject: map[string]float64{
-			"offered_per_s": overloaded * peak, "events": float64(len(all.sent)), "lost": float64(lost), "given_up": float64(all.givenUp),
+			"offered_per_s": overloaded * peak, "events": float64(sent), "lost": float64(lost), "given_up": float64(all.givenUp),
 			"refused": float64(len(all.refusedMS)), "refused_p50_ms": stats.Percentile(all.refusedMS, 0.5), "refused_p99_ms": stats.Percentile(all.refusedMS, 0.99),
 			"accepted_p50_ms": stats.Percentile(all.acceptedMS, 0.5), "accepted_p99_ms": stats.Percentile(all.acceptedMS, 0.99), "unanswered": float64(all.unanswered),
 		},
@@ -57,29 +70,47 @@ func benchOverload(ctx context.Context, w *world) error {
 type overload struct {
 	*rig
 
-	w *world
-	// next is the stream that has the next overload's first event.
-	next    int
-	during  time.Duration
+	w      *world
+	during time.Duration
+	// sent are the streams that each round sent the start of another push of.
+	sent    [][]int
 	goodput []stats.Cost
 	peaks   []float64
 	all     attempts
 }
 
-// round finds the peak and offers five times as much.
-func (o *overload) round(ctx context.Context, profiled bool) error {
-	done, took, err := closedLoop(ctx, 64, o.during/2, func(int, int) error { return o.streams.send(ctx, o.sender) })
-	if err != nil {
+// round finds the peak, offers five times as much for as long, and returns what was taken a second, over that peak. A round that is profiled is in no
+// figure but that of lost events.
+func (o *overload) round(ctx context.Context, profiled bool) (stats.Cost, error) {
+	// The first of the streams find the peak, five times as many others have the overload.
+	forPeak := o.streams.count / (1 + overloaded)
+	var taken atomic.Int64
+	// A stream of which an event is refused is its worker's next one too.
+	next := make([]int, workers)
+	for i := range next {
+		next[i] = int(taken.Add(1) - 1)
+	}
+	done, took, err := closedLoop(ctx, workers, o.during, func(worker, _ int) error {
+		err := o.sender.deliver(ctx, o.streams.event(next[worker]%forPeak, 2*len(o.sent)).Signed(callbackKey, time.Now()))
+		if err == nil {
+			next[worker] = int(taken.Add(1) - 1)
+		}
 		return err
+	})
+	if err != nil {
+		return stats.Cost{}, err
 	}
 	if err := o.operator.idle(ctx); err != nil {
-		return err
+		return stats.Cost{}, err
 	}
 	peak := done / took
-	count := min(int(overloaded*peak*o.during.Seconds()), o.streams.count-o.next)
-	got := &attempts{}
+	count := int(overloaded * peak * o.during.Seconds())
+	if int(taken.Load()) > forPeak || forPeak+count > o.streams.count {
+		return stats.Cost{}, fmt.Errorf("a peak of %.0f events a second, and five times as much, needs more than %d streams", peak, o.streams.count)
+	}
+	got := &attempts{push: len(o.sent)}
 	offer := func() error {
-		return got.offer(ctx, o.streams, o.sender, o.next, stats.Arrivals(overloaded*peak, count))
+		return got.offer(ctx, o.streams, o.sender, forPeak, stats.Arrivals(overloaded*peak, count))
 	}
 	if profiled {
 		err = o.w.profile(ctx, o.operator, "overload", o.during, offer)
@@ -87,18 +118,20 @@ func (o *overload) round(ctx context.Context, profiled bool) error {
 		err = offer()
 	}
 	if err != nil {
-		return err
+		return stats.Cost{}, err
 	}
-	lasted := float64(count) / (overloaded * peak)
-	o.goodput, o.peaks = append(o.goodput, stats.Cost{Spent: float64(got.within(lasted)) / lasted, Done: peak}), append(o.peaks, peak)
-	o.all.add(got)
-	o.next += count
-	return o.operator.idle(ctx)
+	o.sent = append(o.sent, got.sent)
+	if !profiled {
+		o.all.add(got)
+	}
+	return stats.Cost{Spent: float64(got.within(o.during.Seconds())) / o.during.Seconds(), Done: peak}, o.operator.idle(ctx)
 }
 
 // attempts is what became of events that a sender like CSS sent.
 type attempts struct {
-	mu sync.Mutex
+	// push of each stream that they tell the start of.
+	push int
+	mu   sync.Mutex
 	// accepted holds when each was, in seconds since the first was due.
 	accepted              []float64
 	acceptedMS, refusedMS []float64
@@ -116,12 +149,13 @@ func (a *attempts) within(seconds float64) int {
 	return count
 }
 
+// add adds how all went.
 func (a *attempts) add(b *attempts) {
 	a.accepted, a.acceptedMS, a.refusedMS = append(a.accepted, b.accepted...), append(a.acceptedMS, b.acceptedMS...), append(a.refusedMS, b.refusedMS...)
-	a.unanswered, a.givenUp, a.sent = a.unanswered+b.unanswered, a.givenUp+b.givenUp, append(a.sent, b.sent...)
+	a.unanswered, a.givenUp = a.unanswered+b.unanswered, a.givenUp+b.givenUp
 }
 
-// offer sends the first event of streams when they are due, and again after each refusal, as CSS does.
+// offer sends the start of a push of streams when they are due, and again after each refusal, as CSS does.
 func (a *attempts) offer(ctx context.Context, streams *population, s *sender, first int, due []time.Duration) error {
 	began := time.Now()
 	return openLoop(ctx, due, func(i int, at time.Time) {
@@ -146,7 +180,7 @@ func (a *attempts) offer(ctx context.Context, streams *population, s *sender, fi
 
 // try sends a start once, signed anew, and says whether it was taken.
 func (a *attempts) try(ctx context.Context, s *sender, streams *population, stream int, began time.Time) bool {
-	body := streams.event(stream, 0).Signed(callbackKey, time.Now())
+	body := streams.event(stream, 2*a.push).Signed(callbackKey, time.Now())
 	sent := time.Now()
 	status, err := s.post(ctx, body)
 	took := milliseconds(time.Since(sent))
@@ -165,10 +199,10 @@ func (a *attempts) try(ctx context.Context, s *sender, streams *population, stre
 }
 
 // lost counts the events that were sent and are not in etcd.
-func (w *world) lost(ctx context.Context, streams *population, sent []int) (int, error) {
+func (o *overload) lost(ctx context.Context) (int, error) {
 	there := map[string]bool{}
 	var list v1alpha1.LiveStreamList
-	if err := w.installed.API.List(ctx, &list, client.InNamespace(streams.namespace)); err != nil {
+	if err := o.w.installed.API.List(ctx, &list, client.InNamespace(o.streams.namespace)); err != nil {
 		return 0, fmt.Errorf("listing what was stored: %w", err)
 	}
 	for i := range list.Items {
@@ -177,9 +211,11 @@ func (w *world) lost(ctx context.Context, streams *population, sent []int) (int,
 		}
 	}
 	lost := 0
-	for _, i := range sent {
-		if !there[sequence(i, 0)] {
-			lost++
+	for push, streams := range o.sent {
+		for _, i := range streams {
+			if !there[sequence(i, push)] {
+				lost++
+			}
 		}
 	}
 	return lost, nil
