@@ -14,7 +14,11 @@ import (
 // reconciler on the same cores is told beside it.
 func benchThroughput(ctx context.Context, w *world) error {
 	worst := result{}
-	for i, concurrency := range []int{16, 64} {
+	levels := []int{16, 64}
+	if w.quick {
+		levels = levels[1:]
+	}
+	for i, concurrency := range levels {
 		got, err := w.throughput(ctx, fmt.Sprint("throughput-", concurrency), false, withJob, concurrency)
 		if err != nil {
 			return err
@@ -25,6 +29,9 @@ func benchThroughput(ctx context.Context, w *world) error {
 		}
 	}
 	worst.Note = "the lower of 16 and 64 at once"
+	if w.quick {
+		worst.Note = "64 at once"
+	}
 	w.report.put("ack_throughput_ratio", worst)
 	if w.quick {
 		return nil
@@ -33,7 +40,7 @@ func benchThroughput(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	got.Note = "64 at once, with the reconciler, which writes the status once after each event of a suspended stream"
+	got.Note = "64 at once, with the reconciler, which writes the status once after each event of a suspended stream, until it has nothing left to do"
 	w.report.put("ack_throughput_ratio_whole", got)
 	return nil
 }
@@ -67,6 +74,15 @@ func (w *world) throughput(ctx context.Context, name string, whole bool, k kind,
 			return stats.Cost{}, err
 		}
 		done, took, err := closedLoop(ctx, concurrency, block, func(int, int) error { return sides[side](ctx) })
+		if err != nil || side == stats.Reference {
+			return stats.Cost{Spent: done, Done: took}, err
+		}
+		// What a reconciler has left to do is the operator's: the reference must not pay for it.
+		left := time.Now()
+		err = operator.idle(ctx)
+		if operator.reconciler != nil {
+			took += max(0, time.Since(left)-quiet).Seconds()
+		}
 		return stats.Cost{Spent: done, Done: took}, err
 	}
 	// The first block of each side is not counted.
