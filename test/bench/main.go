@@ -133,6 +133,7 @@ func measure(ctx context.Context, o options, r *report, root string) (err error)
 	}
 	r.Machine, r.quick, w.report = thisMachine(commit(ctx, root), serverVersion(version)), o.quick, r
 	r.fresh = map[string]bool{}
+	w.grows = slices.ContainsFunc(some, func(b benchmark) bool { return b.name == "growth" })
 	failed := w.play(ctx, some, began)
 	r.print(slices.DeleteFunc(r.keys(), func(key string) bool { return !r.fresh[key] }))
 	w.say("It took %s.", time.Since(began).Round(time.Second))

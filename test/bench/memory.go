@@ -11,6 +11,12 @@ import (
 // crowdOf is the large population with so many streams, which benchmarks share: to make it takes a while.
 func (w *world) crowdOf(ctx context.Context, count int) (_ *population, err error) {
 	if w.crowd == nil {
+		if w.grows {
+			// Afterwards there are no few streams to compare with.
+			if _, err := w.cost(ctx); err != nil {
+				return nil, err
+			}
+		}
 		if w.crowd, err = w.newPopulation(ctx, "crowd", withJob, 0); err != nil {
 			return nil, err
 		}

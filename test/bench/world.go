@@ -39,6 +39,8 @@ type world struct {
 	report    *report
 	// costAt100 is what an event costs while there are few streams, once that was measured.
 	costAt100 *eventCost
+	// grows says that what an event costs among many streams is asked for, too.
+	grows bool
 	// crowd is the large population, which several benchmarks share.
 	crowd *population
 }
