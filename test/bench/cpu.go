@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
@@ -19,8 +20,8 @@ type eventCost struct {
 const (
 	// hotStreams have the events; others, where there are any, are idle.
 	hotStreams = 100
-	// eventRate is a lively evening on two cores: what follows an event is a dozen writes by others.
-	eventRate = 12.0
+	// eventRate is what two cores bear: what follows a start is a dozen writes by others.
+	eventRate = 4.0
 )
 
 // benchCPU measures the CPU time that our process spends for an event, with all that it does because of it: the event, the Job, the
@@ -43,8 +44,11 @@ func benchCPU(ctx context.Context, w *world) error {
 
 // cost measures among few streams, once a run.
 func (w *world) cost(ctx context.Context) (*eventCost, error) {
-	if w.costAt100 != nil {
+	switch {
+	case w.costAt100 != nil:
 		return w.costAt100, nil
+	case w.crowd != nil:
+		return nil, errors.New("an event among few streams is to be measured before there are many: ask for cpu first")
 	}
 	streams, err := w.newPopulation(ctx, "cpu", withJob, hotStreams)
 	if err != nil {
@@ -55,14 +59,14 @@ func (w *world) cost(ctx context.Context) (*eventCost, error) {
 		return nil, err
 	}
 	defer operator.kill()
-	if w.costAt100, err = w.costOf(ctx, "cpu", operator, streams, w.pick(3, 10)); err != nil {
+	if w.costAt100, err = w.costOf(ctx, "cpu", operator, streams, w.pick(2, 20), w.pick(12, 20)); err != nil {
 		return nil, err
 	}
 	return w.costAt100, w.finish(ctx, operator, streams)
 }
 
 // costOf measures pairs of blocks. The first streams of the population have the events.
-func (w *world) costOf(ctx context.Context, name string, operator *operator, streams *population, pairs int) (*eventCost, error) {
+func (w *world) costOf(ctx context.Context, name string, operator *operator, streams *population, pairs, perBlock int) (*eventCost, error) {
 	handler, err := w.startBareHandler(ctx, streams.namespace)
 	if err != nil {
 		return nil, err
@@ -75,17 +79,8 @@ func (w *world) costOf(ctx context.Context, name string, operator *operator, str
 		return nil, err
 	}
 	cost := &eventCost{components: map[string][]stats.Cost{}}
-	perBlock := w.pick(30, 40)
 	measure := func(counted bool) error {
-		before, err := w.componentsCPU(ctx)
-		if err != nil {
-			return err
-		}
-		subject, writes, err := w.showBlock(ctx, operator, streams, toOperator, perBlock)
-		if err != nil {
-			return err
-		}
-		after, err := w.componentsCPU(ctx)
+		subject, writes, components, err := w.showBlock(ctx, operator, streams, toOperator, perBlock)
 		if err != nil {
 			return err
 		}
@@ -95,8 +90,8 @@ func (w *world) costOf(ctx context.Context, name string, operator *operator, str
 		}
 		if counted {
 			cost.operator, cost.handler, cost.writes = append(cost.operator, subject), append(cost.handler, reference), append(cost.writes, writes)
-			for name, spent := range after {
-				cost.components[name] = append(cost.components[name], stats.Cost{Spent: spent - before[name], Done: subject.Done})
+			for name, spent := range components {
+				cost.components[name] = append(cost.components[name], stats.Cost{Spent: spent, Done: subject.Done})
 			}
 		}
 		return nil
@@ -109,45 +104,58 @@ func (w *world) costOf(ctx context.Context, name string, operator *operator, str
 			return nil, err
 		}
 	}
-	return cost, w.profile(ctx, operator, name, time.Duration(2*float64(perBlock)/eventRate*float64(time.Second)), func() error { return measure(false) })
+	err = w.profile(ctx, operator, name, time.Duration(2*float64(perBlock)/eventRate*float64(time.Second)), func() error { return measure(false) })
+	return cost, err
 }
 
-// showBlock puts so many streams on air and off again, and waits for all that follows.
-func (w *world) showBlock(ctx context.Context, operator *operator, streams *population, s *sender, count int) (cpu, writes stats.Cost, err error) {
+// showBlock puts so many streams on air and off again, and waits for all that follows. It returns what the operator spent, and each component of the
+// control plane, in seconds.
+func (w *world) showBlock(ctx context.Context, operator *operator, streams *population, s *sender, count int) (cpu, writes stats.Cost, components map[string]float64, err error) {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	seen, err := w.observe(watching, streams.namespace)
 	if err != nil {
-		return cpu, writes, err
+		return cpu, writes, nil, err
 	}
 	first := int(streams.turn.Load()) % hotStreams
 	writesBefore, err := w.installed.Writes(ctx)
 	if err != nil {
-		return cpu, writes, err
+		return cpu, writes, nil, err
+	}
+	// After it, since to tell the writes costs the API server.
+	componentsBefore, err := w.componentsCPU(ctx)
+	if err != nil {
+		return cpu, writes, nil, err
 	}
 	before, err := operator.cpu()
 	if err != nil {
-		return cpu, writes, err
+		return cpu, writes, nil, err
 	}
 	for _, want := range []v1alpha1.WorkloadState{v1alpha1.WorkloadRunning, v1alpha1.WorkloadStopped} {
 		err = oneByOne(ctx, stats.Arrivals(eventRate, count), func(i int) error {
 			return s.deliver(ctx, streams.nextEvent((first+i)%hotStreams, time.Now()))
 		})
 		if err != nil {
-			return cpu, writes, err
+			return cpu, writes, nil, err
 		}
 		if err := seen.waitWorkloads(ctx, want, count); err != nil {
-			return cpu, writes, err
+			return cpu, writes, nil, err
 		}
 	}
 	after, err := operator.cpu()
 	if err != nil {
-		return cpu, writes, err
+		return cpu, writes, nil, err
+	}
+	if components, err = w.componentsCPU(ctx); err != nil {
+		return cpu, writes, nil, err
+	}
+	for name := range components {
+		components[name] -= componentsBefore[name]
 	}
 	writesAfter, err := w.installed.Writes(ctx)
 	streams.turn.Add(int64(count))
 	events := float64(2 * count)
-	return stats.Cost{Spent: after - before, Done: events}, stats.Cost{Spent: float64(sumOf(writesAfter) - sumOf(writesBefore)), Done: events}, err
+	return stats.Cost{Spent: after - before, Done: events}, stats.Cost{Spent: float64(sumOf(writesAfter) - sumOf(writesBefore)), Done: events}, components, err
 }
 
 // bareBlock sends the same events at the same rate to the bare handler.

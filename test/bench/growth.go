@@ -23,7 +23,7 @@ func benchGrowth(ctx context.Context, w *world) error {
 		return err
 	}
 	defer operator.kill()
-	many, err := w.costOf(ctx, "growth", operator, streams, w.pick(3, 10))
+	many, err := w.costOf(ctx, "growth", operator, streams, w.pick(2, 20), w.pick(12, 20))
 	if err != nil {
 		return err
 	}
