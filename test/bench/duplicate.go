@@ -10,7 +10,7 @@ import (
 // benchDuplicates measures callbacks that were recorded before, as in a storm of retries, over bare reads of the same objects.
 func benchDuplicates(ctx context.Context, w *world) error {
 	const concurrency = 16
-	r, err := w.newRig(ctx, "duplicate", suspended, 500)
+	r, err := w.newRig(ctx, "duplicate", suspended, w.pick(100, 500))
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func benchWrites(ctx context.Context, w *world) error {
 	}
 	idle := time.Minute
 	if w.quick {
-		idle = 15 * time.Second
+		idle = 5 * time.Second
 	}
 	count := w.counter(ctx)
 	if _, err := count(); err != nil {
