@@ -293,6 +293,10 @@ func (w *world) newRig(ctx context.Context, name string, k kind, count int) (*ri
 	if err != nil {
 		return nil, err
 	}
+	return w.rigOf(ctx, streams)
+}
+
+func (w *world) rigOf(ctx context.Context, streams *population) (*rig, error) {
 	o, err := w.startIdle(ctx)
 	if err != nil {
 		return nil, err

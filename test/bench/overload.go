@@ -27,7 +27,15 @@ const (
 // benchOverload offers five times as many events as the operator takes at most, and has those that are refused sent again as CSS does, only
 // sooner.
 func benchOverload(ctx context.Context, w *world) error {
-	r, err := w.newRig(ctx, "overload", suspended, w.pick(9000, 24_000))
+	// No reference writes to them: they need no bare twins.
+	streams, err := w.newPopulation(ctx, "overload", suspended, 0)
+	if err != nil {
+		return err
+	}
+	if err := streams.grow(ctx, w.pick(6000, 24_000)); err != nil {
+		return err
+	}
+	r, err := w.rigOf(ctx, streams)
 	if err != nil {
 		return err
 	}
