@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -224,23 +223,27 @@ func TestARecorderThatIsLateDoesNotReplaceTheWholeRecording(t *testing.T) {
 
 func TestPartsThatOneFileCannotHoldStayAndArePlayedFromAPlaylist(t *testing.T) {
 	t.Parallel()
-	picture := []string{"-f", "lavfi", "-i", "testsrc2=rate=25:size=320x180", "-t", "4", "-pix_fmt", "yuv420p", "-g", "25", "-c:v", "libx264", "-preset", "ultrafast"}
-	hevc := append(slices.Clone(picture[:len(picture)-4]), "-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=error")
-	sound := func(rate string) []string {
-		return []string{"-f", "lavfi", "-i", "sine=sample_rate=" + rate, "-t", "4", "-c:a", "aac"}
+	picture := func(seconds string, codec ...string) []string {
+		return append([]string{"-f", "lavfi", "-i", "testsrc2=rate=25:size=320x180", "-t", seconds, "-pix_fmt", "yuv420p", "-g", "25", "-preset", "ultrafast"}, codec...)
+	}
+	h264, hevc := []string{"-c:v", "libx264"}, []string{"-c:v", "libx265", "-x265-params", "log-level=error"}
+	sound := func(seconds, rate string) []string {
+		return []string{"-f", "lavfi", "-i", "sine=sample_rate=" + rate, "-t", seconds, "-c:a", "aac"}
 	}
 	both := shown(4, "320x180")
 	for name, row := range map[string]struct {
 		parts    [][]string
 		playlist bool
 	}{
-		"sound first, then a picture too": {[][]string{sound("48000"), both}, true},
-		"a picture first, then sound too": {[][]string{picture, both}, true},
-		"another codec":                   {[][]string{picture, hevc}, true},
-		"another sample rate":             {[][]string{sound("48000"), sound("44100")}, true},
+		"sound first, then a picture too": {[][]string{sound("4", "48000"), both}, true},
+		"a picture first, then sound too": {[][]string{picture("4", h264...), both}, true},
+		"a second of sound first":         {[][]string{sound("1", "48000"), both}, true},
+		"a second of picture first":       {[][]string{picture("1", h264...), both}, true},
+		"another codec":                   {[][]string{picture("4", h264...), picture("4", hevc...)}, true},
+		"another sample rate":             {[][]string{sound("4", "48000"), sound("4", "44100")}, true},
 		"another size":                    {[][]string{both, shown(4, "640x360")}, false},
-		"the sound ends":                  {[][]string{both, picture}, false},
-		"sound alone":                     {[][]string{sound("48000"), sound("48000")}, false},
+		"the sound ends":                  {[][]string{both, picture("4", h264...)}, false},
+		"sound alone":                     {[][]string{sound("4", "48000"), sound("4", "48000")}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -108,28 +108,29 @@ func container(f recording.Format) (ffmpeg.Container, bool) {
 const jump = mpegts.Ticks(10 * 90000)
 
 // errMixed means that the source changed to what the file that was begun has no place for.
-var errMixed = errors.New("the source changed its codecs")
-
-// looksFor is how much of the media ffmpeg surely looks at before it begins a file: streams that come later get no place in it.
-const looksFor = mpegts.Ticks(3 * 90000)
+var errMixed = errors.New("the source changed its streams")
 
 // codecs are those of the recording so far.
-type codecs struct{ video, audio uint32 }
+type codecs struct {
+	begun        bool
+	video, audio uint32
+}
 
-// take notes the codecs of a part, and fails where the file has no place for them.
-func (c *codecs) take(p recording.Part, info mpegts.Info, at mpegts.Ticks) error {
+// take notes the codecs of a part, and fails where the file has no place for them: it has the streams of the first part alone.
+func (c *codecs) take(p recording.Part, info mpegts.Info) error {
 	for _, kind := range []struct {
 		of  *uint32
 		now uint32
 	}{{&c.video, info.VideoCodec}, {&c.audio, info.AudioCodec}} {
 		switch {
 		case kind.now == 0 || sameCodec(kind.now, *kind.of):
-		case *kind.of != 0 || at > looksFor:
+		case *kind.of != 0 || c.begun:
 			return fmt.Errorf("%w with part %s", errMixed, p.Name())
 		default:
 			*kind.of = kind.now
 		}
 	}
+	c.begun = true
 	return nil
 }
 
@@ -155,7 +156,7 @@ func (w *Worker) oneClock(ctx context.Context, parts []recording.Part, out io.Wr
 		if err != nil {
 			return err
 		}
-		if err := sofar.take(p, info, end); err != nil {
+		if err := sofar.take(p, info); err != nil {
 			return err
 		}
 		newClock := i == 0 || p.Job != parts[i-1].Job || p.Run != parts[i-1].Run
