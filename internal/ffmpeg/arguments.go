@@ -103,17 +103,17 @@ const (
 )
 
 // Join are the arguments that copy one transport stream from standard input into fragmented MP4 on standard output. Its table may list
-// what never comes, which no file can hold: video and audio say what does, and aac whether that is AAC.
-func Join(video, audio, aac bool) []string {
+// what never comes, which no file can hold: video and audio are the PIDs of what does, 0 where there is none, and aac says whether that
+// is AAC.
+func Join(video, audio uint16, aac bool) []string {
 	var maps []string
-	if video {
-		maps = append(maps, "-map", "0:v:0")
-	}
-	if audio {
-		maps = append(maps, "-map", "0:a:0")
+	for _, pid := range []uint16{video, audio} {
+		if pid != 0 {
+			maps = append(maps, "-map", "0:i:"+strconv.Itoa(int(pid)))
+		}
 	}
 	arguments := copyFrom("mpegts", maps...)
-	if audio && aac {
+	if aac {
 		// A transport stream has AAC with headers of its own, which no file format takes.
 		arguments = append(arguments, "-bsf:a", "aac_adtstoasc")
 	}

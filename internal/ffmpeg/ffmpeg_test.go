@@ -26,6 +26,22 @@ func TestAPullIsACopyIntoPartsThatAreListed(t *testing.T) {
 	}
 }
 
+func TestAFileHasTheStreamsThatCome(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		got  []string
+		want string
+	}{
+		"both":        {Join(256, 257, true), "-map 0:i:256 -map 0:i:257 -c copy -max_muxing_queue_size 4096 -bsf:a aac_adtstoasc -movflags"},
+		"picture":     {Join(256, 0, false), "-i pipe:0 -map 0:i:256 -c copy"},
+		"other sound": {Join(0, 512, false), "-i pipe:0 -map 0:i:512 -c copy -max_muxing_queue_size 4096 -movflags"},
+	} {
+		if text := strings.Join(row.got, " "); !strings.Contains(text, row.want) {
+			t.Errorf("%s: %q is missing in %s", name, row.want, text)
+		}
+	}
+}
+
 func TestOnlyAddressesOfAFewProtocolsArePulled(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{

@@ -6,9 +6,12 @@ package mpegts
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -38,12 +41,13 @@ type Info struct {
 	First, End Ticks
 	// Length is that of its video, or of its audio where it has none: audio is cut elsewhere than video, so that pieces overlap.
 	Length Ticks
-	// Video and Audio say whether there is such a stream. Keyframe says whether the first frame of video can be decoded alone, as
-	// its packet tells.
-	Video, Audio, Keyframe bool
-	// AAC says that the stream's table lists AAC with ADTS headers.
+	// Keyframe says whether the first frame of video can be decoded alone, as its packet tells.
+	Keyframe bool
+	// VideoPID and AudioPID are those of the first such stream that the table lists and that comes; 0 where there is none.
+	VideoPID, AudioPID uint16
+	// AAC says that the audio of AudioPID is AAC with ADTS headers, as the table says.
 	AAC bool
-	// VideoCodec and AudioCodec tell codecs apart, as far as the tables and the headers of AAC do: one file cannot hold two of a kind. 0
+	// VideoCodec and AudioCodec of these tell codecs apart, as far as the tables and the headers of AAC do: one file cannot hold two of a kind. 0
 	// where there is none, or it is not known.
 	VideoCodec, AudioCodec uint32
 	// Packets counts whole transport packets.
@@ -55,7 +59,7 @@ func (i Info) Duration() time.Duration { return i.Length.Duration() }
 
 // Scan reads a piece to its end. Half a packet at the end, as a writer that was killed leaves it, is left out.
 func Scan(r io.Reader) (Info, error) {
-	s := scanner{streams: map[uint16]*elementary{}, types: map[uint16]byte{}}
+	s := scanner{streams: map[uint16]*elementary{}, types: map[uint16]listed{}}
 	for p, err := range packets(r) {
 		if err != nil {
 			return Info{}, err
@@ -133,10 +137,15 @@ type scanner struct {
 	begun    bool
 	keyframe bool
 	video    bool
-	aac      bool
 	table    uint16
-	// types are the stream types that the table lists.
-	types map[uint16]byte
+	// types are the streams that the table lists.
+	types map[uint16]listed
+}
+
+// listed is what the table says of a stream: its type, and how many it lists up to this one.
+type listed struct {
+	codec byte
+	place int
 }
 
 func (s *scanner) read(p []byte) {
@@ -210,8 +219,12 @@ func (s *scanner) readTable(pid uint16, section []byte) {
 	case len(section) >= 12:
 		at := 12 + int(section[10]&0x0f)<<8 + int(section[11])
 		for ; at+5 <= len(section); at += 5 + int(section[at+3]&0x0f)<<8 + int(section[at+4]) {
-			s.aac = s.aac || section[at] == typeAAC
-			s.types[uint16(section[at+1]&0x1f)<<8|uint16(section[at+2])] = section[at]
+			pid := uint16(section[at+1]&0x1f)<<8 | uint16(section[at+2])
+			place := s.types[pid].place
+			if place == 0 {
+				place = len(s.types) + 1
+			}
+			s.types[pid] = listed{section[at], place}
 		}
 	}
 }
@@ -220,14 +233,18 @@ func (s *scanner) info() (Info, error) {
 	if !s.begun {
 		return Info{Packets: s.packets}, ErrNoStream
 	}
-	i := Info{First: 1 << 62, Packets: s.packets, Video: s.video, Keyframe: s.keyframe, AAC: s.aac}
-	for pid, e := range s.streams {
-		switch codec := uint32(s.types[pid]); {
-		case codec == 0, codec == typeMetadata:
-		case isVideo(e.kind):
-			i.VideoCodec = max(i.VideoCodec, codec)
-		default:
-			i.AudioCodec = max(i.AudioCodec, codec|e.adts)
+	i := Info{First: 1 << 62, Packets: s.packets, Keyframe: s.keyframe}
+	for _, pid := range s.inOrder() {
+		e, codec := s.streams[pid], s.types[pid].codec
+		switch {
+		case codec == typeMetadata:
+		case isVideo(e.kind) && i.VideoPID == 0:
+			i.VideoPID, i.VideoCodec = pid, uint32(codec)
+		case !isVideo(e.kind) && i.AudioPID == 0:
+			i.AudioPID, i.AAC = pid, codec == typeAAC
+			if codec != 0 {
+				i.AudioCodec = uint32(codec) | e.adts
+			}
 		}
 		step := e.step
 		if step == 0 {
@@ -237,9 +254,16 @@ func (s *scanner) info() (Info, error) {
 			i.Length = max(i.Length, length)
 		}
 		i.First, i.End = min(i.First, Ticks(e.first)), max(i.End, Ticks(e.last+step))
-		i.Audio = i.Audio || !isVideo(e.kind)
 	}
 	return i, nil
+}
+
+// inOrder are the PIDs of what comes, as the table lists them; those that it does not list are last.
+func (s *scanner) inOrder() []uint16 {
+	place := func(pid uint16) int { return cmp.Or(s.types[pid].place, 1<<16) }
+	return slices.SortedFunc(maps.Keys(s.streams), func(a, b uint16) int {
+		return cmp.Or(cmp.Compare(place(a), place(b)), cmp.Compare(a, b))
+	})
 }
 
 // near is the timestamp with the wraps that bring it closest to another.

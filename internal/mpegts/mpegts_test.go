@@ -41,9 +41,16 @@ func (s *stream) pes(pid uint16, id byte, pts, dts int64, adaptation ...byte) {
 }
 
 // tables write a PAT and a PMT with H.264 on PID 256 and the given stream type on PID 257.
-func (s *stream) tables(audio byte) {
+func (s *stream) tables(audio byte) { s.lists([]byte{0x1b, 1, 0}, []byte{audio, 1, 1}) }
+
+// lists writes a PAT and a PMT of streams: each a type and the two bytes of its PID.
+func (s *stream) lists(streams ...[]byte) {
 	s.packet(0, nil, []byte{0, 0, 0xb0, 13, 0, 1, 0xc1, 0, 0, 0, 1, 0xf0, 0x00, 0, 0, 0, 0})
-	s.packet(0x1000, nil, []byte{0, 2, 0xb0, 23, 0, 1, 0xc1, 0, 0, 0xe1, 0, 0xf0, 0, 0x1b, 0xe1, 0, 0xf0, 0, audio, 0xe1, 1, 0xf0, 0, 0, 0, 0, 0})
+	table := []byte{0, 2, 0xb0, byte(13 + 5*len(streams)), 0, 1, 0xc1, 0, 0, 0xe1, 0, 0xf0, 0}
+	for _, one := range streams {
+		table = append(table, one[0], 0xe0|one[1], one[2], 0xf0, 0)
+	}
+	s.packet(0x1000, nil, append(table, 0, 0, 0, 0))
 }
 
 const video, audio = 256, 257
@@ -69,7 +76,7 @@ func TestAPieceTellsItsTimes(t *testing.T) {
 	t.Parallel()
 	for name, from := range map[string]int64{"at zero": 0, "in the middle": 123456789, "over the wrap": wrap - 45000} {
 		got, err := Scan(second(from, typeAAC))
-		want := Info{First: Ticks(from), End: Ticks(from + 25*3600 + 1800 - 3600 + 3600*0 + 14400), Length: 90000, Video: true, Audio: true, Keyframe: true, AAC: true, VideoCodec: 0x1b, AudioCodec: typeAAC, Packets: 32}
+		want := Info{First: Ticks(from), End: Ticks(from + 25*3600 + 1800 - 3600 + 3600*0 + 14400), Length: 90000, Keyframe: true, VideoPID: video, AudioPID: audio, AAC: true, VideoCodec: 0x1b, AudioCodec: typeAAC, Packets: 32}
 		// The last audio begins at 1800+20*3600, and is as long as the distance of two.
 		want.End = Ticks(from + 1800 + 20*3600 + 5*3600)
 		if diff := gocmp.Diff(want, got); diff != "" || err != nil {
@@ -83,8 +90,38 @@ func TestAPieceTellsItsTimes(t *testing.T) {
 
 func TestOtherAudioIsNoAAC(t *testing.T) {
 	t.Parallel()
-	if info, err := Scan(second(0, 0x03)); err != nil || info.AAC || !info.Audio {
+	if info, err := Scan(second(0, 0x03)); err != nil || info.AAC || info.AudioPID != audio {
 		t.Errorf("%+v, %v", info, err)
+	}
+}
+
+// A player takes the first of a kind, and what a file has of a stream that does not come is nothing.
+func TestOfEachKindTheFirstThatTheTableListsAndThatComesCounts(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		comes []uint16
+		want  Info
+	}{
+		"all":                   {[]uint16{257, 258, 259}, Info{AudioPID: 259, AudioCodec: 0x03}},
+		"not the first":         {[]uint16{257, 258}, Info{AudioPID: 258, AudioCodec: typeAAC, AAC: true}},
+		"one that is listed":    {[]uint16{255, 257}, Info{AudioPID: 257, AudioCodec: 0x81}},
+		"none that is listed":   {[]uint16{254, 255}, Info{AudioPID: 254}},
+		"a picture and a sound": {[]uint16{256, 257}, Info{VideoPID: 256, VideoCodec: 0x1b, AudioPID: 257, AudioCodec: 0x81}},
+	} {
+		s := &stream{}
+		s.lists([]byte{0x03, 1, 3}, []byte{typeAAC, 1, 2}, []byte{0x1b, 1, 0}, []byte{0x81, 1, 1})
+		for _, pid := range row.comes {
+			id := byte(0xc0)
+			if pid == video {
+				id = 0xe0
+			}
+			s.pes(pid, id, 0, -1)
+		}
+		got, err := Scan(s)
+		got = Info{VideoPID: got.VideoPID, VideoCodec: got.VideoCodec, AudioPID: got.AudioPID, AudioCodec: got.AudioCodec, AAC: got.AAC}
+		if diff := gocmp.Diff(row.want, got); diff != "" || err != nil {
+			t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
+		}
 	}
 }
 

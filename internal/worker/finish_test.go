@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/livestream-operator/livestream-operator/internal/mpegts"
 	"github.com/livestream-operator/livestream-operator/internal/recording"
 	"github.com/livestream-operator/livestream-operator/internal/store"
 )
@@ -231,6 +232,8 @@ func TestPartsThatOneFileCannotHoldStayAndArePlayedFromAPlaylist(t *testing.T) {
 		return []string{"-f", "lavfi", "-i", "sine=sample_rate=" + rate, "-t", seconds, "-c:a", "aac"}
 	}
 	both := shown(4, "320x180")
+	// elsewhere is what another packager makes of it.
+	elsewhere := append(shown(4, "320x180"), "-mpegts_start_pid", "512")
 	for name, row := range map[string]struct {
 		parts    [][]string
 		playlist bool
@@ -239,6 +242,9 @@ func TestPartsThatOneFileCannotHoldStayAndArePlayedFromAPlaylist(t *testing.T) {
 		"a picture first, then sound too": {[][]string{picture("4", h264...), both}, true},
 		"a second of sound first":         {[][]string{sound("1", "48000"), both}, true},
 		"a second of picture first":       {[][]string{picture("1", h264...), both}, true},
+		"sound alone after both":          {[][]string{both, sound("4", "48000")}, true},
+		"other PIDs":                      {[][]string{both, elsewhere}, true},
+		"other PIDs from the first on":    {[][]string{elsewhere, elsewhere}, false},
 		"another codec":                   {[][]string{picture("4", h264...), picture("4", hevc...)}, true},
 		"another sample rate":             {[][]string{sound("4", "48000"), sound("4", "44100")}, true},
 		"another size":                    {[][]string{both, shown(4, "640x360")}, false},
@@ -267,6 +273,20 @@ func TestPartsThatOneFileCannotHoldStayAndArePlayedFromAPlaylist(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestWhatTheFirstPartDoesNotTellOfItsStreamsALaterOneDoes(t *testing.T) {
+	t.Parallel()
+	var sofar streams
+	for i, row := range []struct {
+		codec uint32
+		mixed bool
+	}{{0, false}, {0x0f, false}, {0x4c800f, false}, {0, false}, {0x0f, false}, {0x50800f, true}, {0x03, true}} {
+		err := sofar.take(recording.Part{Number: i + 1}, mpegts.Info{AudioPID: 257, AudioCodec: row.codec})
+		if errors.Is(err, errMixed) != row.mixed {
+			t.Errorf("part %d: error = %v, want mixed %v", i+1, err, row.mixed)
+		}
 	}
 }
 

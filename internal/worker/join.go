@@ -47,7 +47,7 @@ func (w *Worker) join(ctx context.Context, parts []recording.Part, out io.Writer
 		written <- err
 	}()
 	taken := &outlet{Writer: out}
-	err = w.ffmpeg(ctx, ffmpeg.Join(info.Video, info.Audio, info.AAC), stream, taken)
+	err = w.ffmpeg(ctx, ffmpeg.Join(info.VideoPID, info.AudioPID, info.AAC), stream, taken)
 	_ = stream.CloseWithError(errLetGo)
 	switch reading := <-written; {
 	case ctx.Err() != nil && err != nil:
@@ -110,37 +110,47 @@ const jump = mpegts.Ticks(10 * 90000)
 // errMixed means that the source changed to what the file that was begun has no place for.
 var errMixed = errors.New("the source changed its streams")
 
-// codecs are those of the recording so far.
-type codecs struct {
+// streams are those of the recording so far: the file has those of its first part, which ffmpeg tells apart by their PIDs.
+type streams struct {
 	begun        bool
-	video, audio uint32
+	video, audio elementary
 }
 
-// take notes the codecs of a part, and fails where the file has no place for them: it has the streams of the first part alone.
-func (c *codecs) take(p recording.Part, info mpegts.Info) error {
+type elementary struct {
+	pid   uint16
+	codec uint32
+}
+
+// take notes the streams of a part, and fails where the file has no place for them.
+func (s *streams) take(p recording.Part, info mpegts.Info) error {
 	for _, kind := range []struct {
-		of  *uint32
-		now uint32
-	}{{&c.video, info.VideoCodec}, {&c.audio, info.AudioCodec}} {
+		of  *elementary
+		now elementary
+	}{{&s.video, elementary{info.VideoPID, info.VideoCodec}}, {&s.audio, elementary{info.AudioPID, info.AudioCodec}}} {
 		switch {
-		case kind.now == 0 || sameCodec(kind.now, *kind.of):
-		case *kind.of != 0 || c.begun:
+		case kind.now.pid == 0:
+		case !s.begun:
+			*kind.of = kind.now
+		case kind.now.pid != kind.of.pid || !sameCodec(kind.now.codec, kind.of.codec):
 			return fmt.Errorf("%w with part %s", errMixed, p.Name())
 		default:
-			*kind.of = kind.now
+			// What the first part did not tell.
+			kind.of.codec |= kind.now.codec
 		}
 	}
-	c.begun = true
+	s.begun = true
 	return nil
 }
 
-// sameCodec is for the low byte, which is the stream's type; the others are of a header that not every part begins with.
-func sameCodec(a, b uint32) bool { return a == b || a&0xff == b&0xff && (a>>8 == 0 || b>>8 == 0) }
+// sameCodec is for the low byte, which is the stream's type; the others are of a header that not every part begins with. 0 is not known.
+func sameCodec(a, b uint32) bool {
+	return a == b || a == 0 || b == 0 || a&0xff == b&0xff && (a>>8 == 0 || b>>8 == 0)
+}
 
 // oneClock writes all parts so that each run begins where the one before it ended.
 func (w *Worker) oneClock(ctx context.Context, parts []recording.Part, out io.Writer) error {
 	var by, end mpegts.Ticks
-	var sofar codecs
+	var sofar streams
 	for i, p := range parts {
 		if err := ctx.Err(); err != nil {
 			return err
