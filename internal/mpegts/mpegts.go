@@ -35,6 +35,10 @@ type Ticks int64
 // Duration of a number of ticks.
 func (t Ticks) Duration() time.Duration { return time.Duration(t) * time.Second / clock }
 
+// Near is the timestamp with the wraps that bring it closest to another: pieces of one clock that follow each other are less than 13
+// hours long.
+func (t Ticks) Near(other Ticks) Ticks { return Ticks(near(int64(t), int64(other))) }
+
 // Info is what a piece of a stream holds.
 type Info struct {
 	// First is the smallest timestamp, End the largest with the length of its frame added.

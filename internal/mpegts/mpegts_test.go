@@ -88,6 +88,20 @@ func TestAPieceTellsItsTimes(t *testing.T) {
 	}
 }
 
+func TestTheClockGoesOnOverItsWraps(t *testing.T) {
+	t.Parallel()
+	const hour = Ticks(3600 * clock)
+	last := Ticks(wrap) - hour
+	for i := range 10 {
+		want := last + 10*hour
+		got := (want & Ticks(wrap-1)).Near(last)
+		if got != want {
+			t.Fatalf("step %d: %d after %d, want %d", i+1, got, last, want)
+		}
+		last = got
+	}
+}
+
 func TestOtherAudioIsNoAAC(t *testing.T) {
 	t.Parallel()
 	if info, err := Scan(second(0, 0x03)); err != nil || info.AAC || info.AudioPID != audio {

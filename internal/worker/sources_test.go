@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -15,7 +16,10 @@ import (
 	"testing"
 	"time"
 
+	gocmp "github.com/google/go-cmp/cmp"
+
 	"github.com/livestream-operator/livestream-operator/internal/hls"
+	"github.com/livestream-operator/livestream-operator/internal/mpegts"
 	"github.com/livestream-operator/livestream-operator/internal/recording"
 	"github.com/livestream-operator/livestream-operator/internal/testmedia"
 )
@@ -140,6 +144,47 @@ func TestWhatCannotBeTakenIntoTheSpoolIsNotDropped(t *testing.T) {
 	}
 	if _, err := OpenSpool(w.Spool.dir, 1, spoolLimit); err != nil {
 		t.Errorf("a recorder cannot begin with what is full: %v", err)
+	}
+}
+
+// The timestamps of a transport stream begin again after 26.5 hours.
+func TestAConnectThatIsLongHasNoGapWhereItsClockWraps(t *testing.T) {
+	t.Parallel()
+	w := desk(t, t.TempDir(), 1)
+	one := media(t, shown(1, "64x36")...)
+	info, err := mpegts.Scan(bytes.NewReader(one))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, err := w.Spool.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parts []recording.Part
+	for second := range mpegts.Ticks(5) {
+		var moved bytes.Buffer
+		if err := mpegts.Move(&moved, bytes.NewReader(one), 1<<33-info.First+(second-2)*90000); err != nil {
+			t.Fatal(err)
+		}
+		name := strconv.Itoa(int(second)) + ".ts"
+		if err := os.WriteFile(filepath.Join(run.dir, name), moved.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p, _, err := run.close(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts = append(parts, p)
+	}
+	for i, p := range parts {
+		if after := p.Start.Sub(parts[0].Start); after != time.Duration(i)*time.Second {
+			t.Errorf("part %d starts %s after the first one", i+1, after)
+		}
+	}
+	again := recording.Part{Job: 1, Number: 6, Run: 6, Start: parts[0].Start.Add(10 * time.Second), Duration: time.Second}
+	want := []recording.Gap{{At: 5 * time.Second, Length: 5 * time.Second}}
+	if diff := gocmp.Diff(want, recording.Gaps(append(parts, again))); diff != "" {
+		t.Errorf("gaps (-want +got):\n%s", diff)
 	}
 }
 

@@ -114,9 +114,9 @@ type openRun struct {
 	spool *Spool
 	run   int
 	dir   string
-	// first is the first timestamp of the run, and began when it was, by the worker's clock.
-	first mpegts.Ticks
-	began time.Time
+	// first is the first timestamp of the run, began when it was, by the worker's clock, and last the first one of the last part.
+	first, last mpegts.Ticks
+	began       time.Time
 }
 
 // Begin opens a run. Its number follows those of all runs before it, in this process or an earlier one.
@@ -152,9 +152,10 @@ func (o *openRun) close(name string) (recording.Part, bool, error) {
 			return recording.Part{}, false, fmt.Errorf("looking at a part: %w", err)
 		}
 		// Its last byte is as old as the file says.
-		o.first, o.began = info.First, stat.ModTime().Add(-info.Duration())
+		o.first, o.last, o.began = info.First, info.First, stat.ModTime().Add(-info.Duration())
 	}
-	part := recording.Part{Run: o.run, Start: o.began.Add((info.First - o.first).Duration()), Duration: info.Duration()}
+	o.last = info.First.Near(o.last)
+	part := recording.Part{Run: o.run, Start: o.began.Add((o.last - o.first).Duration()), Duration: info.Duration()}
 	part, err = o.spool.Add(part, path)
 	return part, err == nil, err
 }
