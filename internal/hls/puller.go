@@ -72,9 +72,11 @@ type Puller struct {
 	current bool
 	// recorded are the segments that were found before, by this puller or another, by what they hold: a playlist that is begun anew
 	// uses its numbers and names again.
-	recorded memory[recording.Segment]
-	// listed are those that this playlist had before, which need not be loaded to be known.
-	listed memory[entry]
+	recorded memory[recording.Segment, struct{}]
+	// listed are those that this playlist had before, which need not be loaded to be known, and how long it said that they are.
+	listed memory[entry, time.Duration]
+	// retells says that the server told two lengths of one segment: of this one they say nothing.
+	retells bool
 	// last is the media sequence number of the last segment, of a playlist that was not begun anew since.
 	last   uint64
 	begun  bool
@@ -93,23 +95,31 @@ type entry struct {
 	uri      string
 }
 
+// anyLength is for what is listed and was not loaded.
+const anyLength = time.Duration(-1)
+
 // memory knows the last ones of what it was told.
-type memory[T comparable] struct {
-	known map[T]bool
-	order []T
+type memory[K comparable, V any] struct {
+	known map[K]V
+	order []K
 	// room is for more than remembered ones.
 	room int
 }
 
-func (m *memory[T]) add(v T) {
-	if m.known[v] {
-		return
-	}
+func (m *memory[K, V]) has(k K) bool {
+	_, is := m.known[k]
+	return is
+}
+
+func (m *memory[K, V]) add(k K, v V) {
 	if m.known == nil {
-		m.known = map[T]bool{}
+		m.known = map[K]V{}
 	}
-	m.known[v] = true
-	if m.order = append(m.order, v); len(m.order) > max(m.room, remembered) {
+	if !m.has(k) {
+		m.order = append(m.order, k)
+	}
+	m.known[k] = v
+	if len(m.order) > max(m.room, remembered) {
 		delete(m.known, m.order[0])
 		m.order = m.order[1:]
 	}
@@ -120,7 +130,7 @@ func (m *memory[T]) add(v T) {
 func (p *Puller) Resume(segments []recording.Segment) {
 	p.recorded.room = 2 * len(segments)
 	for _, s := range segments {
-		p.recorded.add(s)
+		p.recorded.add(s, struct{}{})
 		p.last, p.begun, p.joined = s.Sequence, true, true
 	}
 }
@@ -136,6 +146,10 @@ func (p *Puller) Poll(ctx context.Context, found func(Found) error) error {
 	if err != nil {
 		return err
 	}
+	return p.take(ctx, playlist, base, found)
+}
+
+func (p *Puller) take(ctx context.Context, playlist *m3u8.MediaPlaylist, base *url.URL, found func(Found) error) error {
 	segments, err := p.fresh(playlist)
 	if err != nil {
 		return err
@@ -143,6 +157,9 @@ func (p *Puller) Poll(ctx context.Context, found func(Found) error) error {
 	var failed error
 	var unloaded []listed
 	for _, s := range segments {
+		if s.retold && p.retells {
+			continue
+		}
 		content, err := p.loadSegment(ctx, base, s)
 		if err != nil {
 			failed = cmp.Or(failed, err)
@@ -152,22 +169,29 @@ func (p *Puller) Poll(ctx context.Context, found func(Found) error) error {
 			}
 			continue
 		}
+		s.Segment = recording.Segment{Sequence: s.sequence, Digest: digest(content)}
+		if s.retold {
+			if p.retells = p.recorded.has(s.Segment); p.retells {
+				continue
+			}
+			p.anew()
+			return p.take(ctx, playlist, base, found)
+		}
 		for _, lost := range unloaded {
 			// What is behind it loads: it is gone.
-			p.listed.add(lost.entry)
+			p.listed.add(lost.entry, anyLength)
 			p.broken = true
 		}
 		unloaded, failed = nil, nil
-		s.Segment = recording.Segment{Sequence: s.sequence, Digest: digest(content)}
 		s.Content, s.Continues = content, s.Continues && !p.broken
-		if !p.recorded.known[s.Segment] {
+		if !p.recorded.has(s.Segment) {
 			if err := found(s.Found); err != nil {
 				return err
 			}
 		}
 		p.broken = false
-		p.recorded.add(s.Segment)
-		p.listed.add(s.entry)
+		p.recorded.add(s.Segment, struct{}{})
+		p.listed.add(s.entry, s.Duration)
 		p.last, p.begun, p.joined = s.sequence, true, true
 	}
 	return failed
@@ -287,9 +311,20 @@ type listed struct {
 	Found
 	entry
 	address string
+	// retold says that the playlist said something else of its length before.
+	retold bool
 }
 
-// fresh are the segments that are not known, in order.
+// anew is for a playlist whose numbers start again.
+func (p *Puller) anew() {
+	p.begun, p.broken, p.listed = false, true, memory[entry, time.Duration]{room: p.listed.room}
+}
+
+// firstNumber is the largest that a playlist which counts its segments begins with: the numbers of another never come again.
+const firstNumber = 1
+
+// fresh are the segments that are not known, in order. Those of a playlist that may have begun anew with the same numbers and names are
+// among them where their lengths are others: what they hold tells.
 func (p *Puller) fresh(playlist *m3u8.MediaPlaylist) ([]listed, error) {
 	all, begin, err := list(playlist)
 	if err != nil {
@@ -299,24 +334,29 @@ func (p *Puller) fresh(playlist *m3u8.MediaPlaylist) ([]listed, error) {
 	if !p.joined {
 		// The first look of a broadcast.
 		for _, s := range all[:begin] {
-			p.listed.add(s.entry)
+			p.listed.add(s.entry, anyLength)
 		}
 		all = all[begin:]
 	}
 	if len(all) > 0 && p.begun && all[len(all)-1].sequence < p.last {
-		// It was begun anew: the numbers start again.
-		p.begun, p.broken, p.listed = false, true, memory[entry]{room: p.listed.room}
+		p.anew()
 	}
 	var fresh []listed
 	previous, known := p.last, p.begun
 	for _, s := range all {
-		if !p.listed.known[s.entry] {
+		s.retold = all[0].sequence <= firstNumber && p.isRetold(s)
+		if !p.listed.has(s.entry) || s.retold {
 			s.Continues = s.Continues && known && s.sequence == previous+1
 			fresh = append(fresh, s)
 		}
 		previous, known = s.sequence, true
 	}
 	return fresh, nil
+}
+
+func (p *Puller) isRetold(s listed) bool {
+	length, is := p.listed.known[s.entry]
+	return is && length != anyLength && length != s.Duration && !p.retells
 }
 
 // list are all segments of the playlist, and which of them is the first after the last discontinuity.

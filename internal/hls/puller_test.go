@@ -1,12 +1,14 @@
 package hls
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,8 +23,10 @@ type live struct {
 	sequence int
 	segments []string
 	missing  map[string]int
-	// holds is what a segment holds other than its name.
-	holds  map[string]string
+	// holds is what a segment holds other than its name, and lengths are those that are not 2 seconds.
+	holds, lengths map[string]string
+	// loaded counts the segments that were.
+	loaded atomic.Int64
 	status int
 	// written is when the playlist was; zero where the server does not say.
 	written time.Time
@@ -36,7 +40,7 @@ func (l *live) playlist() string {
 			b.WriteString("#EXT-X-DISCONTINUITY\n")
 			continue
 		}
-		fmt.Fprintf(&b, "#EXTINF:2.000,\n%s.ts?sign=%d\n", s, len(l.segments))
+		fmt.Fprintf(&b, "#EXTINF:%s,\n%s.ts?sign=%d\n", cmp.Or(l.lengths[s], "2.000"), s, len(l.segments))
 	}
 	return b.String()
 }
@@ -55,6 +59,7 @@ func (l *live) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		l.missing[name]--
 		w.WriteHeader(http.StatusBadGateway)
 	default:
+		l.loaded.Add(1)
 		name = strings.TrimSuffix(name, ".ts")
 		if other, is := l.holds[name]; is {
 			name = other
@@ -192,6 +197,57 @@ func TestNamesThatAreUsedAgainAreOtherSegments(t *testing.T) {
 	wants(t, "when it begins anew", p, "again 0")
 	l.segments = []string{"0", "1"}
 	wants(t, "and on", p, "+again 1")
+}
+
+// A push that was no more than a false start leaves a playlist that is as long as the next one at first.
+func TestNamesThatAreUsedAgainAtOnceAreOtherSegmentsWhereTheirLengthsAre(t *testing.T) {
+	t.Parallel()
+	l := &live{segments: []string{"0"}, holds: map[string]string{}, lengths: map[string]string{"0": "0.840"}}
+	p := serve(t, l)
+	wants(t, "at first", p, "0")
+	l.holds, l.lengths = map[string]string{"0": "again 0", "1": "again 1"}, nil
+	wants(t, "when it begins anew", p, "again 0")
+	l.segments = []string{"0", "1"}
+	wants(t, "and on", p, "+again 1")
+	l.holds, l.lengths = map[string]string{"0": "third 0", "1": "third 1"}, map[string]string{"1": "1.960"}
+	wants(t, "when it begins anew with one that is as long as before", p, "third 0", "+third 1")
+	wants(t, "again", p)
+}
+
+func TestAServerThatTellsTwoLengthsOfOneSegmentIsBelievedNeither(t *testing.T) {
+	t.Parallel()
+	l := &live{segments: []string{"0", "1"}}
+	p := serve(t, l)
+	wants(t, "at first", p, "0", "+1")
+	for i := range 10 {
+		l.lengths = map[string]string{"0": fmt.Sprintf("2.00%d", i), "1": fmt.Sprintf("2.00%d", i)}
+		wants(t, "again", p)
+	}
+	l.segments = append(l.segments, "2")
+	wants(t, "with another", p, "+2")
+	if got := l.loaded.Load(); got != 4 {
+		t.Errorf("%d segments were loaded, want each once and one more to know it", got)
+	}
+}
+
+func TestOtherLengthsAloneMakeNothingPartOfABroadcast(t *testing.T) {
+	t.Parallel()
+	for name, l := range map[string]*live{
+		"what another broadcast left":       {segments: []string{"yesterday", "|", "a"}},
+		"numbers that never come again":     {sequence: 2, segments: []string{"b", "a"}, holds: map[string]string{}},
+		"what could not be loaded for long": {segments: []string{"lost", "a"}, missing: map[string]int{"lost.ts": often + 1}},
+	} {
+		p := serve(t, l)
+		for range often + 2 {
+			_, _ = poll(t, p)
+		}
+		before := l.loaded.Load()
+		l.holds, l.lengths = map[string]string{"b": "another packager's"}, map[string]string{"yesterday": "1.960", "b": "1.960", "lost": "1.960"}
+		wants(t, name, p)
+		if l.loaded.Load() != before {
+			t.Errorf("%s: a segment was loaded again", name)
+		}
+	}
 }
 
 func TestASegmentThatCannotBeLoadedIsTriedAgainInItsPlace(t *testing.T) {
