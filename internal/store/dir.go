@@ -288,6 +288,30 @@ func (d *Dir) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
+// Sweep implements Sweeper.
+func (d *Dir) Sweep(ctx context.Context, folder string, unchanged time.Duration) error {
+	if err := errors.Join(checkPrefix(folder), ctx.Err()); err != nil {
+		return err
+	}
+	files, err := fs.ReadDir(d.root.FS(), path.Clean(folder))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return d.failed("sweeping", folder, err)
+	}
+	for _, f := range files {
+		if !f.Type().IsRegular() || !strings.HasPrefix(f.Name(), partialPrefix) {
+			continue
+		}
+		// The volume has a clock of its own: with no time to wait for it does not count.
+		if info, err := f.Info(); unchanged > 0 && err == nil && time.Since(info.ModTime()) < unchanged {
+			continue
+		}
+		if err := d.root.Remove(path.Join(folder, f.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return d.failed("sweeping", folder, err)
+		}
+	}
+	return nil
+}
+
 // URI implements Store.
 func (d *Dir) URI(key string) string { return d.uri + "/" + key }
 

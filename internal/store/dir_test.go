@@ -116,6 +116,46 @@ func TestWhatLiesInAFolderIsObjectsAndTheirChecksums(t *testing.T) {
 	}
 }
 
+func TestWhatAWriterLeftThatWasKilledIsSwept(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	d := newDir(t, folder)
+	for _, key := range []string{"a/b.ts", "a/deep/c.ts", "b/d.ts"} {
+		if _, err := d.PutStream(t.Context(), key, strings.NewReader("part")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{partialPrefix + "x", "a/" + partialPrefix + "x", "a/" + partialPrefix + "y", "a/deep/" + partialPrefix + "x"} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	long := time.Now().Add(-time.Hour)
+	if err := errors.Join(os.WriteFile(filepath.Join(folder, "b", partialPrefix+"new"), nil, 0o600), os.WriteFile(filepath.Join(folder, "b", partialPrefix+"old"), nil, 0o600),
+		os.Chtimes(filepath.Join(folder, "b", partialPrefix+"old"), long, long)); err != nil {
+		t.Fatal(err)
+	}
+	for swept, unchanged := range map[string]time.Duration{"a/": 0, "b/": 59 * time.Minute, "nothing/": 0} {
+		if err := d.Sweep(t.Context(), swept, unchanged); err != nil {
+			t.Errorf("%s: %v", swept, err)
+		}
+	}
+	if err := d.Sweep(t.Context(), "../", 0); !errors.Is(err, ErrKey) {
+		t.Errorf("outside: error = %v", err)
+	}
+	var left []string
+	err := fs.WalkDir(os.DirFS(folder), ".", func(name string, entry fs.DirEntry, err error) error {
+		if !entry.IsDir() {
+			left = append(left, name)
+		}
+		return err
+	})
+	want := []string{partialPrefix + "x", "a/" + sidePrefix + "b.ts", "a/b.ts", "a/deep/" + partialPrefix + "x", "a/deep/" + sidePrefix + "c.ts", "a/deep/c.ts", "b/" + partialPrefix + "new", "b/" + sidePrefix + "d.ts", "b/d.ts"}
+	if diff := gocmp.Diff(want, left); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}
+
 // A kill between the two renames, or an editor, must not make a checksum lie.
 func TestAChecksumIsOfTheFileAsItWasStored(t *testing.T) {
 	t.Parallel()

@@ -44,6 +44,13 @@ type Store interface {
 	Check(ctx context.Context) error
 }
 
+// Sweeper is a Store that keeps what a writer leaves that is killed.
+type Sweeper interface {
+	// Sweep drops that from a folder such as live/show/20260102T200000Z-abc/, not from those in it, where nothing was written to it for so
+	// long. Who still writes there fails, and has to try again.
+	Sweep(ctx context.Context, folder string, unchanged time.Duration) error
+}
+
 // What is wrong is in these, what to mend in the text of the error that wraps them.
 var (
 	ErrNotFound = errors.New("there is no such object")

@@ -50,6 +50,14 @@ func (f *faulty) Stat(ctx context.Context, key string) (store.Object, error) {
 	return f.Store.Stat(ctx, key)
 }
 
+func (f *faulty) Sweep(ctx context.Context, folder string, unchanged time.Duration) error {
+	sweeper, is := f.Store.(store.Sweeper)
+	if !is {
+		return nil
+	}
+	return sweeper.Sweep(ctx, folder, unchanged)
+}
+
 // media is a transport stream of so many seconds with a timestamp offset, encoded once.
 var encodedMedia sync.Map
 

@@ -102,6 +102,7 @@ func (w *Worker) publish(ctx context.Context) (recording.Result, error) {
 	if len(parts) == 0 {
 		return recording.Result{Nothing: true, Message: "no media came"}, nil
 	}
+	w.sweep(ctx, leftBehind)
 	manifest := recording.NewManifest(w.Config, parts)
 	object, err := w.put(ctx, w.folder()+manifest.Recording, parts)
 	if errors.Is(err, errMixed) {
@@ -128,6 +129,7 @@ func (w *Worker) publish(ctx context.Context) (recording.Result, error) {
 			w.Log.Warn("Could not drop the parts of the recording", "error", err)
 		}
 	}
+	w.sweep(ctx, 0)
 	_ = w.Spool.Drop()
 	return w.resultOf(manifest), nil
 }
@@ -161,6 +163,7 @@ func (w *Worker) published(ctx context.Context, parts []recording.Part) (bool, r
 			return false, recording.Result{}, err
 		}
 	}
+	w.sweep(ctx, 0)
 	_ = w.Spool.Drop()
 	result := w.resultOf(manifest)
 	if len(late) > 0 {
@@ -216,6 +219,23 @@ func (w *Worker) dropParts(ctx context.Context, parts []recording.Part) error {
 	dropping.Wait()
 	// One says as much as all of them.
 	return cmp.Or(failed...)
+}
+
+// leftBehind is how long nothing is written to what nobody writes any more.
+const leftBehind = time.Hour
+
+// sweep drops what workers that were killed left half written. When the recording is complete it is all of that: one that is late and
+// still writes there tries again, and finds it.
+func (w *Worker) sweep(ctx context.Context, unchanged time.Duration) {
+	sweeper, is := w.Store.(store.Sweeper)
+	if !is {
+		return
+	}
+	for _, folder := range []string{w.folder(), w.folder() + recording.PartsFolder} {
+		if err := sweeper.Sweep(ctx, folder, unchanged); err != nil {
+			w.Log.Warn("Could not drop what was left half written", "error", err)
+		}
+	}
 }
 
 func (w *Worker) resultOf(m recording.Manifest) recording.Result {

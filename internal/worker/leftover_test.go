@@ -1,0 +1,85 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/livestream-operator/livestream-operator/internal/recording"
+	"github.com/livestream-operator/livestream-operator/internal/store"
+)
+
+// A worker that is killed while it writes to a volume cannot drop what it wrote.
+func TestACompleteRecordingHasNothingHalfWrittenBesideIt(t *testing.T) {
+	t.Parallel()
+	volume := t.TempDir()
+	w := desk(t, volume, 2)
+	one := media(t, shown(1, "64x36")...)
+	for _, when := range []string{"when it is made", "when it was made"} {
+		// As far as the others can tell these were killed.
+		var release []func()
+		var written sync.WaitGroup
+		for _, key := range []string{w.folder() + "recording.mp4", w.folder() + recording.PartsFolder + recording.Part{Job: 1, Number: 1}.Name()} {
+			content, in := io.Pipe()
+			written.Go(func() {
+				if _, err := desk(t, volume, 1).Store.PutStream(t.Context(), key, content); err == nil {
+					t.Errorf("%s: %s was written, without what was dropped of it", when, key)
+				}
+			})
+			if _, err := in.Write(one); err != nil {
+				t.Fatal(err)
+			}
+			release = append(release, func() { _ = in.Close() })
+		}
+		w.record(t, 0, one)
+		if result := w.end(t, true); !result.Ready {
+			t.Fatalf("%s: result = %+v", when, result)
+		}
+		var left []string
+		err := filepath.WalkDir(volume, func(name string, _ os.DirEntry, err error) error {
+			if strings.HasPrefix(filepath.Base(name), ".partial-") {
+				left = append(left, name)
+			}
+			return err
+		})
+		if err != nil || len(left) > 0 {
+			t.Errorf("%s: %q are left, %v", when, left, err)
+		}
+		for _, let := range release {
+			let()
+		}
+		written.Wait()
+		if w.Spool, err = OpenSpool(t.TempDir(), 2, spoolLimit); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestWhatWasLeftHalfWrittenLongAgoTakesNoRoomFromTheRecording(t *testing.T) {
+	t.Parallel()
+	volume := t.TempDir()
+	w := desk(t, volume, 1)
+	w.record(t, 0, media(t, shown(1, "64x36")...))
+	folder := filepath.Join(volume, filepath.FromSlash(w.folder()))
+	old, late := filepath.Join(folder, ".partial-old"), filepath.Join(folder, ".partial-late")
+	ago := time.Now().Add(-2 * leftBehind)
+	if err := errors.Join(os.MkdirAll(folder, 0o750), os.WriteFile(old, nil, 0o600), os.WriteFile(late, nil, 0o600), os.Chtimes(old, ago, ago)); err != nil {
+		t.Fatal(err)
+	}
+	inner := w.Store
+	w.Store = &faulty{Store: inner, putStream: func(ctx context.Context, key string, content io.Reader) (store.Object, error) {
+		if strings.HasSuffix(key, "recording.mp4") && (exists(old) || !exists(late)) {
+			t.Errorf("old is there: %v, what may be written: %v", exists(old), exists(late))
+		}
+		return inner.PutStream(ctx, key, content)
+	}}
+	if result := w.end(t, true); !result.Ready {
+		t.Fatalf("result = %+v", result)
+	}
+}
