@@ -28,7 +28,12 @@ func (w *Worker) finish(ctx context.Context, u *uploader, over bool) recording.R
 		return result
 	}
 	w.Log.Error("The recording is not complete in the store", "error", err)
-	return w.keep(err)
+	kept := w.keep(err)
+	if !over {
+		// The next part goes on: a recording of what is here would be of no use to it, and takes the time that its Pod has.
+		return kept
+	}
+	return w.joinKept(kept)
 }
 
 // overtime is how long a try may last that began in time: to join a show of many hours takes longer than to wait for a store. The
@@ -351,15 +356,22 @@ func (w *Worker) convert(ctx context.Context, parts []recording.Part, file strin
 	return joinFailed(err)
 }
 
-// keep makes a recording on the volume of what is there, when the store does not take it.
+// keep says what is on the volume, when the store does not take it.
 func (w *Worker) keep(cause error) recording.Result {
 	result := recording.Result{URI: cmp.Or(w.Config.Spool, "file://"+w.Spool.dir), Message: bounded(cause.Error())}
+	if parts, err := w.Spool.Parts(); err == nil {
+		parts = recording.Sort(parts)
+		result.Parts, result.DurationMilliseconds = len(parts), recording.Duration(parts).Milliseconds()
+	}
+	return result
+}
+
+// joinKept makes a recording on the volume of what is there.
+func (w *Worker) joinKept(result recording.Result) recording.Result {
 	parts, err := w.Spool.Parts()
 	if err != nil || len(parts) == 0 {
 		return result
 	}
-	parts = recording.Sort(parts)
-	result.Parts, result.DurationMilliseconds = len(parts), recording.Duration(parts).Milliseconds()
 	ctx, cancel := context.WithTimeout(context.Background(), leaveWithin)
 	defer cancel()
 	path := filepath.Join(w.Spool.dir, recording.FileName(recording.FMP4))
@@ -367,7 +379,8 @@ func (w *Worker) keep(cause error) recording.Result {
 	if err != nil {
 		return result
 	}
-	if err := errors.Join(w.join(ctx, parts, file), file.Close()); err != nil {
+	if err := errors.Join(w.join(ctx, recording.Sort(parts), file), file.Close()); err != nil {
+		_ = os.Remove(path)
 		w.Log.Error("Could not join the parts on the volume; they are there one by one", "error", err)
 		return result
 	}

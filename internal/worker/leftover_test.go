@@ -83,3 +83,34 @@ func TestWhatWasLeftHalfWrittenLongAgoTakesNoRoomFromTheRecording(t *testing.T) 
 		t.Fatalf("result = %+v", result)
 	}
 }
+
+func TestARecordingIsMadeInTheSpoolWhereTheBroadcastIsOverAndGoesWhenTheStoreHasIt(t *testing.T) {
+	t.Parallel()
+	volume := t.TempDir()
+	w := desk(t, volume, 1)
+	for second := range 2 {
+		w.record(t, second, media(t, shown(1, "64x36")...))
+	}
+	// A file where the folder has to be.
+	away, made := filepath.Join(volume, "live"), filepath.Join(w.Spool.dir, "recording.mp4")
+	if err := os.WriteFile(away, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.Patience = 100 * time.Millisecond
+	for _, row := range []struct {
+		over bool
+		uri  string
+	}{{false, "file://" + w.Spool.dir}, {true, "file://" + made}} {
+		result := w.end(t, row.over)
+		if result.Ready || result.Parts != 2 || result.URI != row.uri || exists(made) != row.over {
+			t.Errorf("over %v: result = %+v; a recording is in the spool: %v", row.over, result, exists(made))
+		}
+	}
+	if err := os.Remove(away); err != nil {
+		t.Fatal(err)
+	}
+	w.Patience = 10 * time.Second
+	if result := w.end(t, true); !result.Ready || exists(made) {
+		t.Errorf("result = %+v; a recording is in the spool: %v", result, exists(made))
+	}
+}

@@ -313,9 +313,13 @@ func (s *Spool) Open(p recording.Part) (*os.File, error) {
 	return f, err
 }
 
-// Drop forgets all parts: the recording is made of them. What is no part yet is in none.
+// Drop forgets all parts, and what was made of them here: the recording holds them. What is no part yet is in none.
 func (s *Spool) Drop() error {
-	return errors.Join(os.RemoveAll(filepath.Join(s.dir, readyDir)), os.RemoveAll(filepath.Join(s.dir, storedDir)))
+	err := errors.Join(os.RemoveAll(filepath.Join(s.dir, readyDir)), os.RemoveAll(filepath.Join(s.dir, storedDir)))
+	for _, f := range []recording.Format{recording.FMP4, recording.MKV, recording.FLV} {
+		err = errors.Join(err, removeFile(filepath.Join(s.dir, recording.FileName(f))))
+	}
+	return err
 }
 
 func scanFile(path string) (mpegts.Info, error) {
