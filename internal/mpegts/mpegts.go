@@ -26,7 +26,7 @@ const (
 	frame = int64(clock / 25)
 )
 
-// ErrNoStream means that there is no transport stream, or none with a timestamp.
+// ErrNoStream means that there is no transport stream, or no picture and no sound with a timestamp in it.
 var ErrNoStream = errors.New("no MPEG transport stream")
 
 // Ticks is a time on the 90 kHz clock of a stream. It grows past the 33 bits of the file.
@@ -234,14 +234,14 @@ func (s *scanner) readTable(pid uint16, section []byte) {
 }
 
 func (s *scanner) info() (Info, error) {
-	if !s.begun {
+	pids := s.inOrder()
+	if len(pids) == 0 {
 		return Info{Packets: s.packets}, ErrNoStream
 	}
 	i := Info{First: 1 << 62, Packets: s.packets, Keyframe: s.keyframe}
-	for _, pid := range s.inOrder() {
+	for _, pid := range pids {
 		e, codec := s.streams[pid], s.types[pid].codec
 		switch {
-		case codec == typeMetadata:
 		case isVideo(e.kind) && i.VideoPID == 0:
 			i.VideoPID, i.VideoCodec = pid, uint32(codec)
 		case !isVideo(e.kind) && i.AudioPID == 0:
@@ -262,12 +262,13 @@ func (s *scanner) info() (Info, error) {
 	return i, nil
 }
 
-// inOrder are the PIDs of what comes, as the table lists them; those that it does not list are last.
+// inOrder are the PIDs of the pictures and sound that come, as the table lists them; those that it does not list are last.
 func (s *scanner) inOrder() []uint16 {
 	place := func(pid uint16) int { return cmp.Or(s.types[pid].place, 1<<16) }
-	return slices.SortedFunc(maps.Keys(s.streams), func(a, b uint16) int {
+	pids := slices.SortedFunc(maps.Keys(s.streams), func(a, b uint16) int {
 		return cmp.Or(cmp.Compare(place(a), place(b)), cmp.Compare(a, b))
 	})
+	return slices.DeleteFunc(pids, func(pid uint16) bool { return s.types[pid].codec == typeMetadata })
 }
 
 // near is the timestamp with the wraps that bring it closest to another.

@@ -139,6 +139,38 @@ func TestOfEachKindTheFirstThatTheTableListsAndThatComesCounts(t *testing.T) {
 	}
 }
 
+// A radio's titles come once in a while, as timed metadata.
+func TestTimedMetadataIsNoSound(t *testing.T) {
+	t.Parallel()
+	const titles = 258
+	piece := func(comes ...uint16) *stream {
+		s := &stream{}
+		s.lists([]byte{typeMetadata, 1, 2}, []byte{typeAAC, 1, 1})
+		for _, pid := range comes {
+			for i := range int64(10) {
+				if pid == audio {
+					s.pes(audio, 0xc0, 90000+i*9000, -1)
+				} else if i%5 == 0 {
+					s.pes(titles, 0xbd, i*36000, -1)
+				}
+			}
+		}
+		return s
+	}
+	want, err := Scan(piece(audio))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Packets += 2
+	got, err := Scan(piece(titles, audio))
+	if diff := gocmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	if info, err := Scan(piece(titles)); !errors.Is(err, ErrNoStream) {
+		t.Errorf("titles alone: %+v, %v", info, err)
+	}
+}
+
 func TestAPieceThatIsMovedIsTheSameLaterOrEarlier(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(3, 4))
