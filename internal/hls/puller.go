@@ -138,6 +138,9 @@ func (p *Puller) Resume(segments []recording.Segment) {
 // Interval is how long to wait before the next Poll.
 func (p *Puller) Interval() time.Duration { return min(max(p.target/2, soonest), latest) }
 
+// Target is how long the playlist says that a segment is at most; 0 before there is one.
+func (p *Puller) Target() time.Duration { return p.target }
+
 // Poll loads the playlist, and calls found with each new segment in order. What it returns is why there is none for now; a
 // segment that could not be loaded is tried again with the next Poll, as long as the playlist has it; when that was in vain for long and
 // one behind it loads, it is a gap.

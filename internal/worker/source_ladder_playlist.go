@@ -31,7 +31,7 @@ type ladderPlaylist struct {
 }
 
 const (
-	// idleAfter is how long no segment may come before what the encoder holds is wanted; the next one begins a run of its own.
+	// idleAfter is how long no segment may come at least before what the encoder holds is wanted; the next one begins a run of its own.
 	idleAfter = 10 * time.Second
 	// fedWithin is how long the encoder may take for a segment.
 	fedWithin = 30 * time.Second
@@ -58,7 +58,7 @@ func (s *ladderPlaylist) run(ctx context.Context) error {
 		if errors.Is(err, hls.ErrFormat) {
 			s.Health.Failed(err)
 		}
-		s.tend()
+		s.tend(puller.Target())
 		select {
 		case <-ctx.Done():
 		case <-time.After(puller.Interval()):
@@ -72,7 +72,7 @@ func (s *ladderPlaylist) run(ctx context.Context) error {
 }
 
 // tend takes what is encoded, and ends an encoder that has nothing to do, or has ended.
-func (s *ladderPlaylist) tend() {
+func (s *ladderPlaylist) tend(target time.Duration) {
 	if s.now == nil {
 		return
 	}
@@ -80,7 +80,7 @@ func (s *ladderPlaylist) tend() {
 	select {
 	case <-s.now.process.Done():
 	default:
-		if s.Clock.Since(s.fed) < idleAfter {
+		if s.Clock.Since(s.fed) < idle(target) {
 			return
 		}
 	}
@@ -88,6 +88,9 @@ func (s *ladderPlaylist) tend() {
 		s.Log.Warn("The encoder ended; the next segment begins anew", "error", err)
 	}
 }
+
+// idle is how long no segment may come from a playlist of segments that are so long.
+func idle(target time.Duration) time.Duration { return max(idleAfter, 2*target) }
 
 // end lets the encoder write all that it holds.
 func (s *ladderPlaylist) end() error {

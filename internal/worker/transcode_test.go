@@ -12,6 +12,7 @@ import (
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	testclock "k8s.io/utils/clock/testing"
 
 	"github.com/livestream-operator/livestream-operator/internal/ladder"
 	"github.com/livestream-operator/livestream-operator/internal/recording"
@@ -238,6 +239,37 @@ func TestALadderHasEachFrameOnceWhateverPausesThereAre(t *testing.T) {
 				t.Errorf("at one frame a second there are %d frames of 16 s", played.Frames)
 			}
 		})
+	}
+}
+
+// A playlist has nothing new for as long as a segment is: each would be a run of its own.
+func TestAnEncoderWaitsLongerForLongerSegments(t *testing.T) {
+	t.Parallel()
+	now := testclock.NewFakePassiveClock(began)
+	w := desk(t, t.TempDir(), 1)
+	w.Clock, w.FFmpeg = now, filepath.Join(t.TempDir(), "ffmpeg")
+	if err := os.WriteFile(w.FFmpeg, []byte("#!/bin/sh\nexec cat\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.Config.Transcoding = &recording.Transcoding{}
+	w.PushAddress = func(string) (string, error) { return "rtmp://push.example.com/live/show", nil }
+	s := &ladderPlaylist{transcoder: newTranscoder(w)}
+	if err := s.choose([]ladder.Rendition{rendition("a", 144)}); err != nil {
+		t.Fatal(err)
+	}
+	for target, waits := range map[time.Duration]time.Duration{0: idleAfter, 2 * time.Second: idleAfter, 12 * time.Second: 24 * time.Second} {
+		if err := s.open(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.fed = now.Now()
+		now.SetTime(s.fed.Add(waits - time.Second))
+		if s.tend(target); s.now == nil {
+			t.Errorf("segments of %s: it was ended before %s", target, waits)
+		}
+		now.SetTime(s.fed.Add(waits))
+		if s.tend(target); s.now != nil {
+			t.Errorf("segments of %s: it was not ended after %s", target, waits)
+		}
 	}
 }
 
