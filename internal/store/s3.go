@@ -38,6 +38,9 @@ type S3Options struct {
 	Prefix string
 	// AccessKeyID and SecretAccessKey have to be set: nothing is looked for elsewhere, and nothing is sent unsigned.
 	AccessKeyID, SecretAccessKey, SessionToken string
+	// Renewed, where it is set, is asked for the credentials of each request: temporary ones end long before a show does. The three are
+	// those to begin with.
+	Renewed func() (accessKeyID, secretAccessKey, sessionToken string, err error)
 	// PathStyle asks for the bucket in the path of URLs instead of in the host. When unset, it is in the host for COS, which refuses the
 	// path for buckets made since 2024, and for AWS, and in the path for others.
 	// Source: https://cloud.tencent.com/document/faq/436/102489
@@ -59,7 +62,7 @@ type S3 struct {
 	endpoint, bucket, prefix string
 	partBytes                int64
 	brief, patient           Backoff
-	hide                     *strings.Replacer
+	keys                     *keys
 }
 
 // cosHost are the names of COS, within and without Tencent's network.
@@ -95,8 +98,9 @@ func NewS3(o S3Options) (*S3, error) {
 		region = cmp.Or(region, m[1])
 		lookup = cmp.Or(lookup, minio.BucketLookupDNS)
 	}
+	keys := newKeys(o)
 	client, err := minio.NewCore(endpoint.Host, &minio.Options{
-		Creds:  credentials.NewStaticV4(o.AccessKeyID, o.SecretAccessKey, o.SessionToken),
+		Creds:  credentials.New(keys),
 		Secure: secure, Region: region, BucketLookup: lookup, Transport: o.Transport,
 		// Checksums at the end of a body are not taken by COS, nor by older servers.
 		TrailingHeaders: false,
@@ -110,7 +114,7 @@ func NewS3(o S3Options) (*S3, error) {
 	o.Retry.GiveUp = cmp.Or(o.Retry.GiveUp, time.Minute)
 	return &S3{
 		client: client, transport: o.Transport, endpoint: endpoint.Host, bucket: o.Bucket, prefix: prefix, partBytes: cmp.Or(o.PartBytes, partBytes),
-		brief: Backoff{Max: time.Second, GiveUp: briefly, Clock: o.Retry.Clock}, patient: o.Retry, hide: hider(o),
+		brief: Backoff{Max: time.Second, GiveUp: briefly, Clock: o.Retry.Clock}, patient: o.Retry, keys: keys,
 	}, nil
 }
 

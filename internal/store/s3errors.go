@@ -70,19 +70,8 @@ func (s *S3) failed(doing, key string, err error) error {
 		// Without its URL.
 		text = failed.Err.Error()
 	}
-	return newFailure(doing+" "+s.URI(key)+" at "+s.endpoint, kind, mends[kind], s.hide.Replace(query.ReplaceAllString(text, "")), err)
+	return newFailure(doing+" "+s.URI(key)+" at "+s.endpoint, kind, mends[kind], s.keys.hide(query.ReplaceAllString(text, "")), err)
 }
 
 // query is that of a URL.
 var query = regexp.MustCompile(`\?[^\s"'<>]*`)
-
-// hider takes the credentials out of what others say.
-func hider(o S3Options) *strings.Replacer {
-	var pairs []string
-	for _, secret := range []string{o.SecretAccessKey, o.SessionToken, o.AccessKeyID} {
-		if secret != "" {
-			pairs = append(pairs, secret, "[hidden]", url.QueryEscape(secret), "[hidden]")
-		}
-	}
-	return strings.NewReplacer(pairs...)
-}

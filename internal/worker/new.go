@@ -104,24 +104,25 @@ func open(s recording.Storage, env Environment) (store.Store, error) {
 	if s.Bucket == "" {
 		return store.NewDir(env.VolumeDir, "pvc://"+s.ClaimName)
 	}
-	secret := func(name string, optional bool) (string, error) {
-		text, err := os.ReadFile(filepath.Join(env.CredentialsDir, name)) //nolint:gosec // the operator mounts it
-		if err != nil && (!optional || !errors.Is(err, fs.ErrNotExist)) {
-			return "", fmt.Errorf("reading the credentials of the bucket: %w", err)
+	read := func() (id, key, token string, err error) { return readCredentials(env.CredentialsDir) }
+	id, key, token, err := read()
+	if err != nil {
+		return nil, err
+	}
+	return store.NewS3(store.S3Options{
+		Endpoint: s.Endpoint, Region: s.Region, Bucket: s.Bucket, AccessKeyID: id, SecretAccessKey: key, SessionToken: token, Renewed: read,
+	})
+}
+
+// readCredentials are those of now: the files change with the Secret.
+func readCredentials(dir string) (id, key, token string, err error) {
+	secret := func(name string, optional bool) string {
+		text, failed := os.ReadFile(filepath.Join(dir, name)) //nolint:gosec // the operator mounts it
+		if failed != nil && (!optional || !errors.Is(failed, fs.ErrNotExist)) {
+			err = fmt.Errorf("reading the credentials of the bucket: %w", failed)
 		}
-		return strings.TrimSpace(string(text)), nil
+		return strings.TrimSpace(string(text))
 	}
-	id, err := secret("accessKeyID", false)
-	if err != nil {
-		return nil, err
-	}
-	key, err := secret("secretAccessKey", false)
-	if err != nil {
-		return nil, err
-	}
-	token, err := secret("sessionToken", true)
-	if err != nil {
-		return nil, err
-	}
-	return store.NewS3(store.S3Options{Endpoint: s.Endpoint, Region: s.Region, Bucket: s.Bucket, AccessKeyID: id, SecretAccessKey: key, SessionToken: token})
+	id, key, token = secret("accessKeyID", false), secret("secretAccessKey", false), secret("sessionToken", true)
+	return id, key, token, err
 }
