@@ -142,7 +142,7 @@ func (d *dice) runs() []workload.Run {
 			BroadcastStart: d.at(), Created: d.at(), Ready: d.at(), Finished: d.at(), PodsGone: d.is(), Signals: d.is(), Stores: d.is(), Told: d.at(), Finish: d.is(),
 		}
 		if d.is() {
-			r.Result = &recording.Result{Ready: d.is(), Nothing: d.is(), Message: choose(d, "", "why"), URI: "pvc://a/b"}
+			r.Result = &recording.Result{Ready: d.is(), Nothing: d.is(), Left: d.is(), Message: choose(d, "", "why"), URI: "pvc://a/b"}
 		}
 		if d.roll(4) == 0 {
 			r.Progress = &recording.Progress{MediaSeconds: float64(d.roll(256))}

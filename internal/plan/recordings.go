@@ -78,8 +78,8 @@ func (p *Plan) planRecording(o Observed, record v1alpha1.BroadcastRecord, status
 		return status
 	case run.Active() || run.Phase == workload.Terminating && !run.PodsGone:
 		return status
-	case run.Result != nil && (!run.Told.IsZero() || run.Finish):
-		// It had all the time there is.
+	case run.Result != nil && !run.Result.Left && (!run.Told.IsZero() || run.Finish):
+		// It had all the time there is. One that left had not, whatever its Pod was told on the way.
 		status.URI, status.Message = run.Result.URI, cmp.Or(run.Result.Message, "the recorder gave up")
 		return status
 	}

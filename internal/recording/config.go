@@ -149,6 +149,8 @@ type Result struct {
 	Ready bool `json:"ready"`
 	// Nothing says that there was nothing to record: no media came.
 	Nothing bool `json:"nothing,omitempty"`
+	// Left says that its Pod had to go before it knew that the broadcast is over: what it stored is for another to go on with, or to join.
+	Left bool `json:"left,omitempty"`
 	// URI of the recording, or where what could not be stored is kept.
 	URI       string `json:"uri,omitempty"`
 	SHA256    string `json:"sha256,omitempty"`

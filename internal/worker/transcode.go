@@ -70,7 +70,9 @@ func (t *transcoder) run(ctx context.Context) recording.Result {
 	}
 	finishing, cancel := context.WithTimeout(ctx, t.patience(over))
 	defer cancel()
-	return t.finish(finishing, over)
+	result := t.finish(finishing, over)
+	result.Left = !over
+	return result
 }
 
 func (t *transcoder) source(context.Context) source {

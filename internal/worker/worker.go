@@ -71,6 +71,7 @@ func (w *Worker) Run(ctx context.Context) recording.Result {
 	finishing, cancel := context.WithTimeout(ctx, w.patience(over))
 	defer cancel()
 	result := w.finish(finishing, u, over)
+	result.Left = !over
 	endUploads()
 	<-done
 	return result

@@ -1,0 +1,50 @@
+package plan
+
+import (
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/recording"
+	"github.com/livestream-operator/livestream-operator/internal/workload"
+)
+
+func TestWhoFinishesARecordingFollowsFromHowItsLastWorkerEnded(t *testing.T) {
+	t.Parallel()
+	end := showTime.Add(time.Hour)
+	left := &recording.Result{Left: true, Message: "ended before the broadcast"}
+	gaveUp := &recording.Result{Message: "the storage is away"}
+	for name, tc := range map[string]struct {
+		told     bool
+		result   *recording.Result
+		finishes bool
+		message  string
+	}{
+		"it was told, and gave up":                             {true, gaveUp, false, "the storage is away"},
+		"it ended before anything was told":                    {false, left, true, ""},
+		"it was leaving already when its Pod was told":         {true, left, true, ""},
+		"it was told, and killed before it could say anything": {true, nil, true, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			stream := newWorld("record").stream
+			stream.Status.History = []v1alpha1.BroadcastRecord{{
+				ID: "b1", Sequence: "A", StartTime: new(metav1.NewTime(showTime)), EndTime: new(metav1.NewTime(end)), Recordings: []v1alpha1.RecordingStatus{{Name: "record"}},
+			}}
+			run := workload.Run{
+				JobName: "show-record-1", Workload: "record", Broadcast: "b1", Part: 1, Phase: workload.Failed, Finished: end, Signals: true, Stores: true, Result: tc.result,
+			}
+			if tc.told {
+				run.Told = end
+			}
+			p := Plan{Status: *stream.Status.DeepCopy()}
+			planRecordings(Observed{Now: end.Add(time.Minute), Stream: stream, Runs: []workload.Run{run}}, &p)
+			finishes := len(p.Start) == 1 && p.Start[0].Finish && p.Start[0].Part == 2
+			if message := p.Status.History[0].Recordings[0].Message; finishes != tc.finishes || message != tc.message {
+				t.Errorf("another Job finishes it: %t, want %t; message %q, want %q", finishes, tc.finishes, message, tc.message)
+			}
+		})
+	}
+}
