@@ -18,6 +18,8 @@ import (
 // ffmpegSource pulls RTMP or HTTP-FLV with ffmpeg, which cuts it into parts.
 type ffmpegSource struct {
 	*Worker
+
+	late latecomer
 }
 
 const (
@@ -79,16 +81,9 @@ func (s *ffmpegSource) connect(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	closed, output := io.Pipe()
-	broken := make(chan struct{}, 1)
+	heard := newWarnings()
 	// It is ended below, so that it can close its file.
-	process, err := ffmpeg.Start(context.WithoutCancel(ctx), arguments, ffmpeg.Options{Binary: s.FFmpeg, Output: output, Said: func(line string) {
-		if jumped(line) {
-			select {
-			case broken <- struct{}{}:
-			default:
-			}
-		}
-	}})
+	process, err := ffmpeg.Start(context.WithoutCancel(ctx), arguments, ffmpeg.Options{Binary: s.FFmpeg, Output: output, Said: heard.said})
 	if err != nil {
 		return false, err
 	}
@@ -97,7 +92,7 @@ func (s *ffmpegSource) connect(ctx context.Context) (bool, error) {
 		defer close(parts)
 		s.take(run, closed)
 	}()
-	got := s.watch(ctx, run, process, broken)
+	got := s.watch(ctx, run, process, heard)
 	process.Finish(closeWithin)
 	err = process.Wait()
 	_ = output.Close()
@@ -127,6 +122,49 @@ func jumped(line string) bool {
 	return err == nil && err2 == nil && mpegts.Ticks(before-now) > farBack
 }
 
+// appears are ffmpeg's words, before and since 6.1, for a stream that comes after it looked at what there is. It drops it, for as long as it
+// runs.
+var appears = regexp.MustCompile(`New (?:audio|video) stream (?:\d+:\d+|with index \d+) at pos:`)
+
+// warnings are what ffmpeg says of a connect that has to end.
+type warnings struct{ broken, late chan struct{} }
+
+func newWarnings() warnings { return warnings{make(chan struct{}, 1), make(chan struct{}, 1)} }
+
+func (w warnings) said(line string) {
+	signal := func(to chan<- struct{}) {
+		select {
+		case to <- struct{}{}:
+		default:
+		}
+	}
+	switch {
+	case jumped(line):
+		signal(w.broken)
+	case appears.MatchString(line):
+		signal(w.late)
+	}
+}
+
+// lateEvery is how often a connect may be ended for what began within it: each costs what is before the next key frame.
+const lateEvery = 30 * time.Second
+
+// latecomer is sound or picture that a connect began without.
+type latecomer struct {
+	came bool
+	// ended is when a connect was ended for one last.
+	ended time.Time
+}
+
+// due says whether the connect has to end.
+func (l *latecomer) due(now time.Time) bool {
+	if !l.came || now.Sub(l.ended) < lateEvery {
+		return false
+	}
+	l.came, l.ended = false, now
+	return true
+}
+
 // take makes parts of the files that ffmpeg says it has closed.
 func (s *ffmpegSource) take(run *openRun, closed io.Reader) {
 	lines := bufio.NewScanner(closed)
@@ -148,9 +186,10 @@ func (s *ffmpegSource) take(run *openRun, closed io.Reader) {
 }
 
 // watch returns when the connect has ended, stalls, or is not wanted any more.
-func (s *ffmpegSource) watch(ctx context.Context, run *openRun, process *ffmpeg.Process, broken <-chan struct{}) (got bool) {
+func (s *ffmpegSource) watch(ctx context.Context, run *openRun, process *ffmpeg.Process, heard warnings) (got bool) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	s.late.came = false
 	began := s.Clock.Now()
 	last, before := began, newestSize(run.dir)
 	for {
@@ -159,9 +198,11 @@ func (s *ffmpegSource) watch(ctx context.Context, run *openRun, process *ffmpeg.
 			return got
 		case <-process.Done():
 			return got
-		case <-broken:
+		case <-heard.broken:
 			s.Log.Info("The stream began anew within the connect; connecting again")
 			return true
+		case <-heard.late:
+			s.late.came = true
 		case <-tick.C:
 		}
 		now := s.Clock.Now()
@@ -170,6 +211,9 @@ func (s *ffmpegSource) watch(ctx context.Context, run *openRun, process *ffmpeg.
 			before, last, got = size, now, true
 		}
 		switch {
+		case s.late.due(now):
+			s.Log.Info("Sound or picture began within the connect; connecting again")
+			return true
 		case got && now.Sub(last) > stallAfter:
 			s.Log.Info("The stream stalls; connecting again", "seconds", now.Sub(last).Seconds())
 			return true

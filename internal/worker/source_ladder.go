@@ -15,7 +15,11 @@ import (
 
 // ladderSource pulls RTMP or HTTP-FLV with one ffmpeg, and feeds with it the one that encodes: an encoder that pulled by itself would not
 // write what it holds while it waits for a server that sends nothing more.
-type ladderSource struct{ *transcoder }
+type ladderSource struct {
+	*transcoder
+
+	late latecomer
+}
 
 const (
 	// probeAfter is how much of a stream is looked at to choose the renditions, probeAtMost in bytes.
@@ -39,22 +43,15 @@ func (s *ladderSource) connect(ctx context.Context) (bool, error) {
 		return false, fmt.Errorf("opening a pipe for what is pulled: %w", err)
 	}
 	defer func() { _ = pulled.Close() }()
-	broken := make(chan struct{}, 1)
-	process, err := ffmpeg.Start(context.WithoutCancel(ctx), arguments, ffmpeg.Options{Binary: s.FFmpeg, Output: output, Said: func(line string) {
-		if jumped(line) {
-			select {
-			case broken <- struct{}{}:
-			default:
-			}
-		}
-	}})
+	heard := newWarnings()
+	process, err := ffmpeg.Start(context.WithoutCancel(ctx), arguments, ffmpeg.Options{Binary: s.FFmpeg, Output: output, Said: heard.said})
 	_ = output.Close()
 	if err != nil {
 		return false, err
 	}
 	f := &feeder{transcoder: s.transcoder, ended: make(chan error, 1)}
 	go func() { f.ended <- f.run(context.WithoutCancel(ctx), pulled) }()
-	got := s.watch(ctx, process, f, broken)
+	got := s.watch(ctx, process, f, heard)
 	// It holds nothing back.
 	process.Kill()
 	_ = process.Wait()
@@ -66,9 +63,10 @@ func (s *ladderSource) connect(ctx context.Context) (bool, error) {
 }
 
 // watch returns when the connect has ended, stalls, or is not wanted any more, and says whether media came.
-func (s *ladderSource) watch(ctx context.Context, process *ffmpeg.Process, f *feeder, broken <-chan struct{}) (got bool) {
+func (s *ladderSource) watch(ctx context.Context, process *ffmpeg.Process, f *feeder, heard warnings) (got bool) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	s.late.came = false
 	last, before := s.Clock.Now(), int64(0)
 	for {
 		select {
@@ -76,9 +74,11 @@ func (s *ladderSource) watch(ctx context.Context, process *ffmpeg.Process, f *fe
 			return got
 		case <-process.Done():
 			return got
-		case <-broken:
+		case <-heard.broken:
 			s.Log.Info("The stream began anew within the connect; connecting again")
 			return got
+		case <-heard.late:
+			s.late.came = true
 		case err := <-f.ended:
 			f.ended <- err
 			return false
@@ -90,6 +90,9 @@ func (s *ladderSource) watch(ctx context.Context, process *ffmpeg.Process, f *fe
 			s.Health.Bytes(now)
 		}
 		switch {
+		case s.late.due(now):
+			s.Log.Info("Sound or picture began within the connect; connecting again")
+			return got
 		case got && now.Sub(last) > stallAfter:
 			s.Log.Info("The stream stalls; connecting again", "seconds", now.Sub(last).Seconds())
 			return got

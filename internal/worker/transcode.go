@@ -79,7 +79,7 @@ func (t *transcoder) source(context.Context) source {
 	if t.Config.Playback.Protocol == "HLS" {
 		return &ladderPlaylist{transcoder: t}
 	}
-	return &ladderSource{t}
+	return &ladderSource{transcoder: t}
 }
 
 // chosen are the rungs, nil until the source is known.
