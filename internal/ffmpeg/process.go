@@ -33,7 +33,7 @@ type Options struct {
 	// Input and Output are its standard input and output.
 	Input  io.Reader
 	Output io.Writer
-	// Said is called with each line that it warns of, without signatures.
+	// Said is called with each line that it says, at the level that its arguments ask for, without signatures.
 	Said func(line string)
 }
 
@@ -86,10 +86,12 @@ var signature = regexp.MustCompile(`(?i)(txSecret=)[0-9a-z]+`)
 func redact(line string) string { return signature.ReplaceAllString(line, "${1}...") }
 
 func (p *Process) say(line string, said func(string)) {
-	p.mu.Lock()
-	p.said = append(p.said, line)
-	p.said = p.said[max(0, len(p.said)-keptLines):]
-	p.mu.Unlock()
+	if !strings.Contains(line, "[info]") {
+		p.mu.Lock()
+		p.said = append(p.said, line)
+		p.said = p.said[max(0, len(p.said)-keptLines):]
+		p.mu.Unlock()
+	}
 	if said != nil {
 		said(line)
 	}

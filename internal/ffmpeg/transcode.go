@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -58,6 +59,10 @@ func Transcode(from string, outputs []Output, segment time.Duration, encoder Enc
 		return nil, fmt.Errorf("segments of %s cannot be made", segment)
 	}
 	arguments := append([]string{}, common...)
+	if slices.ContainsFunc(outputs, func(o Output) bool { return o.Push != "" }) {
+		// The fifo muxer says no louder whether a destination takes what comes.
+		arguments = append(arguments, "-nostats", "-loglevel", "level+info")
+	}
 	arguments = append(append(arguments, "-progress", "pipe:1", "-stats_period", "0.5"), read...)
 	arguments = append(arguments,
 		"-fflags", "+genpts+discardcorrupt", "-analyzeduration", microseconds(analyze), "-probesize", "2000000",

@@ -129,7 +129,7 @@ func TestARenditionThatIsPushedHoldsUpNoOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := strings.Join(got, " ")
-	for _, needed := range []string{"-f fifo -fifo_format flv", "-attempt_recovery 1", "-recover_any_error 1", "-flags:v +global_header", "flvflags=no_duration_filesize rtmp://push.example.com/live/show_a?txSecret=1"} {
+	for _, needed := range []string{"-nostats -loglevel level+info", "-f fifo -fifo_format flv", "-attempt_recovery 1", "-recover_any_error 1", "-flags:v +global_header", "flvflags=no_duration_filesize rtmp://push.example.com/live/show_a?txSecret=1"} {
 		if !strings.Contains(text, needed) {
 			t.Errorf("%q is missing in %s", needed, text)
 		}

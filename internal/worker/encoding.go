@@ -24,6 +24,8 @@ type encoding struct {
 	frames atomic.Int64
 	told   *io.PipeWriter
 	read   chan struct{}
+	// destinations are what renditions are pushed to.
+	destinations destinations
 }
 
 // flushWithin is how long an encoder has for what it holds.
@@ -78,7 +80,7 @@ func (e *encoding) start(ctx context.Context, from string, piped *os.File, outpu
 	}
 	told, output := io.Pipe()
 	e.told = output
-	options := ffmpeg.Options{Binary: e.FFmpeg, Output: output}
+	options := ffmpeg.Options{Binary: e.FFmpeg, Output: output, Said: e.destinations.said}
 	if piped != nil {
 		options.Input = piped
 	}
@@ -93,21 +95,39 @@ func (e *encoding) start(ctx context.Context, from string, piped *os.File, outpu
 	return nil
 }
 
+// answersWithin is how long a destination that says nothing may be about to refuse.
+const answersWithin = 3 * time.Second
+
 func (e *encoding) follow(told io.Reader) {
 	lines := bufio.NewScanner(told)
 	var reader ffmpeg.ProgressReader
 	var before time.Duration
+	var first time.Time
 	for lines.Scan() {
 		now, whole := reader.Line(lines.Text())
 		if !whole {
 			continue
 		}
 		e.Health.Encoding(now)
-		if e.PushAddress != nil {
-			e.Health.Pushed(now.Time - before)
-			before = now.Time
+		grew := now.Frames > e.frames.Swap(now.Frames)
+		at := e.Clock.Now()
+		if grew && first.IsZero() {
+			first = at
 		}
-		e.frames.Store(now.Frames)
+		refusing, why := e.destinations.refuse()
+		if refusing > 0 {
+			e.hinder(why)
+		} else if e.PushAddress != nil && at.Sub(first) < answersWithin {
+			continue
+		}
+		if e.PushAddress != nil && refusing < len(e.chosen()) {
+			e.Health.Pushed(now.Time - before)
+			e.went.Store(e.went.Load() || grew)
+		}
+		before = now.Time
+		if grew && refusing == 0 {
+			e.Health.Bytes(at)
+		}
 	}
 	_, _ = io.Copy(io.Discard, told)
 }
@@ -193,4 +213,7 @@ func (t *transcoder) settle(ctx context.Context, from string, piped io.Reader) e
 	return t.choose(renditions)
 }
 
-var errEncoder = errors.New("the encoder ended")
+var (
+	errEncoder = errors.New("the encoder ended")
+	errRefused = errors.New("a destination takes nothing")
+)

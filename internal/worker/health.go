@@ -32,7 +32,9 @@ type Health struct {
 	// began is when the worker began, last when media came last; zero where none did.
 	began, last time.Time
 	failed      error
-	finishing   bool
+	// hindered is why media that comes does not get on; nil where it does.
+	hindered  error
+	finishing bool
 }
 
 // NewHealth registers the metrics.
@@ -88,11 +90,11 @@ func (h *Health) Media(at time.Time, length time.Duration, size int64) {
 	h.Parts(length, size)
 }
 
-// Bytes notes that media comes.
+// Bytes notes that media comes; of a transcoder, that it is encoded, and taken where it is pushed.
 func (h *Health) Bytes(at time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.last, h.failed = at, nil
+	h.last, h.failed, h.hindered = at, nil, nil
 }
 
 // Parts notes a part.
@@ -153,6 +155,13 @@ func (h *Health) Failed(err error) {
 	h.failed = err
 }
 
+// Hindered notes why media does not get on, which may pass: it is said when none has for flowsWithin.
+func (h *Health) Hindered(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hindered = err
+}
+
 // Finishing notes that the recording is being finished: no media has to flow.
 func (h *Health) Finishing() {
 	h.mu.Lock()
@@ -185,6 +194,8 @@ func (h *Health) notReady() string {
 		return h.failed.Error()
 	case h.finishing:
 		return ""
+	case h.now().Sub(h.last) > flowsWithin && h.hindered != nil:
+		return h.hindered.Error()
 	case h.now().Sub(h.last) > flowsWithin:
 		return "no media comes"
 	default:

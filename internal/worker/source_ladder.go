@@ -55,7 +55,9 @@ func (s *ladderSource) connect(ctx context.Context) (bool, error) {
 	// It holds nothing back.
 	process.Kill()
 	_ = process.Wait()
-	err = <-f.ended
+	if err = <-f.ended; err != nil {
+		s.hinder(err)
+	}
 	if ctx.Err() != nil || got {
 		err = nil
 	}
@@ -87,7 +89,6 @@ func (s *ladderSource) watch(ctx context.Context, process *ffmpeg.Process, f *fe
 		now := s.Clock.Now()
 		if count := f.count.Load(); count != before {
 			before, last, got = count, now, true
-			s.Health.Bytes(now)
 		}
 		switch {
 		case s.late.due(now):

@@ -43,7 +43,13 @@ func (s *ladderPlaylist) run(ctx context.Context) error {
 	puller := &hls.Puller{Client: s.HTTP, Address: s.Address, Began: s.Config.Started, Clock: s.Clock}
 	s.pulled = s.pulledBefore(ctx)
 	puller.Resume(s.pulled)
-	feed := func(f hls.Found) error { return s.feed(ctx, f) }
+	feed := func(f hls.Found) error {
+		err := s.feed(ctx, f)
+		if err != nil {
+			s.hinder(err)
+		}
+		return err
+	}
 	var failing string
 	for ctx.Err() == nil {
 		err := puller.Poll(ctx, feed)
@@ -100,6 +106,9 @@ func (s *ladderPlaylist) end() error {
 	_ = s.input.Close()
 	err := s.now.ended()
 	s.now = nil
+	if err != nil {
+		s.hinder(err)
+	}
 	return err
 }
 
@@ -134,7 +143,6 @@ func (s *ladderPlaylist) feed(ctx context.Context, found hls.Found) error {
 		return errors.Join(fmt.Errorf("%w while it was fed: %w", errEncoder, err), s.end())
 	}
 	s.fed = now
-	s.Health.Bytes(now)
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/livestream-operator/livestream-operator/internal/ladder"
@@ -29,6 +30,10 @@ type transcoder struct {
 	mu sync.Mutex
 	// rungs are chosen by the source at the first connect of the broadcast, and stay: players have read the master playlist.
 	rungs []*rung
+	// hindered is what kept media that came from getting on last.
+	hindered error
+	// went says that a destination took what was encoded.
+	went atomic.Bool
 }
 
 // rung is a rendition with what records it.
@@ -54,6 +59,9 @@ const liveLength = 10 * time.Minute
 func (t *transcoder) run(ctx context.Context) recording.Result {
 	if t.Config.Transcoding.Push != nil {
 		t.pull(ctx, t.source)
+		if err := t.hindrance(); err != nil && !t.went.Load() {
+			return recording.Result{Message: bounded("nothing was pushed: " + err.Error())}
+		}
 		return recording.Result{Ready: true}
 	}
 	storing, endUploads := context.WithCancel(ctx)
@@ -72,7 +80,24 @@ func (t *transcoder) run(ctx context.Context) recording.Result {
 	defer cancel()
 	result := t.finish(finishing, over)
 	result.Left = !over
+	if err := t.hindrance(); err != nil && result.Nothing {
+		return recording.Result{Message: bounded("nothing was encoded: " + err.Error())}
+	}
 	return result
+}
+
+// hinder notes why media that came does not get on.
+func (t *transcoder) hinder(err error) {
+	t.mu.Lock()
+	t.hindered = err
+	t.mu.Unlock()
+	t.Health.Hindered(err)
+}
+
+func (t *transcoder) hindrance() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.hindered
 }
 
 func (t *transcoder) source(context.Context) source {

@@ -141,7 +141,10 @@ func (r *Run) readWorker(latest corev1.Pod) {
 	switch {
 	case r.Result != nil:
 		r.Trouble = sentence(r.Result.Message)
-	case r.Phase == Pending && r.Trouble == "" && latest.Status.Phase == corev1.PodRunning:
+	case r.Phase != Pending || r.Trouble != "" || latest.Status.Phase != corev1.PodRunning:
+	case r.Workload == TranscoderName:
+		r.Trouble = "the worker runs, and no media comes from the playback domain, or none gets on: its log says why"
+	default:
 		r.Trouble = "the worker runs, and no media comes from the playback domain"
 	}
 }

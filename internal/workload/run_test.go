@@ -234,3 +234,16 @@ func TestTrouble(t *testing.T) {
 		})
 	}
 }
+
+func TestAWorkerThatIsNotReadySaysWhatItMayLack(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		RecorderName:   "the worker runs, and no media comes from the playback domain",
+		TranscoderName: "the worker runs, and no media comes from the playback domain, or none gets on: its log says why",
+	} {
+		j := job("j", label(v1alpha1.LabelWorkload, name), label(v1alpha1.LabelStop, v1alpha1.StopBySignal))
+		if got := Runs([]batchv1.Job{j}, []corev1.Pod{pod("a", 1, phase(corev1.PodRunning))})[0].Trouble; got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
