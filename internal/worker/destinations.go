@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 )
 
 // destinations are the servers that an encoder pushes to, by what ffmpeg says of them: it encodes on while they refuse.
@@ -12,6 +13,23 @@ type destinations struct {
 	mu sync.Mutex
 	// refused is what was said of each that takes nothing, by the address of its muxer.
 	refused map[string]string
+	// urls are what they were connected to with, by the rendition, signed at the given time.
+	urls   map[string]string
+	signed time.Time
+}
+
+// outdated says whether a destination may refuse a URL for its signature: ffmpeg tries the same one for ever. Half of its validity is enough, for
+// clocks differ, and the key may be another by now. Where URLs are not signed there is no other one.
+func (d *destinations) outdated(now time.Time, validity time.Duration, sign func(rendition string) (string, error)) bool {
+	if now.Sub(d.signed) < validity/2 {
+		return false
+	}
+	for rendition, url := range d.urls {
+		if other, err := sign(rendition); err == nil && other != url {
+			return true
+		}
+	}
+	return false
 }
 
 // fifoSays are the words of ffmpeg's fifo muxer. It says nothing while all is well.

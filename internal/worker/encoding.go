@@ -26,6 +26,9 @@ type encoding struct {
 	read   chan struct{}
 	// destinations are what renditions are pushed to.
 	destinations destinations
+	pushed       pushed
+	// renewed says that it was told to end.
+	renewed bool
 }
 
 // flushWithin is how long an encoder has for what it holds.
@@ -48,6 +51,7 @@ func (t *transcoder) begin(ctx context.Context, from string, piped *os.File) (*e
 // outputs are where the renditions go: each to a run of its spool, or to a push.
 func (e *encoding) outputs() ([]ffmpeg.Output, error) {
 	var outputs []ffmpeg.Output
+	e.destinations.signed, e.destinations.urls = e.Clock.Now(), map[string]string{}
 	for _, r := range e.chosen() {
 		o := ffmpeg.Output{Rendition: r.Rendition}
 		if e.PushAddress != nil {
@@ -55,7 +59,7 @@ func (e *encoding) outputs() ([]ffmpeg.Output, error) {
 			if err != nil {
 				return nil, err
 			}
-			o.Push = to
+			o.Push, e.destinations.urls[r.Name] = to, to
 		} else {
 			run, err := r.Spool.Begin()
 			if err != nil {
@@ -95,41 +99,79 @@ func (e *encoding) start(ctx context.Context, from string, piped *os.File, outpu
 	return nil
 }
 
-// answersWithin is how long a destination that says nothing may be about to refuse.
-const answersWithin = 3 * time.Second
-
 func (e *encoding) follow(told io.Reader) {
 	lines := bufio.NewScanner(told)
 	var reader ffmpeg.ProgressReader
-	var before time.Duration
-	var first time.Time
 	for lines.Scan() {
 		now, whole := reader.Line(lines.Text())
 		if !whole {
 			continue
 		}
 		e.Health.Encoding(now)
-		grew := now.Frames > e.frames.Swap(now.Frames)
-		at := e.Clock.Now()
-		if grew && first.IsZero() {
-			first = at
-		}
-		refusing, why := e.destinations.refuse()
-		if refusing > 0 {
-			e.hinder(why)
-		} else if e.PushAddress != nil && at.Sub(first) < answersWithin {
-			continue
-		}
-		if e.PushAddress != nil && refusing < len(e.chosen()) {
-			e.Health.Pushed(now.Time - before)
-			e.went.Store(e.went.Load() || grew)
-		}
-		before = now.Time
-		if grew && refusing == 0 {
+		at, grew := e.Clock.Now(), now.Frames > e.frames.Swap(now.Frames)
+		taken := e.PushAddress == nil || e.push(at, now.Time, grew)
+		if grew && taken {
 			e.Health.Bytes(at)
 		}
 	}
 	_, _ = io.Copy(io.Discard, told)
+}
+
+const (
+	// answersWithin is how long a destination that says nothing may be about to refuse.
+	answersWithin = 3 * time.Second
+	// comesBackWithin is how long a destination may be away before its URL is looked at.
+	comesBackWithin = 5 * time.Second
+)
+
+// pushed is how far pushing is.
+type pushed struct {
+	// counted is how much media was pushed, or refused.
+	counted time.Duration
+	// began is when there was something to push, refused since when a destination takes nothing; zero where all do.
+	began, refused time.Time
+}
+
+// push notes what becomes of what was encoded, and says whether all destinations take it.
+func (e *encoding) push(now time.Time, encoded time.Duration, grew bool) bool {
+	p := &e.pushed
+	if grew && p.began.IsZero() {
+		p.began = now
+	}
+	refusing, why := e.destinations.refuse()
+	switch refusing {
+	case 0:
+		p.refused = time.Time{}
+		if now.Sub(p.began) < answersWithin {
+			return false
+		}
+	default:
+		if p.refused.IsZero() {
+			p.refused = now
+		}
+		e.hinder(why)
+		if now.Sub(p.refused) > comesBackWithin {
+			e.renew(now)
+		}
+	}
+	if refusing < len(e.chosen()) {
+		e.Health.Pushed(encoded - p.counted)
+		e.went.Store(e.went.Load() || grew)
+	}
+	p.counted = encoded
+	return refusing == 0
+}
+
+// renew ends the encoder where a destination wants another signature; the one that follows signs anew. It costs the other renditions what is
+// before the next key frame.
+func (e *encoding) renew(now time.Time) {
+	validity := time.Duration(e.Config.Transcoding.Push.ValiditySeconds) * time.Second
+	if e.renewed || !e.destinations.outdated(now, validity, e.PushAddress) {
+		return
+	}
+	e.renewed = true
+	e.Log.Info("A destination takes nothing, and its URL is old; signing anew")
+	go e.process.Finish(closeWithin)
 }
 
 // take makes parts of all files but the newest of each run, which is still written. One rendition stands for all where media is counted.

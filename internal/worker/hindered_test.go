@@ -1,7 +1,9 @@
 package worker
 
 import (
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -98,6 +100,60 @@ func TestADestinationRefusesUntilItTakesSomething(t *testing.T) {
 		refuse, why := d.refuse()
 		if refuse != said.refuse || said.because != "" && why.Error() != said.because {
 			t.Errorf("after %q: %d, %v", said.line, refuse, why)
+		}
+	}
+}
+
+// A server that is away for longer than a URL is valid would refuse that for ever.
+func TestAURLThatIsOldIsSignedAnewForADestinationThatComesBack(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []string{"FLV", "HLS"} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			ingest := testmedia.Start(t)
+			w := desk(t, t.TempDir(), 1)
+			w.Config.Transcoding = &recording.Transcoding{Renditions: []ladder.Rendition{rendition("144p", 144)}, Push: &recording.Push{ValiditySeconds: 4}}
+			var signed atomic.Int32
+			w.PushAddress = func(string) (string, error) {
+				if signed.Add(1) == 1 {
+					return "rtmp://127.0.0.1:1/live/show_144p?txSecret=old", nil
+				}
+				return "rtmp://" + ingest.Host("RTMP") + "/live/show_144p?txSecret=new", nil
+			}
+			var sequence atomic.Int64
+			address := ""
+			if protocol == "FLV" {
+				address = show(t, audioTag, 0)
+			} else {
+				content := media(t, shown(1, "320x180")...)
+				address = playlist(t, content, func() string {
+					return strings.Replace(oneSegment, "SEQUENCE:7", "SEQUENCE:"+strconv.FormatInt(sequence.Add(1), 10), 1)
+				})
+			}
+			result := transcode(t, w, protocol, address, func() bool {
+				return w.Health.Progress().MediaSeconds > 0 && heightOf(t, "http://"+ingest.Host("HLS")+"/live/show_144p.m3u8") == "144"
+			})
+			if !result.Ready {
+				t.Errorf("result = %+v", result)
+			}
+		})
+	}
+}
+
+func TestAnEncoderEndsForAnotherSignatureOnly(t *testing.T) {
+	t.Parallel()
+	d := destinations{signed: began, urls: map[string]string{"144p": "rtmp://a/live/s?txSecret=1"}}
+	for name, tc := range map[string]struct {
+		after time.Duration
+		url   string
+		want  bool
+	}{
+		"the URL is young":        {29 * time.Minute, "rtmp://a/live/s?txSecret=2", false},
+		"it is old":               {30 * time.Minute, "rtmp://a/live/s?txSecret=2", true},
+		"it is old, and unsigned": {30 * time.Minute, "rtmp://a/live/s?txSecret=1", false},
+	} {
+		if got := d.outdated(began.Add(tc.after), time.Hour, func(string) (string, error) { return tc.url, nil }); got != tc.want {
+			t.Errorf("%s: %t", name, got)
 		}
 	}
 }

@@ -52,7 +52,7 @@ func flvTags(t *testing.T, file []byte) []tag {
 // One kind of it begins late.
 func show(t *testing.T, late byte, after time.Duration) string {
 	t.Helper()
-	arguments := append([]string{"-v", "error"}, shown(15, "320x180")...)
+	arguments := append([]string{"-v", "error"}, shown(30, "320x180")...)
 	file, err := exec.CommandContext(t.Context(), "ffmpeg", append(arguments, "-f", "flv", "-flvflags", "no_duration_filesize", "-")...).Output()
 	if err != nil {
 		t.Fatal(err)
