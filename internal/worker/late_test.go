@@ -143,7 +143,7 @@ func hasBoth(t *testing.T, file string) bool {
 	}
 	defer func() { _ = f.Close() }()
 	info, err := mpegts.Scan(f)
-	return err == nil && info.Video && info.Audio
+	return err == nil && info.VideoPID > 0 && info.AudioPID > 0
 }
 
 func TestSoundThatBeginsLateIsInTheLadder(t *testing.T) {
