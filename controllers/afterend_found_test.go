@@ -55,3 +55,27 @@ func TestAnAfterEndJobWaitsForAJobThatTheCacheDoesNotShow(t *testing.T) {
 		t.Error("the recorder was not stopped")
 	}
 }
+
+// Found by make chaos: the cache had the LiveStream as it was before the last pass, and not yet the Job that this made. The pass began with a
+// status that knew of none, went on with the API server's own, and told that the Job was gone.
+func TestAnAfterEndJobThatOnlyTheAPIServerKnowsIsNotTakenForGone(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.show(uploads)
+	b.live("show", "A")
+	b.over("show", "A")
+	b.collect()
+	past := b.stream("show")
+	b.settle("show")
+	b.restart(noJobs(interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, name client.ObjectKey, object client.Object, opts ...client.GetOption) error {
+		if stream, is := object.(*v1alpha1.LiveStream); is {
+			past.DeepCopyInto(stream)
+			return nil
+		}
+		return c.Get(ctx, name, object, opts...)
+	}}))
+	b.reconcile("show")
+	if got := b.afterEnd("show"); got.State != v1alpha1.WorkloadPending || len(b.jobsOf("upload")) != 1 {
+		t.Errorf("with %d Jobs the status says %+v, want one that is Pending", len(b.jobsOf("upload")), got)
+	}
+}

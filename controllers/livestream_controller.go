@@ -155,7 +155,7 @@ func (r *LiveStreamReconciler) decide(ctx context.Context, stream *v1alpha1.Live
 		return view{}, plan.Plan{}, 0, err
 	}
 	p = plan.Compute(observed.Observed)
-	if err := errors.Join(r.findLeft(ctx, &observed, p), r.findRunning(ctx, &observed, p)); err != nil {
+	if err := errors.Join(r.findAfterEnd(ctx, &observed), r.findLeft(ctx, &observed, p), r.findRunning(ctx, &observed, p)); err != nil {
 		return view{}, plan.Plan{}, 0, err
 	}
 	return observed, plan.Compute(observed.Observed), again, nil
