@@ -84,6 +84,9 @@ func (s scenario) hit(t *testing.T, rules func(w *world) []faultproxy.Rule, slac
 	s.check(t, func(w *world) {
 		w.faulty, w.slack = true, slack
 		for _, r := range rules(w) {
+			if r.Resource == "events" {
+				w.owes = eventRetry
+			}
 			hits = append(hits, w.replicas[0].proxy.Add(r))
 		}
 	})

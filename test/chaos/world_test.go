@@ -55,6 +55,8 @@ type world struct {
 	slack      time.Duration
 	marks      []int
 	lateWrites int
+	// owes is how long a write that did not come may come later, by its client's own account.
+	owes time.Duration
 	// extra counts faults that are done to processes.
 	extra atomic.Int64
 	// past is a revision to go back to.
@@ -350,6 +352,9 @@ func quiet() time.Duration {
 	return 2 * time.Second
 }
 
+// eventRetry is how long client-go waits at most before it writes an Event again that was not taken: 10 s, and a quarter.
+const eventRetry = 13 * time.Second
+
 // rest counts the writes that come when nothing is left to do.
 func (w *world) rest() {
 	last, since := w.writes(), time.Now()
@@ -357,7 +362,7 @@ func (w *world) rest() {
 		if now := w.writes(); now != last {
 			last, since = now, time.Now()
 		}
-		if time.Since(since) < time.Second {
+		if time.Since(since) < max(time.Second, w.owes) {
 			return errors.New("it has just written")
 		}
 		return nil
