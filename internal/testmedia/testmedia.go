@@ -139,10 +139,10 @@ func (i *Ingest) PushSize(ctx context.Context, t *testing.T, stream string, leng
 	}
 }
 
-// Eventually waits for a condition, for half a minute at most.
+// Eventually waits for a condition, for a minute and a half at most: the machine may be busy, and to find out that a show has no video takes half a minute.
 func Eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(90 * time.Second)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for !is() {
