@@ -4,7 +4,6 @@ import (
 	"context"
 	"testing"
 
-	batchv1 "k8s.io/api/batch/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
@@ -15,10 +14,7 @@ import (
 func TestAnAfterEndJobThatIsGoneAlreadyIsNotMadeAgain(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.show(uploads)
-	b.live("show", "A")
-	b.over("show", "A")
-	b.collect()
+	b.uploadsNext()
 	b.settle("show")
 	first := b.jobsOf("upload")[0]
 	if b.afterEnd("show").JobName != first.Name {
@@ -37,12 +33,7 @@ func TestAnAfterEndJobWaitsForAJobThatTheCacheDoesNotShow(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.show(uploads)
-	b.restart(interceptor.NewClient(env.Client, interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
-		if _, jobs := list.(*batchv1.JobList); jobs {
-			return nil
-		}
-		return c.List(ctx, list, opts...)
-	}}))
+	b.restart(noJobs(interceptor.Funcs{}))
 	b.live("show", "A")
 	b.over("show", "A")
 	if state := b.stream("show").Status.State; state != v1alpha1.LiveStreamIdle {
@@ -61,10 +52,7 @@ func TestAnAfterEndJobWaitsForAJobThatTheCacheDoesNotShow(t *testing.T) {
 func TestAnAfterEndJobThatOnlyTheAPIServerKnowsIsNotTakenForGone(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.show(uploads)
-	b.live("show", "A")
-	b.over("show", "A")
-	b.collect()
+	b.uploadsNext()
 	past := b.stream("show")
 	b.settle("show")
 	b.restart(noJobs(interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, name client.ObjectKey, object client.Object, opts ...client.GetOption) error {

@@ -24,6 +24,15 @@ func uploads(s *v1alpha1.LiveStream) {
 	s.Spec.Workloads = append(s.Spec.Workloads, upload)
 }
 
+// uploadsNext has a show end whose recording is to be uploaded: the recorder is gone, and the next pass makes the upload.
+func (b *bench) uploadsNext() {
+	b.t.Helper()
+	b.show(uploads)
+	b.live("show", "A")
+	b.over("show", "A")
+	b.collect()
+}
+
 // jobsOf are the Jobs of a workload.
 func (b *bench) jobsOf(name string) []batchv1.Job {
 	b.t.Helper()
@@ -108,10 +117,7 @@ func TestAnAfterEndJobRunsOnceWhenTheOthersHaveEnded(t *testing.T) {
 func TestAnAfterEndJobGoesOnInTheNextBroadcast(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.show(uploads)
-	b.live("show", "A")
-	b.over("show", "A")
-	b.collect()
+	b.uploadsNext()
 	b.settle("show")
 	first := b.jobsOf("upload")
 	b.live("show", "B")
