@@ -208,14 +208,22 @@ func (s *started) add(start plan.Start, err error) {
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), errors.Is(err, errTaken), errors.Is(err, errNoPlayback):
 		f.Reason, f.Permanent = v1alpha1.ReasonWorkloadRejected, true
 	default:
-		s.err = errors.Join(s.err, err)
+		s.err = errors.Join(s.err, unsigned{err})
 	}
 	s.failures = append(s.failures, f)
 }
 
-// bounded keeps an API server's answer within the status.
+// unsigned is an error for the log: a webhook may repeat the environment of the Job that it refuses.
+type unsigned struct{ error }
+
+func (u unsigned) Error() string { return workload.WithoutSignatures(u.error.Error()) }
+
+func (u unsigned) Unwrap() error { return u.error }
+
+// bounded keeps an API server's answer within the status, and what it repeats of a Job's environment out of it.
 func bounded(text string) string {
 	const longest = 800
+	text = workload.WithoutSignatures(text)
 	if len(text) <= longest {
 		return text
 	}

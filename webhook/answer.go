@@ -16,6 +16,8 @@ var (
 	errOtherAppID    = errors.New("the callback is for another account; compare appid with spec.appID of the PushDomain")
 	errUnreadable    = errors.New("the body could not be read; send all of it, within 10 seconds")
 	errTooManyAtOnce = errors.New("too many callbacks at once; send it again")
+	// errNoRoom is of an event that nothing may be lost of, and that the PushDomain's status has no place for.
+	errNoRoom = errors.New("too many pushes of streams that have no LiveStream; send it again, or make their LiveStreams")
 	// errStore hides what the API server said from whoever sent the callback; the log has it.
 	errStore = errors.New("the event could not be stored; send it again")
 	errKeys  = errors.New("the callback keys could not be read; send it again")
@@ -37,6 +39,7 @@ var statuses = []struct {
 	{errOtherDomain, http.StatusForbidden, "other-domain"},
 	{errOtherAppID, http.StatusForbidden, "other-appid"},
 	{errTooManyAtOnce, http.StatusServiceUnavailable, "busy"},
+	{errNoRoom, http.StatusServiceUnavailable, "no-room"},
 	{push.ErrTooManyLive, http.StatusServiceUnavailable, "too-many-live"},
 }
 

@@ -127,7 +127,7 @@ func (s *Store) writeUnclaimed(domain *v1alpha1.PushDomain, g *gathering) {
 			// A start of a stream that has no LiveStream may be forgotten; an interruption may be that of a push which is live somewhere.
 			mayNot := e.event.Kind == provider.Interrupted || domain.Spec.UnknownStreams.Creates()
 			if err == nil && mayNot && e.outcome.Changed() && !remembered(domain, e.event) {
-				e.done <- errTooManyAtOnce
+				e.done <- errNoRoom
 				continue
 			}
 			e.done <- err

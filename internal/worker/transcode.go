@@ -81,7 +81,7 @@ func (t *transcoder) run(ctx context.Context) recording.Result {
 	result := t.finish(finishing, over)
 	result.Left = !over
 	if err := t.hindrance(); err != nil && result.Nothing {
-		return recording.Result{Message: bounded("nothing was encoded: " + err.Error())}
+		return recording.Result{Message: bounded("nothing was encoded: " + err.Error()), Left: result.Left}
 	}
 	return result
 }

@@ -329,6 +329,9 @@ func lastLine(text string) string {
 // signature is that of a playback URL. Runtimes repeat the command that they cannot find, and the kubelet what it cannot do.
 var signature = regexp.MustCompile(`(?i)(txSecret=)[0-9a-z]+`)
 
+// WithoutSignatures returns the text with the signatures of playback URLs left out.
+func WithoutSignatures(text string) string { return signature.ReplaceAllString(text, "${1}...") }
+
 // sentence keeps a message printable, within the bounds of the status, and without signatures: status and Events have other readers
 // than Jobs and logs.
 func sentence(text string) string {
@@ -339,7 +342,7 @@ func sentence(text string) string {
 		}
 		return ' '
 	}, strings.ToValidUTF8(text, "?"))
-	text = signature.ReplaceAllString(strings.Join(strings.Fields(text), " "), "${1}...")
+	text = WithoutSignatures(strings.Join(strings.Fields(text), " "))
 	for len(text) > longest {
 		text = strings.ToValidUTF8(text[:longest], "")
 	}
