@@ -100,15 +100,18 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		drop(w)
 	}
 	call := callOf(r, time.Now())
-	rule, place := p.enter(call)
+	place, rule, count := p.enter(call)
 	fault := Fault{}
 	if rule != nil {
 		fault = rule.Fault
+		if !fault.comesLater() {
+			count()
+		}
 	}
-	if rule != nil && !rule.After && p.before(w, r, call, fault) {
+	if rule != nil && !rule.After && p.before(w, r, call, fault, count) {
 		return
 	}
-	response, err := p.forward(r, body, call, fault)
+	response, err := p.forward(r, body, call, fault, count)
 	if err != nil {
 		if r.Context().Err() == nil {
 			refuse(w, http.StatusBadGateway, 0)
@@ -118,14 +121,14 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() { _ = response.Body.Close() }()
 	p.answered(place, response.StatusCode)
 	if call.Verb == "watch" && response.StatusCode == http.StatusOK {
-		p.stream(w, r, response, fault.Watch)
+		p.stream(w, r, response, fault.Watch, count)
 		return
 	}
 	answer, err := io.ReadAll(response.Body)
 	if err != nil {
 		drop(w)
 	}
-	if rule != nil && rule.After && p.before(w, r, call, fault) {
+	if rule != nil && rule.After && p.before(w, r, call, fault, count) {
 		return
 	}
 	pass(w, response, answer, fault.Truncate)
@@ -142,7 +145,7 @@ func pass(w http.ResponseWriter, response *http.Response, answer []byte, truncat
 }
 
 // before does what a fault does instead of passing the call, or its answer, on; and says whether it did.
-func (p *Proxy) before(w http.ResponseWriter, r *http.Request, call Call, fault Fault) bool {
+func (p *Proxy) before(w http.ResponseWriter, r *http.Request, call Call, fault Fault, count func()) bool {
 	if fault.Run != nil {
 		fault.Run(call)
 	}
@@ -153,6 +156,7 @@ func (p *Proxy) before(w http.ResponseWriter, r *http.Request, call Call, fault 
 	case fault.Status != 0:
 		refuse(w, fault.Status, fault.RetryAfter)
 	case fault.At != "" && call.Verb == "watch" && r.URL.Query().Get("sendInitialEvents") == "true":
+		count()
 		refuse(w, http.StatusUnprocessableEntity, 0)
 	default:
 		return false
@@ -177,13 +181,14 @@ func (p *Proxy) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-func (p *Proxy) forward(r *http.Request, body []byte, call Call, fault Fault) (*http.Response, error) {
+func (p *Proxy) forward(r *http.Request, body []byte, call Call, fault Fault, count func()) (*http.Response, error) {
 	target := *r.URL
 	target.Scheme, target.Host = p.upstream.Scheme, p.upstream.Host
 	if call.Verb == "list" || call.Verb == "watch" {
 		target.Path = confined(target.Path, p.namespace)
 	}
 	if query := target.Query(); fault.At != "" && call.Verb == "list" && query.Has("resourceVersion") {
+		count()
 		query.Set("resourceVersion", fault.At)
 		query.Set("resourceVersionMatch", "Exact")
 		target.RawQuery = query.Encode()

@@ -204,7 +204,7 @@ func TestListsAndWatchesOfAllNamespacesAreConfined(t *testing.T) {
 func TestAListOfThePast(t *testing.T) {
 	u := &upstream{answer: `{"kind":"PodList","apiVersion":"v1","metadata":{},"items":[]}`}
 	p, clients := newProxy(t, u, "")
-	p.Add(Rule{Resource: "pods", Times: -1, Fault: Fault{At: "7"}})
+	hits := p.Add(Rule{Resource: "pods", Times: -1, Fault: Fault{At: "7"}})
 	for _, version := range []string{"0", ""} {
 		if _, err := clients.CoreV1().Pods("").List(t.Context(), metav1.ListOptions{ResourceVersion: version}); err != nil {
 			t.Fatal(err)
@@ -217,6 +217,10 @@ func TestAListOfThePast(t *testing.T) {
 	if diff := cmp.Diff([]string{"GET /api/v1/pods?resourceVersion=7&resourceVersionMatch=Exact Bearer its-own", "GET /api/v1/pods Bearer its-own"}, u.requests()); diff != "" {
 		t.Error(diff)
 	}
+	// A list of the newest is not of the past.
+	if hits() != 2 {
+		t.Errorf("%d calls are counted, want the list and the watch", hits())
+	}
 }
 
 func event(kind, name string) string {
@@ -227,24 +231,30 @@ func TestWhatGoesWrongWithAWatch(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault Watch
 		want  []string
+		// counted is whether it went wrong.
+		counted bool
 	}{
-		"nothing":                      {Watch{}, []string{"ADDED a", "BOOKMARK b", "MODIFIED c", "DELETED d"}},
-		"an event is lost":             {Watch{Lose: 2}, []string{"ADDED a", "BOOKMARK b", "DELETED d"}},
-		"it is cut":                    {Watch{Cut: 2}, []string{"ADDED a", "BOOKMARK b", "closed"}},
-		"it is too old":                {Watch{Gone: 2}, []string{"ADDED a", "BOOKMARK b", "ERROR 410", "closed"}},
-		"it is late":                   {Watch{Lag: 50 * time.Millisecond}, []string{"ADDED a", "BOOKMARK b", "MODIFIED c", "DELETED d"}},
-		"an event is lost for a while": {Watch{Lose: 2, Life: 100 * time.Millisecond}, []string{"ADDED a", "BOOKMARK b", "DELETED d", "ERROR 410", "closed"}},
-		"it is frozen and goes on":     {Watch{Freeze: 50 * time.Millisecond, FreezeAt: 2}, []string{"ADDED a", "BOOKMARK b", "MODIFIED c", "DELETED d"}},
-		"it is frozen and stays so":    {Watch{Freeze: time.Hour, FreezeAt: 2}, []string{"ADDED a", "BOOKMARK b", "silent"}},
-		"it is frozen from the first":  {Watch{Freeze: time.Hour}, []string{"silent"}},
+		"nothing":                      {Watch{}, []string{"ADDED a", "BOOKMARK b", "MODIFIED c", "DELETED d"}, false},
+		"an event is lost":             {Watch{Lose: 2}, []string{"ADDED a", "BOOKMARK b", "DELETED d"}, true},
+		"it is cut":                    {Watch{Cut: 2}, []string{"ADDED a", "BOOKMARK b", "closed"}, true},
+		"the event does not come":      {Watch{Cut: 4}, []string{"ADDED a", "BOOKMARK b", "MODIFIED c", "DELETED d"}, false},
+		"it is too old":                {Watch{Gone: 2}, []string{"ADDED a", "BOOKMARK b", "ERROR 410", "closed"}, true},
+		"it is late":                   {Watch{Lag: 50 * time.Millisecond}, []string{"ADDED a", "BOOKMARK b", "MODIFIED c", "DELETED d"}, true},
+		"an event is lost for a while": {Watch{Lose: 2, Life: 100 * time.Millisecond}, []string{"ADDED a", "BOOKMARK b", "DELETED d", "ERROR 410", "closed"}, true},
+		"it is frozen and goes on":     {Watch{Freeze: 50 * time.Millisecond, FreezeAt: 2}, []string{"ADDED a", "BOOKMARK b", "MODIFIED c", "DELETED d"}, true},
+		"it is frozen and stays so":    {Watch{Freeze: time.Hour, FreezeAt: 2}, []string{"ADDED a", "BOOKMARK b", "silent"}, true},
+		"it is frozen from the first":  {Watch{Freeze: time.Hour}, []string{"silent"}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			u := &upstream{events: []string{event("ADDED", "a"), event("BOOKMARK", "b"), event("MODIFIED", "c"), event("DELETED", "d")}}
 			p, clients := newProxy(t, u, "")
-			p.Add(Rule{Verb: "watch", Fault: Fault{Watch: c.fault}})
+			hits := p.Add(Rule{Verb: "watch", Fault: Fault{Watch: c.fault}})
 			if diff := cmp.Diff(c.want, watched(t, clients, len(c.want))); diff != "" {
 				t.Error(diff)
+			}
+			if counted := hits() == 1 && p.Faults() == 1; counted != c.counted {
+				t.Errorf("%d hits of %d faults", hits(), p.Faults())
 			}
 		})
 	}

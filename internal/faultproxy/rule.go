@@ -2,6 +2,7 @@ package faultproxy
 
 import (
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -59,8 +60,8 @@ type counted struct {
 	seen, hits int
 }
 
-// Add puts a rule in force and returns a function that tells how many calls it has hit. Of several that fit a call the first counts,
-// and those behind it do not see the call.
+// Add puts a rule in force and returns a function that tells how many calls it has hit: of what happens to the events of a watch, or to a
+// list, those to which it did happen. Of several that fit a call the first counts, and those behind it do not see the call.
 func (p *Proxy) Add(r Rule) (hits func() int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -89,12 +90,12 @@ func (p *Proxy) Choose(chooser func(Call) *Rule) {
 	p.chooser = chooser
 }
 
-// enter notes the call and returns the rule that hits it, nil if none does, and its place in the record.
-func (p *Proxy) enter(call Call) (*Rule, int) {
+// enter notes the call and returns its place in the record, the rule that hits it, nil if none does, and what counts it, once.
+func (p *Proxy) enter(call Call) (place int, hit *Rule, count func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.calls = append(p.calls, call)
-	place := len(p.calls) - 1
+	place = len(p.calls) - 1
 	for _, c := range p.rules {
 		if !c.fits(call) {
 			continue
@@ -102,18 +103,29 @@ func (p *Proxy) enter(call Call) (*Rule, int) {
 		c.seen++
 		first := max(1, c.Nth)
 		if c.seen >= first && (c.Times < 0 || c.seen < first+max(1, c.Times)) {
-			c.hits++
-			p.faults++
-			return &c.Rule, place
+			return place, &c.Rule, p.counting(&c.hits)
 		}
 	}
 	if p.chooser != nil {
 		if r := p.chooser(call); r != nil {
-			p.faults++
-			return r, place
+			return place, r, p.counting(new(int))
 		}
 	}
-	return nil, place
+	return place, nil, func() {}
+}
+
+func (p *Proxy) counting(hits *int) func() {
+	return sync.OnceFunc(func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		*hits++
+		p.faults++
+	})
+}
+
+// comesLater says that the fault has yet to meet what it is about: an event, or a list.
+func (f Fault) comesLater() bool {
+	return f.Run == nil && f.Stall == 0 && f.Status == 0 && !f.Drop && !f.Truncate
 }
 
 func (r Rule) fits(call Call) bool {

@@ -86,8 +86,8 @@ func field(number byte, value []byte) []byte {
 	return append(binary.AppendUvarint([]byte{number<<3 | 2}, uint64(len(value))), value...)
 }
 
-// stream passes a watch on, with what is wrong with it.
-func (p *Proxy) stream(w http.ResponseWriter, r *http.Request, response *http.Response, fault Watch) {
+// stream passes a watch on, with what is wrong with it, and counts it when something is.
+func (p *Proxy) stream(w http.ResponseWriter, r *http.Request, response *http.Response, fault Watch, count func()) {
 	copyHeader(w, response)
 	control := http.NewResponseController(w)
 	_ = control.Flush()
@@ -107,6 +107,7 @@ func (p *Proxy) stream(w http.ResponseWriter, r *http.Request, response *http.Re
 		case <-ended:
 			return
 		case <-life:
+			count()
 			source.end(w)
 			return
 		}
@@ -114,11 +115,18 @@ func (p *Proxy) stream(w http.ResponseWriter, r *http.Request, response *http.Re
 		if !next.bookmark {
 			events++
 		}
+		if fault.Lag > 0 && !next.bookmark {
+			count()
+		}
 		if fault.Freeze > 0 && events >= fault.FreezeAt {
+			count()
 			p.pause(r.Context(), fault.Freeze)
 			fault.Freeze = 0
 		}
 		passed, goesOn := fault.passes(next, events)
+		if passed == nil {
+			count()
+		}
 		if !goesOn && fault.Gone > 0 {
 			source.end(w)
 		}
