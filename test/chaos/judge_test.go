@@ -16,9 +16,9 @@ import (
 // way to make the two one step: see docs/reliability.md.
 const decisionTime = 2 * time.Second
 
-// judge looks for violations in what was seen. stopped says whether an interruption of the push was ever sent; slack is for how
-// long the faults of the run held calls up.
-func (h *history) judge(stopped func(stream, sequence string) bool, slack time.Duration) []violation {
+// judge looks for violations in what was seen. mayTake is how long what usually takes no time may have taken between two times, for the
+// faults of the run.
+func (h *history) judge(mayTake func(from, to time.Time) time.Duration) []violation {
 	found := slices.Clone(h.found)
 	for _, p := range h.pairs {
 		var first *job
@@ -29,13 +29,8 @@ func (h *history) judge(stopped func(stream, sequence string) bool, slack time.D
 			found = append(found, violation{doubled, fmt.Sprintf("Pods %s and %s of one workload are both live", p.first.Name, p.second.Name)})
 		}
 	}
-	for _, versions := range h.streams {
-		for i := 1; i < len(versions) && h.stopped == nil; i++ {
-			found = append(found, compare(versions[i-1].stream, versions[i].stream, stopped)...)
-		}
-	}
 	for _, j := range h.jobs {
-		found = append(found, h.judgeJob(j, slack)...)
+		found = append(found, h.judgeJob(j, mayTake)...)
 	}
 	return found
 }
@@ -57,6 +52,9 @@ func compare(before, after *v1alpha1.LiveStream, stopped func(stream, sequence s
 			found = append(found, violation{wrongStop, fmt.Sprintf("push %s of %s ended without an interruption", p.Sequence, after.Name)})
 		}
 	}
+	if was, is := before.Status.ObservedGeneration, after.Status.ObservedGeneration; is < was {
+		found = append(found, violation{disagreement, fmt.Sprintf("the observed generation of %s went from %d back to %d", after.Name, was, is)})
+	}
 	// Every write carries the version that it rests on, so that a change of the state agrees with the pushes.
 	if state := after.Status.State; state != before.Status.State && state != v1alpha1.LiveStreamUnknown && (state == v1alpha1.LiveStreamLive) != live(after) {
 		found = append(found, violation{disagreement, fmt.Sprintf("%s became %s, and a push is live: %v", after.Name, state, live(after))})
@@ -72,7 +70,7 @@ func live(s *v1alpha1.LiveStream) bool {
 }
 
 // judgeJob asks whether the Job was made, and ended, rightly.
-func (h *history) judgeJob(j *job, slack time.Duration) []violation {
+func (h *history) judgeJob(j *job, mayTake func(from, to time.Time) time.Duration) []violation {
 	owner := metav1.GetControllerOf(j.latest)
 	if j.latest.Labels[bystander] != "" || owner == nil {
 		return nil
@@ -80,7 +78,9 @@ func (h *history) judgeJob(j *job, slack time.Duration) []violation {
 	var found []violation
 	versions := h.streams[owner.UID]
 	if j.latest.Labels[v1alpha1.LabelRun] == "" {
-		found = append(found, judgeStart(j, versions, slack)...)
+		found = append(found, judgeStart(j, versions, mayTake)...)
+	} else {
+		found = append(found, judgeAfterEnd(j, versions)...)
 	}
 	if j.deleting == 0 {
 		return found
@@ -94,15 +94,30 @@ func (h *history) judgeJob(j *job, slack time.Duration) []violation {
 		case going:
 		case j.finishedFirst:
 			found = append(found, violation{wrongStop, fmt.Sprintf("Job %s had ended by itself and was deleted, its Pod and log with it", j.latest.Name)})
-		case v.stream.Status.Broadcast.ID == j.latest.Labels[v1alpha1.LabelBroadcast] && live(v.stream):
-			found = append(found, violation{wrongStop, fmt.Sprintf("Job %s was stopped while its broadcast was on air", j.latest.Name)})
+		case v.stream.Status.Broadcast.ID == j.latest.Labels[v1alpha1.LabelBroadcast]:
+			// Also between two pushes, as long as the window is open.
+			found = append(found, violation{wrongStop, fmt.Sprintf("Job %s was stopped while its broadcast was open", j.latest.Name)})
 		}
 		return found
 	}
 	return found
 }
 
-func judgeStart(j *job, versions []version, slack time.Duration) []violation {
+// judgeAfterEnd asks whether what is to run after a broadcast was started after it.
+func judgeAfterEnd(j *job, versions []version) []violation {
+	for _, v := range slices.Backward(versions) {
+		if v.revision > j.created {
+			continue
+		}
+		if v.stream.Status.Broadcast.ID == j.latest.Labels[v1alpha1.LabelBroadcast] {
+			return []violation{{disagreement, fmt.Sprintf("Job %s is to run after its broadcast and was started before the end", j.latest.Name)}}
+		}
+		return nil
+	}
+	return nil
+}
+
+func judgeStart(j *job, versions []version, mayTake func(from, to time.Time) time.Duration) []violation {
 	sequence := j.latest.Annotations[v1alpha1.AnnotationSequence]
 	wasLive := false
 	var silent time.Time
@@ -123,7 +138,7 @@ func judgeStart(j *job, versions []version, slack time.Duration) []violation {
 	if !wasLive {
 		return []violation{{resurrection, fmt.Sprintf("Job %s was started for push %s, which never was live", j.latest.Name, sequence)}}
 	}
-	if !silent.IsZero() && j.createdAt.Sub(silent) > decisionTime+slack {
+	if !silent.IsZero() && j.createdAt.Sub(silent) > decisionTime+mayTake(silent, j.createdAt) {
 		return []violation{{resurrection, fmt.Sprintf("Job %s was started %s after the last push had ended", j.latest.Name, j.createdAt.Sub(silent))}}
 	}
 	return nil

@@ -22,18 +22,63 @@ type told struct{ start, stop bool }
 func (w *world) note(e event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.facts[e.stream] == nil {
-		w.facts[e.stream] = map[string]*told{}
+	tell(w.facts, e)
+}
+
+// noteTaken notes what was answered 200.
+func (w *world) noteTaken(e event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.events++
+	tell(w.taken, e)
+}
+
+func tell(facts map[string]map[string]*told, e event) {
+	if facts[e.stream] == nil {
+		facts[e.stream] = map[string]*told{}
 	}
-	t := w.facts[e.stream][e.sequence]
+	t := facts[e.stream][e.sequence]
 	if t == nil {
 		t = &told{}
-		w.facts[e.stream][e.sequence] = t
+		facts[e.stream][e.sequence] = t
 	}
 	if e.start {
 		t.start = true
 	} else {
 		t.stop = true
+	}
+}
+
+// distinct is how many different events were answered 200.
+func (w *world) distinct() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for _, pushes := range w.taken {
+		for _, t := range pushes {
+			if t.start {
+				n++
+			}
+			if t.stop {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// looksForLost asks about each event that was answered 200, where the end is not as it should be: what is lost is told from what is late.
+func (w *world) looksForLost() {
+	w.mu.Lock()
+	var events []event
+	for stream, pushes := range w.taken {
+		for sequence, t := range pushes {
+			events = append(events, event{stream: stream, sequence: sequence, start: !t.stop})
+		}
+	}
+	w.mu.Unlock()
+	for _, e := range events {
+		w.isStored(e)
 	}
 }
 

@@ -37,10 +37,12 @@ type history struct {
 	found []violation
 	pairs []pair
 
-	// stopped, where it is set, has the versions of LiveStreams judged as they come, and not kept: there are too many. latest has
-	// the last one of each, by name.
+	// stopped says whether an interruption of the push was sent by now. Versions are judged as they come: what ends before its stop is
+	// sent has ended wrongly. latest has the last one of each, by name.
 	stopped func(stream, sequence string) bool
 	latest  map[string]*v1alpha1.LiveStream
+	// outlines has no more kept of versions than Jobs are judged by: there are too many.
+	outlines bool
 }
 
 // version is a state of a LiveStream; gone says that it is the last one.
@@ -174,20 +176,22 @@ func (o *observer) see(name string, event watch.Event) {
 	}
 }
 
-func (o *observer) begin(namespace string) {
+func (o *observer) begin(namespace string, stopped func(stream, sequence string) bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.worlds[namespace] = &history{streams: map[types.UID][]version{}, jobs: map[types.UID]*job{}, pods: map[types.UID]*corev1.Pod{}, latest: map[string]*v1alpha1.LiveStream{}}
+	o.worlds[namespace] = &history{
+		streams: map[types.UID][]version{}, jobs: map[types.UID]*job{}, pods: map[types.UID]*corev1.Pod{}, latest: map[string]*v1alpha1.LiveStream{}, stopped: stopped,
+	}
 }
 
-// passes has the versions of a world's LiveStreams judged as they come.
-func (o *observer) passes(namespace string, stopped func(stream, sequence string) bool) {
+// outlines has no more kept of a world's LiveStreams than Jobs are judged by.
+func (o *observer) outlines(namespace string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.worlds[namespace].stopped = stopped
+	o.worlds[namespace].outlines = true
 }
 
-// last is the latest version of a LiveStream in a world whose versions pass; nil when it is not there.
+// last is the latest version of a LiveStream; nil when it is not there.
 func (o *observer) last(namespace, name string) *v1alpha1.LiveStream {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -220,18 +224,17 @@ func (o *observer) caughtUp(ctx context.Context, revisions map[string]uint64) {
 }
 
 func (h *history) seeStream(s *v1alpha1.LiveStream, revision uint64, gone bool) {
-	if h.stopped == nil {
-		h.streams[s.UID] = append(h.streams[s.UID], version{revision: revision, at: time.Now(), stream: s, gone: gone})
-		return
-	}
-	if before := h.latest[s.Name]; before != nil && len(h.found) < mostFound {
+	if before := h.latest[s.Name]; before != nil && before.UID == s.UID && len(h.found) < mostFound {
 		h.found = append(h.found, compare(before, s, h.stopped)...)
 	}
 	h.latest[s.Name] = s
 	if gone {
 		delete(h.latest, s.Name)
 	}
-	if len(s.Spec.Workloads) > 0 {
+	switch {
+	case !h.outlines:
+		h.streams[s.UID] = append(h.streams[s.UID], version{revision: revision, at: time.Now(), stream: s, gone: gone})
+	case len(s.Spec.Workloads) > 0:
 		h.streams[s.UID] = append(h.streams[s.UID], version{revision: revision, at: time.Now(), stream: outline(s), gone: gone})
 	}
 }

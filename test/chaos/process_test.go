@@ -29,11 +29,7 @@ func (w *world) played(t *testing.T, err error) {
 	if err != nil {
 		w.fail(disagreement, "%v", err)
 	}
-	o := w.finish()
-	results.add(o)
-	for _, v := range o.violations {
-		t.Error(v)
-	}
+	count(t, w.finish())
 }
 
 // sendsLater tells when the event was answered 200.
@@ -253,10 +249,7 @@ func (s scenario) checkStepped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	results.add(o)
-	for _, v := range o.violations {
-		t.Error(v)
-	}
+	count(t, o)
 }
 
 func TestTheClockSteps(t *testing.T) {

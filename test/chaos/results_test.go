@@ -6,9 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
+	"testing"
 	"time"
 )
 
@@ -23,7 +26,9 @@ const (
 	orphan       kind = "orphan"
 	restless     kind = "writes after settling"
 	disagreement kind = "disagreement with the model"
-	growth       kind = "growth"
+	// unsettled is what did not come true in time: a machine that is too slow may be why.
+	unsettled kind = "not settled in time"
+	growth    kind = "growth"
 )
 
 type violation struct {
@@ -37,11 +42,20 @@ func (v violation) String() string { return string(v.kind) + ": " + v.text }
 type tally struct {
 	mu sync.Mutex
 
-	Faults            int     `json:"faults"`
-	Survived          int     `json:"survived"`
-	Unreached         int     `json:"unreached"`
-	Runs              int     `json:"runs"`
+	// Commit is that of the operator, with "-dirty" where the tree has more than it; Date is when the run began.
+	Commit string `json:"commit"`
+	Date   string `json:"date"`
+	Full   bool   `json:"full"`
+
+	Faults    int `json:"faults"`
+	Survived  int `json:"survived"`
+	Unreached int `json:"unreached"`
+	// Missed are the names of the tests whose calls did not come.
+	Missed []string `json:"unreached_calls"`
+	Runs   int      `json:"runs"`
+	// Events are answers 200; DistinctEvents leaves out the copies.
 	Events            int     `json:"events"`
+	DistinctEvents    int     `json:"distinct_events"`
 	Pushes            int     `json:"pushes"`
 	AckedLost         int     `json:"acked_lost"`
 	DoubleWorkloads   int     `json:"double_workloads"`
@@ -49,20 +63,27 @@ type tally struct {
 	Resurrections     int     `json:"resurrections"`
 	Orphans           int     `json:"orphans"`
 	Disagreements     int     `json:"disagreements"`
+	Unsettled         int     `json:"unsettled"`
+	Restless          int     `json:"restless"`
+	Growths           int     `json:"growths"`
 	SettleP99         float64 `json:"settle_seconds_p99"`
 	WritesAfterSettle int     `json:"writes_after_settle"`
 	Upgrades          int     `json:"upgrades"`
+	Takeovers         int     `json:"takeovers"`
 	Mutants           int     `json:"mutants"`
 	MutantsCaught     int     `json:"mutants_caught"`
+	MutantsCommit     string  `json:"mutants_commit"`
 	// Soak is of one process, from its start to its end. The slope is only told where it means something.
 	Soak             float64  `json:"soak_minutes"`
 	HeapSlope        *float64 `json:"heap_slope_mib_per_hour,omitempty"`
 	GoroutinesGrowth int      `json:"goroutines_growth"`
 	DescriptorGrowth int      `json:"fds_growth"`
 	// Storm events and pushes are those of the storm alone.
-	StormEvents int      `json:"storm_events"`
-	StormPushes int      `json:"storm_pushes"`
-	Seeds       []uint64 `json:"seeds"`
+	StormEvents int `json:"storm_events"`
+	StormPushes int `json:"storm_pushes"`
+	// JobPushes are those pushes of a storm whose LiveStream has a Job.
+	JobPushes int      `json:"storm_pushes_with_jobs"`
+	Seeds     []uint64 `json:"seeds"`
 
 	settled []time.Duration
 }
@@ -75,6 +96,7 @@ func (t *tally) add(o outcome) {
 	t.Faults += o.faults
 	defer t.save()
 	t.Events += o.events
+	t.DistinctEvents += o.distinct
 	t.Pushes += o.pushes
 	t.WritesAfterSettle += o.lateWrites
 	t.settled = append(t.settled, o.settled...)
@@ -93,10 +115,53 @@ func (t *tally) add(o outcome) {
 			t.Resurrections++
 		case orphan:
 			t.Orphans++
-		case restless, disagreement:
+		case disagreement:
 			t.Disagreements++
+		case unsettled:
+			t.Unsettled++
+		case restless:
+			t.Restless++
+		case growth:
+			t.Growths++
 		}
 	}
+}
+
+// begin notes what is played, and when.
+func (t *tally) begin() {
+	t.Date, t.Full = time.Now().UTC().Format(time.RFC3339), *full
+	output, err := exec.Command("git", "describe", "--always", "--dirty", "--exclude=*").Output()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "asking for the commit:", err)
+	}
+	t.Commit = strings.TrimSpace(string(output))
+}
+
+// count counts a run, fails the test for each violation, and says how to play it again.
+func count(t *testing.T, o outcome) {
+	t.Helper()
+	results.add(o)
+	const most = 20
+	for _, v := range o.violations[:min(most, len(o.violations))] {
+		t.Error(v)
+	}
+	if more := len(o.violations) - most; more > 0 {
+		t.Errorf("and %d more", more)
+	}
+	if t.Failed() {
+		t.Logf("play it again with: make chaos RUN='%s'%s LOGS=1", t.Name(), flags())
+	}
+}
+
+func flags() string {
+	text := ""
+	if *full {
+		text += " FULL=1"
+	}
+	if *seed != 0 {
+		text += fmt.Sprint(" SEED=", *seed)
+	}
+	return text
 }
 
 // save writes what is known so far: a run that is broken off leaves its figures.
@@ -111,10 +176,10 @@ func (t *tally) write(path string) error {
 	before := &tally{}
 	if text, err := os.ReadFile(path); err == nil && json.Unmarshal(text, before) == nil {
 		if *mutants {
-			before.Mutants, before.MutantsCaught = t.Mutants, t.MutantsCaught
+			before.Mutants, before.MutantsCaught, before.MutantsCommit = t.Mutants, t.MutantsCaught, t.Commit
 			return before.put(path)
 		}
-		t.Mutants, t.MutantsCaught = before.Mutants, before.MutantsCaught
+		t.Mutants, t.MutantsCaught, t.MutantsCommit = before.Mutants, before.MutantsCaught, before.MutantsCommit
 	}
 	slices.Sort(t.settled)
 	if n := len(t.settled); n > 0 {
@@ -138,10 +203,18 @@ func (t *tally) put(path string) error {
 }
 
 // missed counts a fault whose call did not come.
-func (t *tally) missed() {
+func (t *tally) missed(name string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.Unreached++
+	t.Missed = append(t.Missed, name)
+}
+
+// tookOver counts leaders that were stopped past their lease and found another in their place.
+func (t *tally) tookOver() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.Takeovers++
 }
 
 // upgraded counts swaps of builds that were survived.
@@ -153,10 +226,10 @@ func (t *tally) upgraded(swaps int) {
 }
 
 // storm notes how much came together in a storm.
-func (t *tally) storm(o outcome) {
+func (t *tally) storm(o outcome, withJobs int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.StormEvents, t.StormPushes = o.events, o.pushes
+	t.StormEvents, t.StormPushes, t.JobPushes = o.events, o.pushes, withJobs
 }
 
 func (t *tally) seed(s uint64) {
@@ -165,12 +238,16 @@ func (t *tally) seed(s uint64) {
 	t.Seeds = append(t.Seeds, s)
 }
 
-func (t *tally) mutant(caught bool) {
+func (t *tally) mutant() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.Mutants++
-	if caught {
-		t.MutantsCaught++
-	}
+	t.save()
+}
+
+func (t *tally) caught() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.MutantsCaught++
 	t.save()
 }

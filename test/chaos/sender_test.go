@@ -35,6 +35,8 @@ type event struct {
 	start            bool
 	code             int32
 	at               time.Time
+	// exact says that all that is sent of the push and the kind has this time.
+	exact bool
 }
 
 func started(stream, sequence string) event {
@@ -55,7 +57,17 @@ func (e event) callback() css.Callback {
 
 // isIn says whether the push is the event's, and is told of it.
 func (e event) isIn(p v1alpha1.Push) bool {
-	return p.Sequence == e.sequence && (e.start || p.EndTime != nil)
+	if p.Sequence != e.sequence || !e.start && p.EndTime == nil {
+		return false
+	}
+	if !e.exact {
+		return true
+	}
+	// Callbacks have whole seconds. A push whose end came first has the start that its duration tells.
+	if e.start {
+		return p.EndTime != nil || p.StartTime != nil && p.StartTime.Unix() == e.at.Unix()
+	}
+	return p.EndTime.Unix() == e.at.Unix() && p.ErrorCode != nil && *p.ErrorCode == e.code
 }
 
 // deliver sends the event until it is answered 200, to one receiver after the other from the given one on, and looks right then
@@ -66,9 +78,7 @@ func (w *world) deliver(e event, first int) error {
 	for try := first; ; try++ {
 		status, err := w.post(e, w.receivers[try%len(w.receivers)])
 		if err == nil && status == http.StatusOK {
-			w.mu.Lock()
-			w.events++
-			w.mu.Unlock()
+			w.noteTaken(e)
 			w.look(e)
 			return nil
 		}

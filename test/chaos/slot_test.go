@@ -72,6 +72,9 @@ func (sl *slot) push() {
 	// Neither longer nor greater with time.
 	sl.played++
 	sl.pushed.Add(1)
+	if sl.withJob {
+		sl.withJobPushed.Add(1)
+	}
 	sequence := fmt.Sprintf("%d%04d", sl.played*7919%10_007, sl.number)
 	onAir := between(sl.random, 0, sl.cycle)
 	if sl.random.IntN(4) == 0 {
@@ -93,6 +96,7 @@ func (sl *slot) send(e event, after time.Duration) {
 	if sl.random.IntN(3) == 0 {
 		copies = 1 + sl.random.IntN(13)
 	}
+	e.at, e.exact = time.Now().Add(after), true
 	first := after
 	if sl.random.IntN(4) == 0 {
 		first += between(sl.random, 0, sl.spread/4)
@@ -112,7 +116,6 @@ func (sl *slot) send(e event, after time.Duration) {
 			defer sl.due[to].Add(-1)
 			sl.underWay[to] <- struct{}{}
 			defer func() { <-sl.underWay[to] }()
-			e.at = time.Now()
 			if err := sl.w.deliver(e, to); err != nil {
 				sl.w.fail(disagreement, "%v", err)
 			}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 )
 
@@ -20,6 +21,8 @@ const (
 	mostDescriptors = 10
 	// mostHeapSlope is in MiB an hour: some 60 bytes for each callback that the process answers, or 400 for each push.
 	mostHeapSlope = 40.0
+	// fewestReadings are minutes of which a slope means something.
+	fewestReadings = 10
 )
 
 // held is what a process holds. Heap is in bytes.
@@ -151,13 +154,20 @@ func (s *storm) judgeSoak(before held) {
 	if s.held.descriptor > mostDescriptors {
 		s.w.fail(growth, "%d descriptors before, and %d after", before.descriptors, after.descriptors)
 	}
+	if before.descriptors == 0 || after.descriptors == 0 || after.goroutines == 0 {
+		s.w.fail(growth, "the survivor does not say what it holds: %+v, %+v", before, after)
+	}
 	if r := s.w.replicas[survivor]; r.deathsSoFar() > 0 {
 		s.w.fail(growth, "the replica that was never killed died %d times", r.deathsSoFar())
 	}
 	if !*full {
 		return
 	}
-	slope := slopeOf(s.held.leastOfEachMinute())
+	readings := s.held.leastOfEachMinute()
+	if len(readings) < fewestReadings {
+		s.w.fail(growth, "the heap was read in %d minutes, want %d", len(readings), fewestReadings)
+	}
+	slope := slopeOf(readings)
 	s.held.slope = &slope
 	if slope > mostHeapSlope {
 		s.w.fail(growth, "the heap grows by %.1f MiB an hour, at most %.0f are allowed", slope, mostHeapSlope)
@@ -242,4 +252,19 @@ func (t *tally) soak(s *series) {
 		t.Soak = s.samples[n-1].at.Sub(s.samples[0].at).Minutes()
 	}
 	t.HeapSlope, t.GoroutinesGrowth, t.DescriptorGrowth = s.slope, s.goroutines, s.descriptor
+}
+
+func TestTheSlopeIsThatOfWhatIsLeftAfterEachCollection(t *testing.T) {
+	t.Parallel()
+	s := &series{}
+	began := time.Now()
+	for i := range 90 * 12 {
+		at := time.Duration(i) * 5 * time.Second
+		// It grows by 6 MiB an hour, and what waits for the next collection comes on top.
+		s.samples = append(s.samples, held{at: began.Add(at), heap: (10 + 6*at.Hours() + float64(i%7)) * (1 << 20)})
+	}
+	readings := s.leastOfEachMinute()
+	if slope := slopeOf(readings); len(readings) < 59 || slope < 5.5 || slope > 6.5 {
+		t.Errorf("%d readings have a slope of %.2f, want 60 and 6 MiB an hour", len(readings), slope)
+	}
 }

@@ -62,6 +62,7 @@ func run(m *testing.M) int {
 			fmt.Fprintln(os.Stderr, err)
 		}
 	}()
+	results.begin()
 	if err := setUp(ctx, dir); err != nil {
 		fmt.Fprintln(os.Stderr, "setting up:", err)
 		return 1

@@ -6,20 +6,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
@@ -44,23 +48,30 @@ type world struct {
 	receivers []*replica
 	options   options
 
-	mu       sync.Mutex
-	facts    map[string]map[string]*told
+	mu    sync.Mutex
+	facts map[string]map[string]*told
+	// taken is what was answered 200.
+	taken    map[string]map[string]*told
 	events   int
 	failures []violation
 	settled  []time.Duration
 	// faulty says that something is to go wrong.
 	faulty bool
-	// slack is for how long faults may hold a call up; marks are where the counted calls begin, by replica.
-	slack      time.Duration
-	marks      []int
+	// slack is for how long faults may hold a call up, pauses are when processes were stopped; marks are where the counted calls begin, by
+	// replica.
+	slack  time.Duration
+	pauses []interval
+	marks  []int
+	// ends are where rules end that make calls go wrong.
+	ends       []int
 	lateWrites int
 	// owes is how long a write that did not come may come later, by its client's own account.
 	owes time.Duration
 	// extra counts faults that are done to processes.
 	extra atomic.Int64
-	// past is a revision to go back to.
-	past uint64
+	// past is a revision to go back to, and mustHit are the faults that the run is worth nothing without.
+	past    uint64
+	mustHit []func() int
 	// patience is how long anything may take, quiet how long nothing may be written once all is settled.
 	patience, quiet time.Duration
 	// look looks for what was answered 200.
@@ -86,10 +97,13 @@ type options struct {
 // outcome is what became of a world.
 type outcome struct {
 	violations []violation
-	calls      []faultproxy.Call
+	callsOf    [][]faultproxy.Call
+	// exposed are the first of them, that something could have gone wrong with.
+	exposed    [][]faultproxy.Call
 	settled    []time.Duration
 	faults     int
 	events     int
+	distinct   int
 	pushes     int
 	lateWrites int
 }
@@ -144,9 +158,12 @@ func emptyWorld(ctx context.Context, o options) (*world, error) {
 	if err := installed.API.Create(ctx, namespace); err != nil {
 		return nil, err
 	}
-	w := &world{ctx: ctx, name: namespace.Name, facts: map[string]map[string]*told{}, options: o, patience: patience, quiet: quiet()}
+	w := &world{
+		ctx: ctx, name: namespace.Name, facts: map[string]map[string]*told{}, taken: map[string]map[string]*told{}, options: o,
+		patience: patience, quiet: quiet(),
+	}
 	w.look, w.mayRefuse = w.isStored, func(int) bool { return false }
-	observed.begin(w.name)
+	observed.begin(w.name, w.wasStopped)
 	for _, object := range w.objects() {
 		object.SetNamespace(w.name)
 		if err := installed.API.Create(ctx, object); err != nil {
@@ -229,7 +246,9 @@ func (w *world) until(what string, holds func() error) error {
 	return w.untilEvery(25*time.Millisecond, what, holds)
 }
 
-// untilEvery waits; what does not come true in time is an error, and a violation where the caller makes it one.
+var errLate = errors.New("never came true")
+
+// untilEvery waits; what does not come true in time is errLate, and a violation where the caller makes it one.
 func (w *world) untilEvery(every time.Duration, what string, holds func() error) error {
 	deadline := time.After(w.patience)
 	tick := time.NewTicker(every)
@@ -244,43 +263,100 @@ func (w *world) untilEvery(every time.Duration, what string, holds func() error)
 		case <-w.ctx.Done():
 			return w.ctx.Err()
 		case <-deadline:
-			return fmt.Errorf("never came true: %s: %w", what, err)
+			return fmt.Errorf("%w: %s: %w", errLate, what, err)
 		}
 	}
 }
 
+// fail notes a violation. Where all there is against the world is that something took too long, it is told from a disagreement.
 func (w *world) fail(k kind, format string, arguments ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if k == disagreement && slices.ContainsFunc(arguments, isLate) {
+		k = unsettled
+	}
 	w.failures = append(w.failures, violation{k, fmt.Sprintf(format, arguments...)})
 }
 
-// calls are those that the operator made since the world was ready, in the order of the replicas.
-func (w *world) calls() []faultproxy.Call {
-	var calls []faultproxy.Call
+func isLate(argument any) bool {
+	err, is := argument.(error)
+	return is && errors.Is(err, errLate)
+}
+
+// interval is from one time to another.
+type interval struct{ from, to time.Time }
+
+// stops has a process stand still for a while.
+func (w *world) stops(r *replica, d time.Duration) {
+	began := time.Now()
+	if err := r.signal(syscall.SIGSTOP); err != nil {
+		// It died meanwhile.
+		return
+	}
+	w.extra.Add(1)
+	<-time.After(d)
+	_ = r.signal(syscall.SIGCONT)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pauses = append(w.pauses, interval{began, time.Now()})
+}
+
+// mayTake is how long what usually takes no time may have taken between the two: for as long as a process was stopped, or a call held up.
+func (w *world) mayTake(from, to time.Time) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	most := w.slack
+	for _, p := range w.pauses {
+		begin, end := p.from, p.to
+		if begin.Before(from) {
+			begin = from
+		}
+		if end.After(to) {
+			end = to
+		}
+		most += max(0, end.Sub(begin))
+	}
+	return most
+}
+
+// callsOf are those that each replica made since the world was ready.
+func (w *world) callsOf() [][]faultproxy.Call {
+	var callsOf [][]faultproxy.Call
 	for i, r := range w.replicas {
 		if i < len(w.marks) {
-			calls = append(calls, r.proxy.CallsFrom(w.marks[i])...)
+			callsOf = append(callsOf, r.proxy.CallsFrom(w.marks[i]))
 		}
 	}
-	return calls
+	return callsOf
 }
+
+func (w *world) calls() []faultproxy.Call { return slices.Concat(w.callsOf()...) }
 
 // writes counts what the operator wrote. Leases are renewed all the time, and a PushDomain's status once a minute.
 func (w *world) writes() int {
 	n := 0
 	for _, c := range w.calls() {
-		if c.Writes() && c.Resource != "leases" && c.Resource != "pushdomains/status" {
+		if counts(c) {
 			n++
 		}
 	}
 	return n
 }
 
+func counts(c faultproxy.Call) bool {
+	return c.Writes() && c.Resource != "leases" && c.Resource != "pushdomains/status"
+}
+
 // finish lets the world settle without faults, looks at all that it did, deletes the streams, and looks at what is left.
 func (w *world) finish() outcome {
 	for _, r := range w.replicas {
 		r.proxy.Clear()
+		w.ends = append(w.ends, r.proxy.Count())
+	}
+	for _, hits := range w.mustHit {
+		if hits() == 0 {
+			w.fail(disagreement, "a fault that the run is about did not come")
+		}
 	}
 	w.settle()
 	w.rest()
@@ -291,12 +367,24 @@ func (w *world) finish() outcome {
 func (w *world) end() outcome {
 	w.removeStreams()
 	w.catchUp()
-	o := outcome{calls: w.calls(), events: w.answered(), pushes: w.pushes(), lateWrites: w.lateWrites, settled: w.settled, faults: int(w.extra.Load())}
+	return w.outcome(observed.end(w.name).judge(w.mayTake))
+}
+
+// outcome ends the world's processes.
+func (w *world) outcome(judged []violation) outcome {
+	o := outcome{
+		callsOf: w.callsOf(), events: w.answered(), distinct: w.distinct(), pushes: w.pushes(), lateWrites: w.lateWrites, settled: w.settled,
+		faults: int(w.extra.Load()),
+	}
 	for _, r := range w.replicas {
 		o.faults += r.proxy.Faults()
 	}
-	h := observed.end(w.name)
-	o.violations = slices.Concat(w.failures, h.judge(w.wasStopped, w.slack))
+	for i, calls := range o.callsOf {
+		if i < len(w.ends) {
+			o.exposed = append(o.exposed, calls[:w.ends[i]-w.marks[i]])
+		}
+	}
+	o.violations = slices.Concat(w.failures, judged)
 	w.close()
 	if *keep && len(o.violations) > 0 {
 		w.showLogs()
@@ -337,6 +425,7 @@ func (w *world) settle() {
 	began := time.Now()
 	if err := w.until("status and Jobs agree with the model", w.agrees); err != nil {
 		w.fail(disagreement, "%v", err)
+		w.looksForLost()
 		return
 	}
 	w.mu.Lock()
@@ -357,7 +446,7 @@ const eventRetry = 13 * time.Second
 
 // rest counts the writes that come when nothing is left to do.
 func (w *world) rest() {
-	last, since := w.writes(), time.Now()
+	first, last, since := w.writes(), w.writes(), time.Now()
 	err := w.until("the operator is at rest", func() error {
 		if now := w.writes(); now != last {
 			last, since = now, time.Now()
@@ -368,19 +457,43 @@ func (w *world) rest() {
 		return nil
 	})
 	if err != nil {
+		w.lateWrites += w.writes() - first
 		w.fail(restless, "%v", err)
 		return
 	}
+	before := w.statuses()
 	<-time.After(w.quiet)
-	if w.lateWrites = w.writes() - last; w.lateWrites > 0 {
-		var kinds []string
-		for _, c := range w.calls() {
-			if c.Writes() && c.At.After(since) {
-				kinds = append(kinds, c.Key())
-			}
+	// One of each stream may be refused: that rests on a version of a watch that is late, is no write, and is not tried again on that.
+	late, refused := 0, 0
+	var kinds []string
+	for _, c := range w.calls() {
+		switch {
+		case !counts(c) || !c.At.After(since):
+			continue
+		case c.Status == http.StatusConflict:
+			refused++
+		default:
+			late++
 		}
-		w.fail(restless, "%d writes: %v", w.lateWrites, kinds)
+		kinds = append(kinds, fmt.Sprint(c.Key(), " ", c.Status))
 	}
+	w.lateWrites += late
+	if late > 0 || refused > len(w.options.streams) {
+		w.fail(restless, "%d writes: %v %s", late, kinds, cmp.Diff(before, w.statuses()))
+	}
+}
+
+// statuses are those of the streams, by name.
+func (w *world) statuses() map[string]v1alpha1.LiveStreamStatus {
+	var streams v1alpha1.LiveStreamList
+	if err := installed.API.List(w.ctx, &streams, client.InNamespace(w.name)); err != nil {
+		w.fail(disagreement, "listing the streams: %v", err)
+	}
+	statuses := map[string]v1alpha1.LiveStreamStatus{}
+	for i := range streams.Items {
+		statuses[streams.Items[i].Name] = streams.Items[i].Status
+	}
+	return statuses
 }
 
 // removeStreams deletes the LiveStreams, and sees that all of them goes, and nothing else.
@@ -429,23 +542,32 @@ func (w *world) scaledTo(want int32) error {
 	return nil
 }
 
-// catchUp has the observer see all that there is.
+// seen tells the probes' versions from each other.
+var seen atomic.Int64
+
+// catchUp has the observer see all that there is by now, of each kind.
 func (w *world) catchUp() {
+	stream := newStream("last")
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "last", Labels: map[string]string{bystander: "true"}}, Spec: corev1.PodSpec{
+		// Nobody schedules it, so that it stays as it is.
+		SchedulerName: "nobody", Containers: []corev1.Container{{Name: "c", Image: "i"}},
+	}}
 	revisions := map[string]uint64{}
-	probe := &batchv1.Job{}
-	if err := installed.API.Get(w.ctx, client.ObjectKey{Namespace: w.name, Name: "bystander"}, probe); err != nil {
-		return
+	for kind, probe := range map[string]client.Object{"streams": stream, "pods": pod, "jobs": &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "bystander"}}} {
+		probe.SetNamespace(w.name)
+		err := installed.API.Get(w.ctx, client.ObjectKeyFromObject(probe), probe)
+		if apierrors.IsNotFound(err) {
+			err = installed.API.Create(w.ctx, probe)
+		}
+		if err == nil {
+			patch := fmt.Sprintf(`{"metadata":{"annotations":{"chaos.example.com/seen":"%d"}}}`, seen.Add(1))
+			err = installed.API.Patch(w.ctx, probe, client.RawPatch(types.MergePatchType, []byte(patch)))
+		}
+		if err != nil {
+			w.fail(disagreement, "having the observer catch up with the %s: %v", kind, err)
+			return
+		}
+		revisions[kind] = revisionOf(probe)
 	}
-	patched := probe.DeepCopy()
-	patched.Annotations = map[string]string{"chaos.example.com/seen": "true"}
-	if err := installed.API.Patch(w.ctx, patched, client.MergeFrom(probe)); err != nil {
-		return
-	}
-	revisions["jobs"] = revisionOf(patched)
-	last := newStream("last")
-	last.Namespace = w.name
-	if err := installed.API.Create(w.ctx, last); err == nil {
-		revisions["streams"] = revisionOf(last)
-	}
-	observed.caughtUp(w.ctx, maps.Clone(revisions))
+	observed.caughtUp(w.ctx, revisions)
 }
