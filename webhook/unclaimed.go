@@ -151,7 +151,7 @@ func (s *Store) forget() {
 	}
 }
 
-// writeOnce applies the events to the push domain, and returns it as it is then.
+// writeOnce applies the events to the push domain, and returns it as it is then; NotFound when it is gone.
 func (s *Store) writeOnce(ctx context.Context, domain *v1alpha1.PushDomain, events []*unclaimedEvent) (*v1alpha1.PushDomain, error) {
 	for {
 		written, err := s.applyUnclaimed(ctx, domain, events)
@@ -164,6 +164,10 @@ func (s *Store) writeOnce(ctx context.Context, domain *v1alpha1.PushDomain, even
 		fresh := &v1alpha1.PushDomain{}
 		if err := s.Live.Get(ctx, client.ObjectKeyFromObject(domain), fresh); err != nil {
 			return nil, fmt.Errorf("reading PushDomain %q again: %w", domain.Name, err)
+		}
+		if fresh.UID != domain.UID {
+			// It may be one of another host now. The event comes again, and is checked against that.
+			return nil, apierrors.NewNotFound(v1alpha1.GroupVersion.WithResource("pushdomains").GroupResource(), domain.Name)
 		}
 		domain = fresh
 	}

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -189,5 +190,41 @@ func TestOfMoreEventsThanAreKeptNoInterruptionIsLost(t *testing.T) {
 	waiting = dropOne([]*unclaimedEvent{stop, last})
 	if len(waiting) != 1 || waiting[0] != stop || !errors.Is(told(last), errTooManyAtOnce) {
 		t.Errorf("waiting = %+v, want the first stop; the other is to come again", waiting)
+	}
+}
+
+// staleReader is a cache that still shows a push domain as it was.
+type staleReader struct {
+	client.Reader
+
+	domain *v1alpha1.PushDomain
+}
+
+func (r staleReader) Get(ctx context.Context, key client.ObjectKey, object client.Object, opts ...client.GetOption) error {
+	if domain, is := object.(*v1alpha1.PushDomain); is {
+		r.domain.DeepCopyInto(domain)
+		return nil
+	}
+	return r.Reader.Get(ctx, key, object, opts...)
+}
+
+func TestAnUnclaimedEventIsNotWrittenToAPushDomainThatWasMadeAnew(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	old := d.domain()
+	anew := &v1alpha1.PushDomain{ObjectMeta: metav1.ObjectMeta{Name: old.Name, Namespace: old.Namespace}, Spec: *old.Spec.DeepCopy()}
+	anew.Spec.Domain = "another.domain.com"
+	if err := env.Client.Delete(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+	d.create(anew)
+	unknown := d.push("a")
+	unknown.Stream = "unknown"
+	d.handler.Cache = staleReader{d.handler.Cache, old}
+	if status := d.post(unknown.Start(showTime)); status != http.StatusServiceUnavailable {
+		t.Errorf("answered %d, want 503: it is to come again", status)
+	}
+	if got := d.remembers("unknown"); got != "" {
+		t.Errorf("the PushDomain of %s remembers %q of a stream of %s", anew.Spec.Domain, got, old.Spec.Domain)
 	}
 }
