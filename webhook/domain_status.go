@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -27,7 +28,9 @@ type DomainStatus struct {
 
 	mu      sync.Mutex
 	pending map[types.NamespacedName]seen
-	wake    chan struct{}
+	// corrected is when times that were ahead of the clock were written over last.
+	corrected map[types.NamespacedName]time.Time
+	wake      chan struct{}
 }
 
 // seen is what callbacks told of a domain since its status was last written.
@@ -38,19 +41,23 @@ type seen struct {
 
 // NewDomainStatus returns a DomainStatus; it writes while Start runs.
 func NewDomainStatus(cache, live client.Reader, writer client.StatusClient, clock clock.PassiveClock) *DomainStatus {
-	return &DomainStatus{Cache: cache, Live: live, Writer: writer, Clock: clock, pending: map[types.NamespacedName]seen{}, wake: make(chan struct{}, 1)}
+	return &DomainStatus{
+		Cache: cache, Live: live, Writer: writer, Clock: clock,
+		pending: map[types.NamespacedName]seen{}, corrected: map[types.NamespacedName]time.Time{}, wake: make(chan struct{}, 1),
+	}
 }
 
 // Saw notes what a callback told of its domain.
 func (d *DomainStatus) Saw(domain *v1alpha1.PushDomain, now seen) {
-	if at := d.Clock.Now(); !timeDue(domain, now, at) && !verifiedDue(domain, now, at) {
+	at := d.Clock.Now()
+	if !timeDue(domain, now, at) && !verifiedDue(domain, now, at) {
 		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	name := client.ObjectKeyFromObject(domain)
 	s, there := d.pending[name]
-	if !there && len(d.pending) >= domainQueue {
+	if !there && len(d.pending) >= domainQueue || tellsOfLater(domain, at) && !d.corrects(name, at) {
 		return
 	}
 	if now.verified != nil {
@@ -80,9 +87,33 @@ func (d *DomainStatus) merge(domain *v1alpha1.PushDomain, s seen) bool {
 	return withTime || withVerified
 }
 
+// corrects says whether times that are ahead of the clock may be written over, and notes that they are: replicas whose clocks differ would do
+// so in turn with each callback. The lock is held.
+func (d *DomainStatus) corrects(name types.NamespacedName, now time.Time) bool {
+	maps.DeleteFunc(d.corrected, func(_ types.NamespacedName, at time.Time) bool { return now.Sub(at) >= domainEvery })
+	if _, lately := d.corrected[name]; lately {
+		return false
+	}
+	d.corrected[name] = now
+	return true
+}
+
+// tellsOfLater says whether a clock that was ahead of this one wrote what callbacks told.
+func tellsOfLater(domain *v1alpha1.PushDomain, now time.Time) bool {
+	last, verified := domain.Status.LastCallbackTime, meta.FindStatusCondition(domain.Status.Conditions, v1alpha1.ConditionVerified)
+	return last != nil && isAhead(last.Time, now) || verified != nil && isAhead(verified.LastTransitionTime.Time, now)
+}
+
+// isAhead leaves room for clocks that differ a little.
+func isAhead(at, now time.Time) bool { return at.Sub(now) > domainEvery }
+
+func isDue(last, now time.Time) bool {
+	return now.Truncate(time.Second).Sub(last) >= domainEvery || isAhead(last, now)
+}
+
 func timeDue(domain *v1alpha1.PushDomain, s seen, now time.Time) bool {
 	last := domain.Status.LastCallbackTime
-	return s.changed && (last == nil || now.Truncate(time.Second).Sub(last.Time) >= domainEvery)
+	return s.changed && (last == nil || isDue(last.Time, now))
 }
 
 func verifiedDue(domain *v1alpha1.PushDomain, s seen, now time.Time) bool {
@@ -91,7 +122,7 @@ func verifiedDue(domain *v1alpha1.PushDomain, s seen, now time.Time) bool {
 	}
 	old := meta.FindStatusCondition(domain.Status.Conditions, v1alpha1.ConditionVerified)
 	return old == nil || old.Status != verifiedCondition(*s.verified).Status &&
-		(old.Status == metav1.ConditionUnknown || now.Truncate(time.Second).Sub(old.LastTransitionTime.Time) >= domainEvery)
+		(old.Status == metav1.ConditionUnknown || isDue(old.LastTransitionTime.Time, now))
 }
 
 func verifiedCondition(valid bool) metav1.Condition {

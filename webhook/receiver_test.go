@@ -242,6 +242,58 @@ func TestThePushDomainTellsOfItsCallbacksAtMostOnceAMinute(t *testing.T) {
 	}
 }
 
+func TestWhatAClockThatWasAheadWroteOfAPushDomainIsWrittenAgain(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	domain, tomorrow := d.domain(), metav1.NewTime(showTime.Add(24*time.Hour))
+	domain.Status.LastCallbackTime = &tomorrow
+	refused := verifiedCondition(false)
+	refused.LastTransitionTime = tomorrow
+	meta.SetStatusCondition(&domain.Status.Conditions, refused)
+	if err := env.Client.Status().Update(t.Context(), domain); err != nil {
+		t.Fatal(err)
+	}
+	d.eventually("the receiver's cache knows it", func() bool {
+		cached := &v1alpha1.PushDomain{}
+		return d.handler.Cache.Get(t.Context(), client.ObjectKeyFromObject(domain), cached) == nil && cached.ResourceVersion == domain.ResourceVersion
+	})
+	if status := d.post(d.push("a").Start(showTime)); status != http.StatusOK {
+		t.Fatalf("answered %d", status)
+	}
+	for name, told := range d.handler.Domains.take() {
+		if err := d.handler.Domains.write(t.Context(), name, told); err != nil {
+			t.Fatal(err)
+		}
+	}
+	status := d.domain().Status
+	verified := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionVerified)
+	if verified.Status != metav1.ConditionTrue || !verified.LastTransitionTime.Time.Equal(showTime) {
+		t.Errorf("Verified = %+v, want True since now", verified)
+	}
+	if !status.LastCallbackTime.Time.Equal(showTime) {
+		t.Errorf("lastCallbackTime = %s, want now", status.LastCallbackTime)
+	}
+}
+
+func TestReplicasWhoseClocksDifferWriteOverEachOtherAtMostOnceAMinute(t *testing.T) {
+	t.Parallel()
+	clock := testclock.NewFakePassiveClock(showTime)
+	domains := NewDomainStatus(nil, nil, nil, clock)
+	domain := &v1alpha1.PushDomain{ObjectMeta: metav1.ObjectMeta{Name: "shows", Namespace: "studio"}}
+	for i, step := range []struct {
+		after time.Duration
+		want  int
+	}{{0, 1}, {0, 0}, {59 * time.Second, 0}, {time.Second, 1}, {time.Second, 0}} {
+		clock.SetTime(clock.Now().Add(step.after))
+		// The other one wrote it again.
+		domain.Status.LastCallbackTime = new(metav1.NewTime(clock.Now().Add(5 * time.Minute)))
+		domains.Saw(domain, seen{changed: true})
+		if got := len(domains.take()); got != step.want {
+			t.Errorf("callback %d brings %d writes, want %d", i, got, step.want)
+		}
+	}
+}
+
 // The server's bounds, at the real server: what must hold before any handler runs.
 func TestTheServerListensOnlyWhileItRuns(t *testing.T) {
 	t.Parallel()
