@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
@@ -51,9 +52,7 @@ func (r *LiveStreamReconciler) observe(ctx context.Context, stream *v1alpha1.Liv
 	if err := r.findAfterEnd(ctx, &v); err != nil {
 		return v, err
 	}
-	if err := r.explainPending(ctx, &v, pods); err != nil {
-		return v, err
-	}
+	r.explainPending(ctx, &v, pods)
 	v.Targets = r.Scaler.Seen(stream.Namespace, plan.TargetsOf(stream, v.Settings))
 	return v, nil
 }
@@ -181,11 +180,17 @@ func (r *LiveStreamReconciler) findRunning(ctx context.Context, v *view, p plan.
 	return nil
 }
 
-// podlessAfter is how long a Job may be without any Pod before the reason is looked for: a quota, or an admission policy.
-const podlessAfter = 5 * time.Second
+const (
+	// podlessAfter is how long a Job may be without any Pod before the reason is looked for: a quota, or an admission policy.
+	podlessAfter = 5 * time.Second
+	// eventsPatience is how long a pass waits for the Events that tell it.
+	eventsPatience = 2 * time.Second
+)
 
-// explainPending asks for the Events of Jobs that should have Pods and have none: nothing in the Job itself tells why.
-func (r *LiveStreamReconciler) explainPending(ctx context.Context, v *view, pods []corev1.Pod) error {
+// explainPending asks for the Events of Jobs that should have Pods and have none: nothing in the Job itself tells why. That is for a message
+// alone: where they cannot be listed it stays, and the pass goes on.
+func (r *LiveStreamReconciler) explainPending(ctx context.Context, v *view, pods []corev1.Pod) {
+	away := false
 	for i := range v.Runs {
 		run := &v.Runs[i]
 		hasPods := slices.ContainsFunc(pods, func(p corev1.Pod) bool {
@@ -195,13 +200,43 @@ func (r *LiveStreamReconciler) explainPending(ctx context.Context, v *view, pods
 		if hasPods || run.Phase != workload.Pending || v.Now.Sub(run.Created) < podlessAfter {
 			continue
 		}
-		var events corev1.EventList
-		if err := r.Live.List(ctx, &events, client.InNamespace(v.Stream.Namespace), client.MatchingFields{"involvedObject.uid": string(run.UID)}); err != nil {
-			return fmt.Errorf("listing the Events of Job %q: %w", run.JobName, err)
+		run.Trouble = pendingMessage(v.Stream.Status, run.JobName)
+		if away {
+			continue
 		}
-		run.Trouble = workload.PodlessTrouble(events.Items)
+		events, err := r.eventsOf(ctx, v.Stream.Namespace, run.UID)
+		if err != nil {
+			away = true
+			ctrl.LoggerFrom(ctx).Info("Could not list the Events of a Job without Pods; its message stays as it was", "Job", run.JobName, "reason", err.Error())
+			continue
+		}
+		run.Trouble = workload.PodlessTrouble(events)
 	}
-	return nil
+}
+
+func (r *LiveStreamReconciler) eventsOf(ctx context.Context, namespace string, object types.UID) ([]corev1.Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, eventsPatience)
+	defer cancel()
+	var events corev1.EventList
+	err := r.Live.List(ctx, &events, client.InNamespace(namespace), client.MatchingFields{"involvedObject.uid": string(object)})
+	return events.Items, err
+}
+
+// pendingMessage is what the status says of a Job that waits for its Pods.
+func pendingMessage(status v1alpha1.LiveStreamStatus, job string) string {
+	for _, w := range status.Workloads {
+		if w.JobName == job && w.State == v1alpha1.WorkloadPending {
+			return w.Message
+		}
+	}
+	for i := range status.History {
+		for _, w := range status.History[i].AfterEnd {
+			if w.JobName == job && w.State == v1alpha1.WorkloadPending {
+				return w.Message
+			}
+		}
+	}
+	return ""
 }
 
 // ownedBy leaves out Jobs that only carry our labels, or belong to an earlier LiveStream of the same name.
