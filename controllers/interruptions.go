@@ -53,6 +53,10 @@ func (r *LiveStreamReconciler) followed() handler.EventHandler {
 		UpdateFunc: func(_ context.Context, e event.UpdateEvent, _ queue) {
 			before, isStream := e.ObjectOld.(*v1alpha1.LiveStream)
 			after, too := e.ObjectNew.(*v1alpha1.LiveStream)
+			if madeAnew(e) {
+				r.interruptions.forget(e.ObjectOld.GetUID())
+				return
+			}
 			if !isStream || !too || before.Status.State == after.Status.State {
 				return
 			}

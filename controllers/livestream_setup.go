@@ -50,7 +50,7 @@ func (r *LiveStreamReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(streamOfPod)).
 		Watches(&v1alpha1.LiveStream{}, r.followed()).
 		Watches(&v1alpha1.LiveStream{}, handler.EnqueueRequestsFromMapFunc(r.streamsLikeIt), builder.WithPredicates(cameOrWent)).
-		Watches(&v1alpha1.PushDomain{}, r.afterOthers(r.streamsOfHost), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.PushDomain{}, r.afterOthers(r.streamsOfHost), builder.WithPredicates(specChanged)).
 		Watches(&v1alpha1.PushDomain{}, handler.EnqueueRequestsFromMapFunc(r.streamsUnclaimed), builder.WithPredicates(unclaimedChanged)).
 		WatchesRawSource(source.Channel(r.Again, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{
@@ -97,17 +97,28 @@ func (*LiveStreamReconciler) afterOthers(requests func(context.Context, client.O
 				add(ctx, e.Object, to)
 			}
 		},
-		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, to queue) { add(ctx, e.ObjectNew, to) },
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, to queue) {
+			if madeAnew(e) {
+				add(ctx, e.ObjectOld, to)
+			}
+			add(ctx, e.ObjectNew, to)
+		},
 		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, to queue) { add(ctx, e.Object, to) },
 	}
 }
+
+// madeAnew says whether the object was deleted, and another one took its name, while the watch had a gap: that comes as an update.
+func madeAnew(e event.UpdateEvent) bool { return e.ObjectOld.GetUID() != e.ObjectNew.GetUID() }
+
+// specChanged passes all but changes of metadata and status.
+var specChanged = predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.Funcs{UpdateFunc: madeAnew})
 
 // cameOrWent passes creations and deletions, which begin with an update where a finalizer holds them up: another LiveStream of the same stream
 // takes over then, or lets go. All come by themselves when the operator starts.
 var cameOrWent = predicate.Funcs{
 	CreateFunc: func(e event.CreateEvent) bool { return !e.IsInInitialList },
 	UpdateFunc: func(e event.UpdateEvent) bool {
-		return e.ObjectOld.GetDeletionTimestamp() == nil && e.ObjectNew.GetDeletionTimestamp() != nil
+		return madeAnew(e) || e.ObjectOld.GetDeletionTimestamp() == nil && e.ObjectNew.GetDeletionTimestamp() != nil
 	},
 	GenericFunc: func(event.GenericEvent) bool { return false },
 }

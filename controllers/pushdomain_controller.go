@@ -245,9 +245,9 @@ func setDomainConditions(domain *v1alpha1.PushDomain, reason string, keyErr erro
 func (r *PushDomainReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("pushdomain").
-		For(&v1alpha1.PushDomain{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, unclaimedChanged))).
+		For(&v1alpha1.PushDomain{}, builder.WithPredicates(predicate.Or(specChanged, unclaimedChanged))).
 		WatchesRawSource(source.Channel(r.Again, &handler.EnqueueRequestForObject{})).
-		Watches(&v1alpha1.LiveStream{}, handler.Funcs{CreateFunc: r.streamCame, DeleteFunc: r.streamWent}).
+		Watches(&v1alpha1.LiveStream{}, handler.Funcs{CreateFunc: r.streamCame, UpdateFunc: r.streamChanged, DeleteFunc: r.streamWent}).
 		// CSS may take long to answer for one of them.
 		WithOptions(controller.Options{
 			EnableWarmup: new(true), MaxConcurrentReconciles: concurrentDomains,

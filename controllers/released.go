@@ -76,6 +76,13 @@ func (r *PushDomainReconciler) streamCame(_ context.Context, e event.CreateEvent
 	}
 }
 
+func (r *PushDomainReconciler) streamChanged(ctx context.Context, e event.UpdateEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+	if madeAnew(e) {
+		r.streamWent(ctx, event.DeleteEvent{Object: e.ObjectOld, DeleteStateUnknown: true}, queue)
+		r.streamCame(ctx, event.CreateEvent{Object: e.ObjectNew}, queue)
+	}
+}
+
 func (r *PushDomainReconciler) streamWent(_ context.Context, e event.DeleteEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 	stream, ok := e.Object.(*v1alpha1.LiveStream)
 	if !ok {
