@@ -15,12 +15,16 @@ import (
 	"github.com/livestream-operator/livestream-operator/internal/push"
 )
 
-// releaseLife is how long the pushes of a deleted LiveStream wait to be written to its PushDomain. Followers note them too, for
-// the case that the leader is lost before it writes; what is older, it has written.
-const releaseLife = time.Minute
+const (
+	// releaseLife is how long the pushes of a deleted LiveStream wait to be written to its PushDomain. Followers note them too, for
+	// the case that the leader is lost before it writes; what is older, it has written.
+	releaseLife = time.Minute
+	// leaveLife is how long after a deletion began a push is taken for live that was so then. Who knows of its end keeps that for longer.
+	leaveLife = push.TombstoneLife / 2
+)
 
-// released are the pushes of LiveStreams that were deleted: CSS does not repeat the start of a push for a LiveStream that is made
-// anew. What is deleted while no replica runs is not seen.
+// released are the pushes of LiveStreams that are being deleted, or were: CSS does not repeat the start of a push for a LiveStream that is
+// made anew. What goes while no replica runs is not seen.
 type released struct {
 	mu      sync.Mutex
 	streams map[types.NamespacedName][]release
@@ -71,15 +75,29 @@ func fresh(releases []release, now time.Time) []release {
 }
 
 func (r *PushDomainReconciler) streamCame(_ context.Context, e event.CreateEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-	if stream, ok := e.Object.(*v1alpha1.LiveStream); ok {
-		queue.Add(reconcile.Request{NamespacedName: domainOf(stream)})
+	stream, ok := e.Object.(*v1alpha1.LiveStream)
+	if !ok {
+		return
 	}
+	if !stream.DeletionTimestamp.IsZero() {
+		r.release(stream, r.left(stream))
+	}
+	queue.Add(reconcile.Request{NamespacedName: domainOf(stream)})
 }
 
+// streamChanged releases the pushes when the deletion begins: the next LiveStream of the stream does not wait for its end, which something may
+// hold up. A receiver that did not know of it may write yet.
 func (r *PushDomainReconciler) streamChanged(ctx context.Context, e event.UpdateEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-	if madeAnew(e) {
-		r.streamWent(ctx, event.DeleteEvent{Object: e.ObjectOld, DeleteStateUnknown: true}, queue)
-		r.streamCame(ctx, event.CreateEvent{Object: e.ObjectNew}, queue)
+	before, isStream := e.ObjectOld.(*v1alpha1.LiveStream)
+	after, too := e.ObjectNew.(*v1alpha1.LiveStream)
+	switch {
+	case !isStream || !too:
+	case madeAnew(e):
+		r.streamWent(ctx, event.DeleteEvent{Object: before, DeleteStateUnknown: true}, queue)
+		r.streamCame(ctx, event.CreateEvent{Object: after}, queue)
+	case !after.DeletionTimestamp.IsZero() && (before.DeletionTimestamp.IsZero() || !samePushes(before.Status.Pushes, after.Status.Pushes)):
+		r.release(after, r.left(after))
+		queue.Add(reconcile.Request{NamespacedName: domainOf(after)})
 	}
 }
 
@@ -88,13 +106,30 @@ func (r *PushDomainReconciler) streamWent(_ context.Context, e event.DeleteEvent
 	if !ok {
 		return
 	}
-	// A last state that is not known may show a push live that has ended.
-	if len(stream.Status.Pushes) > 0 && !e.DeleteStateUnknown {
+	pushes := stream.Status.Pushes
+	if e.DeleteStateUnknown || !stream.DeletionTimestamp.IsZero() {
+		// A last state that is not known may show a push live that has ended. So may one that was held up: what was live was released when the
+		// deletion began, and the next LiveStream may have forgotten the end by now.
+		pushes = push.Tombstones(pushes)
+	}
+	r.release(stream, pushes)
+	queue.Add(reconcile.Request{NamespacedName: domainOf(stream)})
+}
+
+// left are the pushes that a LiveStream which is being deleted leaves to the next one.
+func (r *PushDomainReconciler) left(stream *v1alpha1.LiveStream) []v1alpha1.Push {
+	if r.Clock.Since(stream.DeletionTimestamp.Time) > leaveLife {
+		return push.Tombstones(stream.Status.Pushes)
+	}
+	return stream.Status.Pushes
+}
+
+func (r *PushDomainReconciler) release(stream *v1alpha1.LiveStream, pushes []v1alpha1.Push) {
+	if len(pushes) > 0 {
 		r.released.note(domainOf(stream), release{
-			host: index.Host(stream.Status.Domain), stream: push.Stream{App: stream.Spec.AppName, Name: stream.Spec.StreamName}, pushes: stream.Status.Pushes, at: r.Clock.Now(),
+			host: index.Host(stream.Status.Domain), stream: push.Stream{App: stream.Spec.AppName, Name: stream.Spec.StreamName}, pushes: pushes, at: r.Clock.Now(),
 		})
 	}
-	queue.Add(reconcile.Request{NamespacedName: domainOf(stream)})
 }
 
 func domainOf(stream *v1alpha1.LiveStream) types.NamespacedName {

@@ -93,7 +93,7 @@ func (s *Store) Record(ctx context.Context, domain *v1alpha1.PushDomain, event p
 	return first, nil
 }
 
-// into records the event in one LiveStream; NotFound when it is gone. The keeper is the one that keeps the stream.
+// into records the event in one LiveStream; NotFound when it is gone, or has let go for it is being deleted. The keeper is the one that keeps the stream.
 //
 // The write carries the resourceVersion that was decided on and touches status.pushes and what follows from them alone, so that two
 // events of a stream never overwrite each other, whichever replicas they reach. What the cache already holds is in etcd, so a
@@ -138,7 +138,7 @@ func (s *Store) into(ctx context.Context, domain *v1alpha1.PushDomain, keeper st
 		if err := s.Live.Get(ctx, client.ObjectKeyFromObject(stream), fresh); err != nil {
 			return Recorded{}, fmt.Errorf("reading LiveStream %q again: %w", stream.Name, err)
 		}
-		if fresh.UID != stream.UID {
+		if fresh.UID != stream.UID || !fresh.DeletionTimestamp.IsZero() {
 			return Recorded{}, apierrors.NewNotFound(v1alpha1.GroupVersion.WithResource("livestreams").GroupResource(), stream.Name)
 		}
 		decision, err = s.decide(fresh, event)
@@ -156,7 +156,7 @@ func (s *Store) endTurn(l *lane) {
 // again is the stream as the cache has it by now; others may have written it meanwhile.
 func (s *Store) again(ctx context.Context, stream *v1alpha1.LiveStream) *v1alpha1.LiveStream {
 	fresh := &v1alpha1.LiveStream{}
-	if err := s.Cache.Get(ctx, client.ObjectKeyFromObject(stream), fresh); err != nil || fresh.UID != stream.UID {
+	if err := s.Cache.Get(ctx, client.ObjectKeyFromObject(stream), fresh); err != nil || fresh.UID != stream.UID || !fresh.DeletionTimestamp.IsZero() {
 		// The write will tell.
 		return stream
 	}

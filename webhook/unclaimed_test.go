@@ -228,3 +228,32 @@ func TestAnUnclaimedEventIsNotWrittenToAPushDomainThatWasMadeAnew(t *testing.T) 
 		t.Errorf("the PushDomain of %s remembers %q of a stream of %s", anew.Spec.Domain, got, old.Spec.Domain)
 	}
 }
+
+// The next LiveStream of the stream may be there, or hear of it from the PushDomain.
+func TestAnEventGoesIntoNoLiveStreamThatIsBeingDeleted(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	stream := d.stream("show")
+	stream.Finalizers = []string{"example.com/wait"}
+	if err := env.Client.Update(t.Context(), stream); err != nil {
+		t.Fatal(err)
+	}
+	d.caughtUp(stream)
+	queue := d.busy()
+	answer := d.later(d.push("a").Start(showTime))
+	d.eventually("it waits", func() bool { return d.waiting() == 1 })
+	if err := env.Client.Delete(t.Context(), stream); err != nil {
+		t.Fatal(err)
+	}
+	d.caughtUp(d.stream("show"))
+	queue.leave()
+	if status := <-answer; status != http.StatusOK {
+		t.Errorf("answered %d", status)
+	}
+	if got := shape(d.stream("show").Status.Pushes); got != "" {
+		t.Errorf("the LiveStream that is being deleted has %q", got)
+	}
+	if got := d.remembers("test_stream"); got != "A" {
+		t.Errorf("the PushDomain remembers %q, want A", got)
+	}
+}
