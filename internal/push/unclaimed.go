@@ -172,15 +172,29 @@ func compareBool(a, b bool) int {
 }
 
 // Claim adds to the pushes of a LiveStream what was recorded of its stream while no LiveStream claimed it, and says whether
-// that told anything new. Ended is final here too, on either side.
+// that changed anything. Ended is final here too, on either side.
 func Claim(pushes []v1alpha1.Push, unclaimed []v1alpha1.Push, now time.Time) (after []v1alpha1.Push, changed bool) {
+	after, added, ended := claim(pushes, unclaimed, now)
+	if !added && !ended {
+		return pushes, false
+	}
+	after = tidy(after, now)
+	// A tombstone that was added may be the first to go again.
+	if !ended && slices.EqualFunc(after, pushes, func(p, q v1alpha1.Push) bool { return p.Sequence == q.Sequence }) {
+		return pushes, false
+	}
+	return after, true
+}
+
+// claim says whether it added pushes, and whether it ended any that was there.
+func claim(pushes []v1alpha1.Push, unclaimed []v1alpha1.Push, now time.Time) (after []v1alpha1.Push, added, ended bool) {
 	after = slices.Clone(pushes)
 	for _, p := range unclaimed {
 		known := slices.IndexFunc(after, func(q v1alpha1.Push) bool { return q.Sequence == p.Sequence })
 		switch {
 		case known >= 0 && (IsLive(p) || !IsLive(after[known])):
 		case known >= 0:
-			after[known], changed = endedAs(after[known], p), true
+			after[known], ended = endedAs(after[known], p), true
 		case !IsLive(p) && now.Sub(recorded(p)) > TombstoneLife, IsLive(p) && len(Live(after)) >= MaxLive:
 		default:
 			switch {
@@ -189,13 +203,10 @@ func Claim(pushes []v1alpha1.Push, unclaimed []v1alpha1.Push, now time.Time) (af
 			case !IsStandIn(p.Sequence):
 				after = replaced(after, beginning(p))
 			}
-			after, changed = append(after, p), true
+			after, added = append(after, p), true
 		}
 	}
-	if !changed {
-		return pushes, false
-	}
-	return tidy(after, now), true
+	return after, added, ended
 }
 
 // endedAs is a live push that ended as the other record of it says, with what only the first one knows.
@@ -209,8 +220,9 @@ func endedAs(p, ended v1alpha1.Push) v1alpha1.Push {
 	return ended
 }
 
-// Claimed says whether a LiveStream with the given pushes knows all that the unclaimed push tells.
+// Claimed says whether a LiveStream with the given pushes knows all that the unclaimed push tells. It does not know a tombstone that finds
+// no room in it.
 func Claimed(pushes []v1alpha1.Push, p v1alpha1.Push, now time.Time) bool {
-	_, changed := Claim(pushes, []v1alpha1.Push{p}, now)
-	return !changed
+	_, added, ended := claim(pushes, []v1alpha1.Push{p}, now)
+	return !added && !ended
 }
