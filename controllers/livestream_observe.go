@@ -128,13 +128,19 @@ func (r *LiveStreamReconciler) findLeft(ctx context.Context, v *view, p plan.Pla
 	if !slices.ContainsFunc(p.Start, func(s plan.Start) bool { return s.Ended == nil }) {
 		return nil
 	}
-	names := plan.LastJobs(v.Observed, p.Start)
-	for _, w := range v.Stream.Status.Workloads {
-		if w.JobName != "" && !slices.Contains(names, w.JobName) {
-			names = append(names, w.JobName)
+	for {
+		names := plan.LastJobs(v.Observed, p.Start)
+		for _, w := range v.Stream.Status.Workloads {
+			if w.JobName != "" && !slices.Contains(names, w.JobName) {
+				names = append(names, w.JobName)
+			}
+		}
+		known := len(v.Runs)
+		// A part that was found may have ended, and another one followed it.
+		if err := r.findUnseen(ctx, v, names); err != nil || len(v.Runs) == known {
+			return err
 		}
 	}
-	return r.findUnseen(ctx, v, names)
 }
 
 // findUnseen asks the API server for those of the Jobs that the cache does not show.

@@ -8,11 +8,13 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/push"
 )
 
 // Found by make chaos: the API server refused the deletion of a Job for a while, the next push came meanwhile, and two recorders
@@ -86,10 +88,13 @@ func TestAJobThatTheCacheDoesNotShowIsToldToEndBeforeTheNextBroadcastStarts(t *t
 }
 
 // noJobs is a cache whose watch of Jobs stands still since before the first one.
-func noJobs(funcs interceptor.Funcs) client.WithWatch {
+func noJobs(funcs interceptor.Funcs) client.WithWatch { return onlyJobs(nil, funcs) }
+
+// onlyJobs is a cache whose watch of Jobs stands still since these were as they are here.
+func onlyJobs(shown []batchv1.Job, funcs interceptor.Funcs) client.WithWatch {
 	funcs.List = func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
 		if jobs, is := list.(*batchv1.JobList); is {
-			jobs.Items = nil
+			jobs.Items = (&batchv1.JobList{Items: shown}).DeepCopy().Items
 			return nil
 		}
 		return c.List(ctx, list, opts...)
@@ -146,6 +151,66 @@ func TestAJobThatNeitherStatusNorCacheShowHasNoSecondOneBesideIt(t *testing.T) {
 			b.over("show", "C")
 			if running := b.running(); len(running) != 0 {
 				t.Errorf("%d Jobs run after the end", len(running))
+			}
+		})
+	}
+}
+
+// Found by reading: part 1 ended, part 2 was made and not reported, and the watch of Jobs stood still since before that. Only first parts were asked for.
+func TestASecondPartThatNeitherStatusNorCacheShowsHasNoJobBesideIt(t *testing.T) {
+	t.Parallel()
+	ends := func(b *bench) { b.record("show", b.ends("A", 1, v1alpha1.PushReasonClientStopped)) }
+	fails := func(b *bench, job *batchv1.Job) { b.fail(job) }
+	for name, tc := range map[string]struct {
+		// first is what becomes of part 1, and made is what happens when part 2 is there.
+		first func(b *bench, job *batchv1.Job)
+		made  func(b *bench) error
+	}{
+		"the push ended before it was reported": {fails, func(b *bench) error { ends(b); return nil }},
+		"the answer to its creation was lost":   {fails, func(*bench) error { return apierrors.NewInternalError(errors.New("connection reset")) }},
+		"somebody deleted part 1": {func(b *bench, job *batchv1.Job) {
+			if err := env.Client.Delete(b.t.Context(), job, client.PropagationPolicy(metav1.DeletePropagationForeground)); err != nil {
+				b.t.Fatal(err)
+			}
+		}, func(b *bench) error { ends(b); return nil }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.show()
+			b.live("show", "A")
+			first := b.onlyJob()
+			tc.first(b, first)
+			made := false
+			b.restart(onlyJobs(b.jobs(), interceptor.Funcs{Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+				err := c.Create(ctx, o, opts...)
+				if _, is := o.(*batchv1.Job); is && !made {
+					made = true
+					return errors.Join(err, tc.made(b))
+				}
+				return err
+			}}))
+			b.pass(10 * time.Second)
+			_, _ = b.reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Namespace: b.namespace, Name: "show"}})
+			second := b.running()
+			if len(second) != 1 || second[0].Labels[v1alpha1.LabelPart] != "2" {
+				t.Fatalf("%d Jobs run, want part 2 alone", len(second))
+			}
+			if status := b.stream("show").Status; status.Workloads[0].JobName == second[0].Name {
+				t.Fatalf("the status knows the Job: %+v", status.Workloads)
+			}
+			if len(push.Live(b.stream("show").Status.Pushes)) > 0 {
+				ends(b)
+			}
+			b.reconcile("show")
+			b.pass(time.Minute)
+			b.settle("show")
+			b.wantState("show", v1alpha1.LiveStreamIdle)
+			b.record("show", b.starts("B"))
+			b.reconcile("show")
+			status := b.wantState("show", v1alpha1.LiveStreamLive)
+			if running := b.running(); len(running) != 1 || running[0].Labels[v1alpha1.LabelBroadcast] != status.Broadcast.ID {
+				t.Errorf("%d Jobs run, want that of the second broadcast alone", len(running))
 			}
 		})
 	}

@@ -13,17 +13,40 @@ import (
 const lag = 10 * time.Minute
 
 // LastJobs names the Jobs that may run in a broadcast before the one that the workloads are to start in, where that ended within lag: the pass
-// that made them may not have come to tell, and the view of Jobs may not show them yet. Their first parts, for a second one follows what was seen.
+// that made them may not have come to tell, and the view of Jobs may not show them yet. Of each workload they are the latest part that is known,
+// and the one after it: that was made when the latest was seen to end.
 func LastJobs(o Observed, starts []Start) []string {
 	var names []string
 	for _, broadcast := range lastBroadcasts(o) {
 		for _, start := range starts {
-			if start.Ended == nil {
-				names = append(names, workload.JobName(o.Stream.Name, o.Stream.UID, start.Workload.Name, broadcast, 1))
+			if start.Ended != nil {
+				continue
+			}
+			known := lastPart(o, broadcast, start.Workload.Name)
+			for part := max(1, known); part <= known+1; part++ {
+				names = append(names, workload.JobName(o.Stream.Name, o.Stream.UID, start.Workload.Name, broadcast, part))
 			}
 		}
 	}
 	return names
+}
+
+// lastPart is the latest part of a workload in an ended broadcast that its Jobs or the status tell of, 0 for none.
+func lastPart(o Observed, broadcast, name string) int32 {
+	part := int32(0)
+	if run := latestRun(o.Runs, broadcast, name); run != nil {
+		part = run.Part
+	}
+	status := &o.Stream.Status
+	if status.OnAir() || len(status.History) == 0 || status.History[0].ID != broadcast {
+		return part
+	}
+	for _, w := range status.Workloads {
+		if w.Name == name {
+			part = max(part, w.Part)
+		}
+	}
+	return part
 }
 
 // mostUnreported bounds the pushes that may have begun a broadcast which no pass reported: each is a read for each workload before a start.

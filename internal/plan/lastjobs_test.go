@@ -75,3 +75,48 @@ func TestTheJobsOfTheLastBroadcastAreLookedForWhereNothingTellsOfThem(t *testing
 		})
 	}
 }
+
+func TestThePartAfterTheLatestKnownOneIsLookedForToo(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 20, 0, 0, 0, time.UTC)
+	ended := func(id string) v1alpha1.BroadcastRecord {
+		return v1alpha1.BroadcastRecord{ID: id, EndTime: new(metav1.NewTime(now.Add(-time.Minute)))}
+	}
+	run := func(broadcast string, part int32) workload.Run {
+		return workload.Run{Workload: "record", Broadcast: broadcast, Part: part}
+	}
+	told := func(part int32) []v1alpha1.WorkloadStatus {
+		return []v1alpha1.WorkloadStatus{{Name: "thumbnails", Part: 7}, {Name: "record", Part: part}}
+	}
+	onAir := v1alpha1.Broadcast{ID: "now"}
+	for _, tc := range []struct {
+		name   string
+		runs   []workload.Run
+		status v1alpha1.LiveStreamStatus
+		want   []int32
+	}{
+		{"nothing is known", nil, v1alpha1.LiveStreamStatus{}, []int32{1}},
+		{"a Job is known", []workload.Run{run("last", 1)}, v1alpha1.LiveStreamStatus{}, []int32{1, 2}},
+		{"several are", []workload.Run{run("last", 1), run("last", 3)}, v1alpha1.LiveStreamStatus{}, []int32{3, 4}},
+		{"a Job of another broadcast is", []workload.Run{run("before", 2)}, v1alpha1.LiveStreamStatus{}, []int32{1}},
+		{"the status alone tells of a part", nil, v1alpha1.LiveStreamStatus{Workloads: told(2)}, []int32{2, 3}},
+		{"it tells of a later part than the Jobs", []workload.Run{run("last", 1)}, v1alpha1.LiveStreamStatus{Workloads: told(2)}, []int32{2, 3}},
+		{"it tells of an earlier one", []workload.Run{run("last", 3)}, v1alpha1.LiveStreamStatus{Workloads: told(2)}, []int32{3, 4}},
+		{"it tells of the broadcast that is on air", nil, v1alpha1.LiveStreamStatus{Broadcast: onAir, Workloads: told(2)}, []int32{1}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			stream := &v1alpha1.LiveStream{Status: tc.status}
+			stream.Name, stream.UID = "show", "uid"
+			stream.Status.History = []v1alpha1.BroadcastRecord{ended("last")}
+			var want []string
+			for _, part := range tc.want {
+				want = append(want, workload.JobName("show", "uid", "record", "last", part))
+			}
+			got := LastJobs(Observed{Now: now, Stream: stream, Runs: tc.runs}, []Start{{Workload: v1alpha1.Workload{Name: "record"}, Part: 1}})
+			if diff := gocmp.Diff(want, got); diff != "" {
+				t.Errorf("mismatch (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
