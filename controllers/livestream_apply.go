@@ -34,6 +34,13 @@ var errOutdated = fmt.Errorf("no Job was made, for it took more than %s since th
 // secretRetry is how soon a Secret that is missing is looked for again: Secrets are not watched.
 const secretRetry = 10 * time.Second
 
+const (
+	// takenRetry is how soon a Job is tried again whose name another one has: nothing tells when that goes.
+	takenRetry = 10 * time.Second
+	// rejectedRetry is the same for a Job that the API server, or a webhook, does not take as it is: the webhook may be mended.
+	rejectedRetry = 5 * time.Minute
+)
+
 // started is what came of the Jobs to make.
 type started struct {
 	// made holds the names of the Jobs that exist now, by workload.
@@ -202,11 +209,19 @@ func (s *started) add(start plan.Start, err error) {
 	f := plan.Failure{Key: start.Key(), Workload: start.Workload.Name, Reason: v1alpha1.ReasonRetrying, Message: bounded(err.Error())}
 	switch {
 	case errors.Is(err, secrets.ErrUnavailable):
-		f.Reason, s.again = v1alpha1.ReasonPlaybackKeyUnavailable, secretRetry
+		f.Reason = v1alpha1.ReasonPlaybackKeyUnavailable
+		s.again = sooner(s.again, secretRetry)
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		s.leaving = true
-	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), errors.Is(err, errTaken), errors.Is(err, errNoPlayback):
+	case errors.Is(err, errNoPlayback):
+		// The PushDomain brings it.
 		f.Reason, f.Permanent = v1alpha1.ReasonWorkloadRejected, true
+	case errors.Is(err, errTaken):
+		f.Reason, f.Permanent = v1alpha1.ReasonWorkloadRejected, true
+		s.again = sooner(s.again, takenRetry)
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
+		f.Reason, f.Permanent = v1alpha1.ReasonWorkloadRejected, true
+		s.again = sooner(s.again, rejectedRetry)
 	default:
 		s.err = errors.Join(s.err, unsigned{err})
 	}
