@@ -2,13 +2,16 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -34,8 +37,8 @@ func TestARefusalThatRepeatsThePlaybackURLIsToldWithoutItsSignature(t *testing.T
 		t.Fatalf("reconciling a stream whose Job is refused: %v", err)
 	}
 	for where, text := range map[string]string{"the log": err.Error(), "the status": fmt.Sprint(b.stream("show").Status)} {
-		if !strings.Contains(text, "play.example.com/live/test.flv?txSecret=...&txTime=") {
-			t.Errorf("%s says %s, want the refusal with the URL and without its signature", where, text)
+		if !strings.Contains(text, "play.example.com/live/test.flv?txSecret=...&txTime=...") {
+			t.Errorf("%s says %s, want the refusal with the URL, and without its signature and its time", where, text)
 		}
 	}
 }
@@ -76,7 +79,7 @@ func TestAJobThatWasRefusedForWhatItIsStartsWhenItIsTaken(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
 			b.show()
-			b.restart(refusing(func() error { return refusal }))
+			b.restart(refusing(env.Client, func() error { return refusal }))
 			b.live("show", "A")
 			again := b.settle("show").RequeueAfter
 			wantCondition(t, b.stream("show").Status.Conditions, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonWorkloadRejected)
@@ -93,8 +96,8 @@ func TestAJobThatWasRefusedForWhatItIsStartsWhenItIsTaken(t *testing.T) {
 }
 
 // refusing is an API server that refuses Jobs while there is an error to refuse them with.
-func refusing(refusal func() error) client.WithWatch {
-	return interceptor.NewClient(env.Client, interceptor.Funcs{Create: func(ctx context.Context, c client.WithWatch, object client.Object, opts ...client.CreateOption) error {
+func refusing(through client.WithWatch, refusal func() error) client.WithWatch {
+	return interceptor.NewClient(through, interceptor.Funcs{Create: func(ctx context.Context, c client.WithWatch, object client.Object, opts ...client.CreateOption) error {
 		if _, is := object.(*batchv1.Job); is {
 			if err := refusal(); err != nil {
 				return err
@@ -102,4 +105,49 @@ func refusing(refusal func() error) client.WithWatch {
 		}
 		return c.Create(ctx, object, opts...)
 	}})
+}
+
+// Found by reading: each report brought the next pass at once, and that had other words to report, as fast as the API server took them.
+func TestARefusalWhoseWordsDifferEachTimeIsWrittenOnce(t *testing.T) {
+	t.Parallel()
+	for name, refused := range map[string]func(tries int) error{
+		"in the way that can pass": func(tries int) error {
+			return apierrors.NewInternalError(fmt.Errorf("failed calling webhook: read tcp 10.0.0.5:%d->10.96.0.1:443: connection reset by peer", 40000+tries))
+		},
+		"for what it is": func(tries int) error {
+			return apierrors.NewBadRequest(fmt.Sprintf("admission webhook denied the request: not today (request %08x)", 0xfeed0000+tries))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.show()
+			b.record("show", b.starts("A"))
+			tries, writes, refusal := 0, 0, refused
+			b.restart(refusing(statusWrites(&writes), func() error { tries++; return refusal(tries) }))
+			pass := func() string {
+				b.pass(time.Second)
+				_, _ = b.reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Namespace: b.namespace, Name: "show"}})
+				status := b.stream("show").Status
+				ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
+				if want := `workload "record": ` + status.Workloads[0].Message; ready.Status != metav1.ConditionFalse || ready.Message != want {
+					t.Errorf("Ready = %+v, want False with %q", ready, want)
+				}
+				return status.Workloads[0].Message
+			}
+			first := pass()
+			for range 5 {
+				pass()
+			}
+			if tries != 6 || writes != 1 {
+				t.Errorf("%d tries were %d writes, want 6 and 1", tries, writes)
+			}
+			refusal = func(int) error {
+				return apierrors.NewForbidden(batchv1.Resource("jobs"), "show", errors.New("exceeded quota"))
+			}
+			if message := pass(); message == first || !strings.Contains(message, "exceeded quota") {
+				t.Errorf("it is refused for something else, and the message is %q", message)
+			}
+		})
+	}
 }

@@ -122,7 +122,8 @@ const (
 	// ReasonTargetUnavailable (Ready=False): a scale target does not exist, cannot be scaled, or the operator may not scale it.
 	ReasonTargetUnavailable = "TargetUnavailable"
 
-	// ReasonRetrying (Ready=False, Reconciling): a call failed in a way that can pass; it is repeated.
+	// ReasonRetrying (Ready=False, Reconciling): a call failed in a way that can pass; it is repeated. The message stays as it is while no
+	// other words of it change than those that hold digits.
 	ReasonRetrying = "Retrying"
 
 	// ReasonPushLive (Live=True): a push is on air.

@@ -108,3 +108,52 @@ func TestAWindowDoesNotLastUntilAClockThatWasSetBackIsWhereItWas(t *testing.T) {
 		})
 	}
 }
+
+// An API server's refusal of one Job has another identifier, port or time in it each time.
+func TestAFailureIsToldInTheWordsOfTheLastOneWhereTheyAreAlike(t *testing.T) {
+	t.Parallel()
+	const told = "read tcp 10.0.0.5:41234: connection reset (request 0a1b)"
+	const again = "read tcp 10.0.0.5:50123: connection reset (request 9c8d)"
+	for _, tc := range []struct {
+		name          string
+		told          string
+		part          int32
+		broadcast     string
+		failed        string
+		want          string
+		toldAfter     string
+		failsAfterEnd bool
+	}{
+		{name: "other words with digits", told: told, part: 1, broadcast: "now", failed: again, want: told},
+		{name: "other words", told: told, part: 1, broadcast: "now", failed: "exceeded quota", want: "exceeded quota"},
+		{name: "fewer words", told: told, part: 1, broadcast: "now", failed: "read tcp 10.0.0.5:50123: connection reset", want: "read tcp 10.0.0.5:50123: connection reset"},
+		{name: "the first one", part: 1, broadcast: "now", failed: again, want: again},
+		{name: "the next part", told: told, part: 2, broadcast: "now", failed: again, want: again},
+		{name: "the next broadcast", told: told, part: 1, broadcast: "next", failed: again, want: again},
+		{name: "after the end", toldAfter: told, part: 1, broadcast: "now", failed: again, want: told, failsAfterEnd: true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld("record")
+			before := &w.stream.Status
+			before.Broadcast.ID = "now"
+			before.Workloads = []v1alpha1.WorkloadStatus{{Name: "record", State: v1alpha1.WorkloadPending, Part: 1, Message: tc.told}}
+			before.History = []v1alpha1.BroadcastRecord{{ID: "last", AfterEnd: []v1alpha1.AfterEndStatus{{Name: "record", State: v1alpha1.WorkloadPending, Message: tc.toldAfter}}}}
+			p := Plan{Status: *before.DeepCopy()}
+			p.Status.Broadcast.ID, p.Status.Workloads[0].Part = tc.broadcast, tc.part
+			failure := Failure{Key: "record", Workload: "record", Reason: v1alpha1.ReasonRetrying, Message: tc.failed}
+			if tc.failsAfterEnd {
+				failure.Key = afterEndKey("last", "record")
+			}
+			status := Report(Observed{Now: showTime, Stream: w.stream, Domain: "push.example.com"}, p, nil, []Failure{failure})
+			got := status.Workloads[0].Message
+			if tc.failsAfterEnd {
+				got = status.History[0].AfterEnd[0].Message
+			}
+			ready := find(status.Conditions, v1alpha1.ConditionReady)
+			if got != tc.want || ready.Message != `workload "record": `+tc.want {
+				t.Errorf("the workload's message is %q, and Ready's %q, want %q", got, ready.Message, tc.want)
+			}
+		})
+	}
+}

@@ -28,6 +28,7 @@ type Failure struct {
 func Report(o Observed, p Plan, made map[string]string, failures []Failure) v1alpha1.LiveStreamStatus {
 	now := o.Now.UTC().Truncate(time.Second)
 	status := *p.Status.DeepCopy()
+	failures = inToldWords(o, status, failures)
 	for i := range status.Workloads {
 		w := &status.Workloads[i]
 		if name, ok := made[w.Name]; ok {
@@ -96,6 +97,34 @@ func reportAfterEnd(record *v1alpha1.BroadcastRecord, made map[string]string, fa
 			}
 		}
 	}
+}
+
+// inToldWords gives the failures to make a Job the words that the status has of them, where those are alike: each change would be a write, and
+// that brings the next try at once.
+func inToldWords(o Observed, status v1alpha1.LiveStreamStatus, failures []Failure) []Failure {
+	told := map[string]string{}
+	for _, w := range status.Workloads {
+		if previous := previousStatus(o, status.Broadcast.ID, w.Name); previous.Part == w.Part {
+			told[w.Name] = previous.Message
+		}
+	}
+	for _, record := range o.Stream.Status.History {
+		for _, w := range record.AfterEnd {
+			told[afterEndKey(record.ID, w.Name)] = w.Message
+		}
+	}
+	failures = slices.Clone(failures)
+	for i := range failures {
+		if before := told[failures[i].Key]; before != "" && slices.Equal(constant(before), constant(failures[i].Message)) {
+			failures[i].Message = before
+		}
+	}
+	return failures
+}
+
+// constant are the words without digits: those of identifiers, ports, addresses and times differ each time.
+func constant(text string) []string {
+	return slices.DeleteFunc(strings.Fields(text), func(word string) bool { return strings.ContainsAny(word, "0123456789") })
 }
 
 func find(conditions []metav1.Condition, conditionType string) *metav1.Condition {

@@ -326,10 +326,11 @@ func lastLine(text string) string {
 	return strings.TrimSpace(lines[len(lines)-1])
 }
 
-// signature is that of a playback URL. Runtimes repeat the command that they cannot find, and the kubelet what it cannot do.
-var signature = regexp.MustCompile(`(?i)(txSecret=)[0-9a-z]+`)
+// signature is that of a playback URL, with when it expires, which differs each time. Runtimes repeat the command that they cannot find, and the
+// kubelet what it cannot do.
+var signature = regexp.MustCompile(`(?i)(txSecret=|txTime=)[0-9a-z]+`)
 
-// WithoutSignatures returns the text with the signatures of playback URLs left out.
+// WithoutSignatures returns the text with the signatures of playback URLs, and their times, left out.
 func WithoutSignatures(text string) string { return signature.ReplaceAllString(text, "${1}...") }
 
 // sentence keeps a message printable, within the bounds of the status, and without signatures: status and Events have other readers
