@@ -8,6 +8,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -54,6 +55,7 @@ type LiveStreamReconciler struct {
 	WorkerImage string
 
 	interruptions interruptions
+	refused       versions.Refused
 }
 
 // versionPatience is how long a version may be on its way through the cache.
@@ -63,18 +65,16 @@ const versionPatience = time.Second
 // their broadcast was accepted, which it is only if nothing happened since it was decided. Those of broadcasts that had ended
 // before are stopped first.
 func (r *LiveStreamReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	stream := &v1alpha1.LiveStream{}
-	if err := r.Get(ctx, req.NamespacedName, stream); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+	stream, shown, err := r.look(ctx, req.NamespacedName)
+	if stream == nil || err != nil {
+		return ctrl.Result{}, err
 	}
 	if !stream.DeletionTimestamp.IsZero() {
 		return r.leave(ctx, stream)
 	}
 	observed, p, again, err := r.decide(ctx, stream)
 	if apierrors.IsConflict(err) {
-		// The version that this pass did not know is on its way through the cache and brings the next pass, unless there is none: an API
-		// server may refuse a write for another's, and then not take that.
-		return ctrl.Result{RequeueAfter: versionPatience}, nil
+		return r.overtaken(req.NamespacedName, shown), nil
 	}
 	if err != nil || observed.Stream == nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
@@ -99,12 +99,47 @@ func (r *LiveStreamReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	status := plan.Report(observed.Observed, p, started.made, started.failures)
 	if err := r.report(ctx, observed.Stream, status); err != nil {
 		if apierrors.IsConflict(err) {
-			return ctrl.Result{RequeueAfter: versionPatience}, nil
+			return r.overtaken(req.NamespacedName, shown), nil
 		}
 		return ctrl.Result{}, errors.Join(started.err, client.IgnoreNotFound(err))
 	}
 	wait := started.orSooner(sooner(p.LookAgain, again))
 	return ctrl.Result{RequeueAfter: wait}, errors.Join(started.err, r.stop(ctx, observed.Stream, p.Stop))
+}
+
+// look is the LiveStream as the cache shows it, and which version that is; nil where there is none. Where a write on top of that version was refused,
+// the LiveStream is the API server's: the watch may stand still.
+func (r *LiveStreamReconciler) look(ctx context.Context, name types.NamespacedName) (stream *v1alpha1.LiveStream, shown string, err error) {
+	stream = &v1alpha1.LiveStream{}
+	if err := r.Get(ctx, name, stream); apierrors.IsNotFound(err) {
+		r.refused.Forget(name)
+		return nil, "", nil
+	} else if err != nil {
+		return nil, "", err
+	}
+	if shown = stream.ResourceVersion; !r.refused.Has(name, shown) {
+		return stream, shown, nil
+	}
+	latest := &v1alpha1.LiveStream{}
+	if err := r.Live.Get(ctx, name, latest); err != nil {
+		return nil, "", client.IgnoreNotFound(wrapped(err, "reading LiveStream after a refused write"))
+	}
+	switch {
+	case latest.UID != stream.UID:
+		// The cache brings it.
+		return nil, "", nil
+	case latest.ResourceVersion == shown:
+		// It was refused for something else.
+		r.refused.Forget(name)
+	}
+	return latest, shown, nil
+}
+
+// overtaken is for a pass that did not know a version which is on its way through the cache. That brings the next pass, unless the watch stands
+// still, or there is none: an API server may refuse a write for another's, and then not take that.
+func (r *LiveStreamReconciler) overtaken(name types.NamespacedName, shown string) ctrl.Result {
+	r.refused.Note(name, shown)
+	return ctrl.Result{RequeueAfter: versionPatience}
 }
 
 // sooner is the shorter of two waits, where 0 is for ever.

@@ -1,4 +1,4 @@
-// Package versions knows which versions of objects this process wrote a moment ago.
+// Package versions knows which versions of objects this process wrote a moment ago, and which ones it could not write on top of.
 package versions
 
 import (
