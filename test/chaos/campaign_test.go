@@ -220,13 +220,23 @@ func (w *world) leader() string {
 // disturb kills replicas, every second time the one that reconciles, or stops the leader for longer than its lease.
 func (c *campaign) disturb(w *world) {
 	if c.elects() {
-		const pastItsLease = 20 * time.Second
-		before := w.leader()
-		w.stops(w.replicas[0], pastItsLease)
-		if after := w.leader(); before != "" && after != "" && after != before {
+		began, before := time.Now(), w.leader()
+		w.stopsFor(w.replicas[0], func() {
+			err := w.until("another one leads", func() error {
+				if after := w.leader(); after == "" || after == before {
+					return fmt.Errorf("%q leads", after)
+				}
+				return nil
+			})
+			if err != nil {
+				w.fail(disagreement, "%v", err)
+				return
+			}
 			results.tookOver()
-		}
-		<-time.After(max(0, c.length-pastItsLease))
+			// The one that was stopped is to find itself among what the other did.
+			<-time.After(2 * time.Second)
+		})
+		<-time.After(max(0, c.length-time.Since(began)))
 		return
 	}
 	end := time.Now().Add(c.length)

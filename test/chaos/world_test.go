@@ -288,13 +288,18 @@ type interval struct{ from, to time.Time }
 
 // stops has a process stand still for a while.
 func (w *world) stops(r *replica, d time.Duration) {
+	w.stopsFor(r, func() { <-time.After(d) })
+}
+
+// stopsFor has a process stand still for as long as the wait.
+func (w *world) stopsFor(r *replica, wait func()) {
 	began := time.Now()
 	if err := r.signal(syscall.SIGSTOP); err != nil {
 		// It died meanwhile.
 		return
 	}
 	w.extra.Add(1)
-	<-time.After(d)
+	wait()
 	_ = r.signal(syscall.SIGCONT)
 	w.mu.Lock()
 	defer w.mu.Unlock()
