@@ -108,6 +108,8 @@ func Run(ctx context.Context, options Options) error {
 	}
 	// The API server's own priority and fairness is the limit; the client's default of 20 requests a second would be ours.
 	config.QPS = -1
+	// An API server compresses each event of a watch by itself, and anew for each that watches.
+	config.DisableCompression = true
 	mapper, err := newMapper(config)
 	if err != nil {
 		return err
