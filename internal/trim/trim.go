@@ -68,8 +68,9 @@ func PushDomain(object any) (any, error) {
 
 func trimMeta(m *metav1.ObjectMeta, texts *texts) {
 	m.ManagedFields = nil
-	// Of a LiveStream that unknownStreams made, an annotation more tells that somebody took it over.
-	if m.Annotations[v1alpha1.AnnotationMadeAs] == "" {
+	// Of a LiveStream that unknownStreams made, an annotation more tells that somebody took it over. A map without it may be shared already, and must
+	// not even be told to delete it.
+	if _, there := m.Annotations[lastApplied]; there && m.Annotations[v1alpha1.AnnotationMadeAs] == "" {
 		delete(m.Annotations, lastApplied)
 	}
 	if len(m.Annotations) == 0 {

@@ -99,6 +99,40 @@ func TestStreamOfUnknownStreamsKeepsWhatTellsThatItWasTakenOver(t *testing.T) {
 	}
 }
 
+// client-go trims each object of a list that it watches twice, and that comes while LiveStreams that share its maps are read.
+func TestWhatIsTrimmedAgainWritesNoMapThatIsShared(t *testing.T) {
+	t.Parallel()
+	trim := Streams()
+	annotated := func(i int) *v1alpha1.LiveStream {
+		s := stream(i, "")
+		s.Annotations["contact"] = "on call"
+		return trimmed(t, trim, decoded(t, s))
+	}
+	known, again := annotated(1), annotated(2)
+	if reflect.ValueOf(known.Annotations).Pointer() != reflect.ValueOf(again.Annotations).Pointer() {
+		t.Fatal("equal annotations are kept twice")
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 20_000 {
+			if _, err := trim(again); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	for reading := true; reading; {
+		select {
+		case <-done:
+			reading = false
+		default:
+			if known.Annotations["contact"] != "on call" {
+				t.Error("the annotation is lost")
+			}
+		}
+	}
+}
+
 func TestStreamsShareWhatIsEqual(t *testing.T) {
 	t.Parallel()
 	trim := Streams()
