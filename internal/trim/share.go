@@ -8,6 +8,9 @@ import (
 	"strings"
 	"sync"
 
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 )
 
@@ -120,10 +123,11 @@ func (s *settings) once(of v1alpha1.LiveStreamSettings) v1alpha1.LiveStreamSetti
 	key := glanceAt(&of)
 	alike := s.known[key]
 	for i := range alike {
-		if reflect.DeepEqual(alike[i], of) {
+		if same(&alike[i], &of) {
 			return alike[i]
 		}
 	}
+	of = withPartsOf(alike, of)
 	switch {
 	case len(alike) >= mostAlike:
 		// The one that was met first makes room.
@@ -136,4 +140,76 @@ func (s *settings) once(of v1alpha1.LiveStreamSettings) v1alpha1.LiveStreamSetti
 	}
 	s.known[key], s.count = append(alike, of), s.count+1
 	return of
+}
+
+// same looks first at what differs first: the command lines.
+func same(a, b *v1alpha1.LiveStreamSettings) bool {
+	for i := range min(len(a.Workloads), len(b.Workloads)) {
+		if x, y := a.Workloads[i].Job, b.Workloads[i].Job; x != nil && y != nil && !slices.EqualFunc(x.Spec.Template.Spec.Containers, y.Spec.Template.Spec.Containers, sameCommand) {
+			return false
+		}
+	}
+	return reflect.DeepEqual(a, b)
+}
+
+func sameCommand(a, b corev1.Container) bool {
+	return slices.Equal(a.Args, b.Args) && slices.EqualFunc(a.Env, b.Env, func(x, y corev1.EnvVar) bool { return x.Name == y.Name && x.Value == y.Value })
+}
+
+// withPartsOf takes from those that look alike the parts of Jobs that are equal: many Jobs differ in a value or two. It changes what it makes itself
+// alone, as what a cache already has may be trimmed once more, and may have shared its parts with what is read at the time.
+func withPartsOf(alike []v1alpha1.LiveStreamSettings, of v1alpha1.LiveStreamSettings) v1alpha1.LiveStreamSettings {
+	of.Workloads = slices.Clone(of.Workloads)
+	for i := range of.Workloads {
+		if of.Workloads[i].Job == nil {
+			continue
+		}
+		job := *of.Workloads[i].Job
+		of.Workloads[i].Job = &job
+		pod := &job.Spec.Template.Spec
+		pod.Containers, pod.InitContainers = slices.Clone(pod.Containers), slices.Clone(pod.InitContainers)
+		// The latest is the likeliest.
+		for _, other := range slices.Backward(alike) {
+			if i < len(other.Workloads) && other.Workloads[i].Job != nil {
+				takeParts(other.Workloads[i].Job, &job)
+			}
+		}
+	}
+	return of
+}
+
+func takeParts(from, to *batchv1.JobTemplateSpec) {
+	take(&from.Labels, &to.Labels)
+	take(&from.Annotations, &to.Annotations)
+	a, b := &from.Spec.Template, &to.Spec.Template
+	take(&a.Labels, &b.Labels)
+	take(&a.Annotations, &b.Annotations)
+	take(&a.Spec.NodeSelector, &b.Spec.NodeSelector)
+	take(&a.Spec.Volumes, &b.Spec.Volumes)
+	take(&a.Spec.Tolerations, &b.Spec.Tolerations)
+	take(&a.Spec.Affinity, &b.Spec.Affinity)
+	take(&a.Spec.SecurityContext, &b.Spec.SecurityContext)
+	takeContainers(a.Spec.Containers, b.Spec.Containers)
+	takeContainers(a.Spec.InitContainers, b.Spec.InitContainers)
+}
+
+func takeContainers(from, to []corev1.Container) {
+	for i := range min(len(from), len(to)) {
+		a, b := &from[i], &to[i]
+		take(&a.Command, &b.Command)
+		take(&a.Args, &b.Args)
+		take(&a.Env, &b.Env)
+		take(&a.EnvFrom, &b.EnvFrom)
+		take(&a.Ports, &b.Ports)
+		take(&a.VolumeMounts, &b.VolumeMounts)
+		take(&a.Resources.Limits, &b.Resources.Limits)
+		take(&a.Resources.Requests, &b.Resources.Requests)
+		take(&a.SecurityContext, &b.SecurityContext)
+	}
+}
+
+func take[T any](from, to *T) {
+	if reflect.DeepEqual(from, to) {
+		*to = *from
+	}
 }

@@ -151,6 +151,102 @@ func TestStreamsShareWhatIsEqual(t *testing.T) {
 	}
 }
 
+func TestJobsThatDifferInAValueShareTheirOtherParts(t *testing.T) {
+	t.Parallel()
+	trim := Streams()
+	a, b := trimmed(t, trim, decoded(t, recorder(1))), trimmed(t, trim, decoded(t, recorder(2)))
+	if diff := gocmp.Diff(recorder(2).Spec, b.Spec); diff != "" {
+		t.Fatalf("it is changed (-want +got):\n%s", diff)
+	}
+	pods := [2]*corev1.PodTemplateSpec{&a.Spec.Workloads[0].Job.Spec.Template, &b.Spec.Workloads[0].Job.Spec.Template}
+	for what, part := range map[string]func(*corev1.PodTemplateSpec) any{
+		"labels":    func(p *corev1.PodTemplateSpec) any { return p.Labels },
+		"volumes":   func(p *corev1.PodTemplateSpec) any { return p.Spec.Volumes },
+		"arguments": func(p *corev1.PodTemplateSpec) any { return p.Spec.Containers[0].Args },
+		"mounts":    func(p *corev1.PodTemplateSpec) any { return p.Spec.Containers[0].VolumeMounts },
+		"limits":    func(p *corev1.PodTemplateSpec) any { return p.Spec.Containers[0].Resources.Limits },
+		"requests":  func(p *corev1.PodTemplateSpec) any { return p.Spec.Containers[0].Resources.Requests },
+	} {
+		if reflect.ValueOf(part(pods[0])).Pointer() != reflect.ValueOf(part(pods[1])).Pointer() {
+			t.Errorf("equal %s are kept twice", what)
+		}
+	}
+	if archives := [2]string{pods[0].Spec.Containers[0].Env[2].Value, pods[1].Spec.Containers[0].Env[2].Value}; archives != [2]string{"archive/show-000001", "archive/show-000002"} {
+		t.Errorf("the values of their own are %q", archives)
+	}
+}
+
+// What differs anywhere must not become another's, whatever else is alike.
+func TestWhatDiffersIsNotShared(t *testing.T) {
+	t.Parallel()
+	for what, differ := range map[string]func(*batchv1.JobTemplateSpec, *corev1.PodSpec, *corev1.Container){
+		"nothing": func(*batchv1.JobTemplateSpec, *corev1.PodSpec, *corev1.Container) {},
+		"a label": func(j *batchv1.JobTemplateSpec, _ *corev1.PodSpec, _ *corev1.Container) { j.Labels["team"] = "sports" },
+		"a label of the pod": func(j *batchv1.JobTemplateSpec, _ *corev1.PodSpec, _ *corev1.Container) {
+			j.Spec.Template.Labels["x"] = "y"
+		},
+		"a volume":        func(_ *batchv1.JobTemplateSpec, p *corev1.PodSpec, _ *corev1.Container) { p.Volumes[1].Name = "x" },
+		"a volume less":   func(_ *batchv1.JobTemplateSpec, p *corev1.PodSpec, _ *corev1.Container) { p.Volumes = p.Volumes[:1] },
+		"no volumes":      func(_ *batchv1.JobTemplateSpec, p *corev1.PodSpec, _ *corev1.Container) { p.Volumes = nil },
+		"empty arguments": func(_ *batchv1.JobTemplateSpec, _ *corev1.PodSpec, c *corev1.Container) { c.Args = []string{} },
+		"an argument":     func(_ *batchv1.JobTemplateSpec, _ *corev1.PodSpec, c *corev1.Container) { c.Args[0] = "x" },
+		"a limit": func(_ *batchv1.JobTemplateSpec, _ *corev1.PodSpec, c *corev1.Container) {
+			c.Resources.Limits[corev1.ResourceCPU] = resource.MustParse("1")
+		},
+		"another container": func(_ *batchv1.JobTemplateSpec, p *corev1.PodSpec, c *corev1.Container) {
+			p.Containers = append(p.Containers, *c)
+		},
+		"an init container": func(_ *batchv1.JobTemplateSpec, p *corev1.PodSpec, c *corev1.Container) {
+			p.InitContainers = append(p.InitContainers, *c)
+		},
+		"who it runs as": func(_ *batchv1.JobTemplateSpec, _ *corev1.PodSpec, c *corev1.Container) {
+			c.SecurityContext = &corev1.SecurityContext{RunAsUser: new(int64(1))}
+		},
+		"how long it may end": func(_ *batchv1.JobTemplateSpec, p *corev1.PodSpec, _ *corev1.Container) {
+			p.TerminationGracePeriodSeconds = new(int64(7))
+		},
+	} {
+		trim := Streams()
+		var want, got []*v1alpha1.LiveStream
+		for i := range 6 {
+			s := recorder(i)
+			// Every two of them have one value.
+			s.Spec.LiveStreamSettings = recorder(i / 2).Spec.LiveStreamSettings
+			s.ManagedFields, s.Annotations = nil, nil
+			if i%2 == 1 {
+				job := s.Spec.Workloads[0].Job
+				differ(job, &job.Spec.Template.Spec, &job.Spec.Template.Spec.Containers[0])
+			}
+			want, got = append(want, s), append(got, trimmed(t, trim, s.DeepCopy()))
+		}
+		// And once more, as client-go does: those that came before must not change.
+		for i := range got {
+			trimmed(t, trim, got[i])
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s (-want +got):\n%s", what, gocmp.Diff(want, got))
+		}
+	}
+}
+
+// Jobs that a cache already has may be trimmed again, and share their parts with what is read at the time.
+func TestSharingLeavesTheJobAsItIs(t *testing.T) {
+	t.Parallel()
+	known, of := recorder(1).Spec.LiveStreamSettings, recorder(2).Spec.LiveStreamSettings
+	before := of.Workloads[0]
+	job := *before.Job
+	container := job.Spec.Template.Spec.Containers[0]
+	got := withPartsOf([]v1alpha1.LiveStreamSettings{known}, of)
+	if got.Workloads[0].Job == before.Job || of.Workloads[0].Job != before.Job {
+		t.Error("the workload was written")
+	}
+	now := before.Job.Spec.Template.Spec
+	if reflect.ValueOf(now.Volumes).Pointer() != reflect.ValueOf(job.Spec.Template.Spec.Volumes).Pointer() ||
+		reflect.ValueOf(now.Containers[0].Args).Pointer() != reflect.ValueOf(container.Args).Pointer() {
+		t.Error("the Job was written")
+	}
+}
+
 // Whoever makes each LiveStream different must not fill the memory with what is kept once.
 func TestWhatIsKeptOnceIsBounded(t *testing.T) {
 	t.Parallel()
