@@ -32,6 +32,7 @@ import (
 	"github.com/livestream-operator/livestream-operator/internal/index"
 	"github.com/livestream-operator/livestream-operator/internal/notices"
 	"github.com/livestream-operator/livestream-operator/internal/secrets"
+	"github.com/livestream-operator/livestream-operator/internal/streamwatch"
 	"github.com/livestream-operator/livestream-operator/internal/trim"
 	"github.com/livestream-operator/livestream-operator/internal/versions"
 	"github.com/livestream-operator/livestream-operator/webhook"
@@ -178,6 +179,10 @@ func newManager(config *rest.Config, mapper meta.RESTMapper, options Options) (c
 			return nil, fmt.Errorf("registering kinds: %w", err)
 		}
 	}
+	newInformer, err := streamwatch.Informers(config, scheme)
+	if err != nil {
+		return nil, err
+	}
 	ours := labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return mapper, nil },
@@ -186,6 +191,7 @@ func newManager(config *rest.Config, mapper meta.RESTMapper, options Options) (c
 			// What is read from the cache is the cache's, and shared: who changes it copies it first. Tests watch over that.
 			DefaultUnsafeDisableDeepCopy: new(true),
 			DefaultTransform:             trim.Any,
+			NewInformer:                  newInformer,
 			ByObject: map[client.Object]cache.ByObject{
 				&v1alpha1.LiveStream{}: {Transform: trim.Streams()},
 				&v1alpha1.PushDomain{}: {Transform: trim.PushDomain},
