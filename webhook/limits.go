@@ -9,7 +9,7 @@ const (
 	maxHeaderBytes = 16 << 10
 
 	readHeaderTimeout = 5 * time.Second
-	readTimeout       = 10 * time.Second
+	readTimeout       = 5 * time.Second
 	// writeTimeout lets who sent its body slowly be answered, within the sender's patience.
 	writeTimeout = 19 * time.Second
 	idleTimeout  = time.Minute
@@ -17,15 +17,15 @@ const (
 	shutdownTimeout = 19 * time.Second
 
 	// maxInFlight callbacks are worked on at once; more are told to come again.
-	maxInFlight = 2048
+	maxInFlight = 4096
 	// maxWrites streams are written at once. An API server does not get faster by more, and what it is busy with waits here, not there.
 	maxWrites = 64
-	// foreseenWait is how long an event may have to wait for its turn, by how long writes take now: long enough for a burst. None waits longer
-	// than maxWait, so that storeTimeout leaves time for the write.
-	foreseenWait = 2 * time.Second
-	maxWait      = 4 * time.Second
+	// foreseenWait is how long an event may have to wait for its turn, by how long writes take now: what is refused comes again after a minute, in
+	// which there may be nothing to do. None waits longer than maxWait, nor may be foreseen to be written later, so that storeTimeout leaves time for the write.
+	foreseenWait = 9 * time.Second
+	maxWait      = 11 * time.Second
 	// storeTimeout bounds reading keys, waiting for a turn, and writing the event, well under the sender's patience.
-	storeTimeout = 8 * time.Second
+	storeTimeout = 13 * time.Second
 	// conflictWait is how long a write that lost against another waits at most before it reads and tries again.
 	conflictWait = 20 * time.Millisecond
 	// retryAfterSeconds is what a 503 says; CSS itself always waits a minute.

@@ -11,8 +11,8 @@ import (
 )
 
 // queue has at most maxWrites streams written at once; the others wait for their turn, first come, first served. Who would wait longer than
-// foreseenWait is refused at once: to be told after seconds costs the sender as much, and a write that nobody waits for any more costs the
-// API server what another event needs.
+// foreseenWait, or be written too late, is refused at once: to be told after seconds costs the sender as much, and a write that nobody waits for
+// any more costs the API server what another event needs.
 type queue struct {
 	// clock is monotonic.
 	clock clock.PassiveClock
@@ -68,7 +68,8 @@ func (q *queue) joins() bool {
 	// Where no write is done at all, the mean is of better times.
 	took := max(q.took, q.clock.Since(q.moved))
 	// In a burst all turns end together, one write from now.
-	if took+time.Duration(q.waiting)*took/maxWrites > foreseenWait {
+	wait := took + time.Duration(q.waiting)*took/maxWrites
+	if wait > foreseenWait || wait+took > maxWait {
 		return false
 	}
 	q.waiting++

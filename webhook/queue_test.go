@@ -76,11 +76,12 @@ func TestAsManyWaitAsCanBeWrittenInTime(t *testing.T) {
 		want              int
 	}{
 		{name: "an API server that is fast", took: 50 * time.Millisecond, want: maxInFlight},
-		{name: "one that is busy", took: 400 * time.Millisecond, want: 4 * maxWrites},
-		{name: "one that is slow", took: time.Second, want: maxWrites},
-		{name: "one that takes longer than anybody may wait", took: 3 * time.Second, want: 0},
+		{name: "one that is busy", took: 500 * time.Millisecond, want: 17 * maxWrites},
+		{name: "one that is slow", took: time.Second, want: 8 * maxWrites},
+		{name: "one that is so slow that who waits would be written too late", took: 4 * time.Second, want: 3 * maxWrites / 4},
+		{name: "one that takes so long that nobody who waits would be written in time", took: 6 * time.Second, want: 0},
 		{name: "one that was slow a while ago", took: 5 * time.Second, idle: 2 * storeTimeout, want: maxInFlight},
-		{name: "one that was fast and does not answer", took: 10 * time.Millisecond, stuck: time.Second, want: maxWrites},
+		{name: "one that was fast and does not answer", took: 10 * time.Millisecond, stuck: time.Second, want: 8 * maxWrites},
 		{name: "one that has not answered for long", took: 10 * time.Millisecond, stuck: 5 * time.Minute, want: 0},
 		{name: "one whose writes were given up soon, for they had waited for long", took: time.Second, givenUp: true, want: 0},
 	} {
