@@ -37,7 +37,7 @@ func TestALeaderThatTheAPIServerDoesNotHearGivesWay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.faulty = true
+	w.faulty, w.owes = true, eventRetry
 	before := w.leader()
 	w.played(t, w.all(w.start("A"), w.cutOff(w.replicas[0]), w.stopped("A", clean), w.idle(), w.start("B"), func() error {
 		if after := w.leader(); after == before {

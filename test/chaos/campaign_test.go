@@ -176,7 +176,7 @@ func (c *campaign) run(ctx context.Context, binary string) (outcome, error) {
 	for _, stream := range o.streams {
 		deliveries = append(deliveries, c.schedule(stream)...)
 	}
-	w.faulty = true
+	w.faulty, w.owes = true, eventRetry
 	for _, r := range w.replicas {
 		r.proxy.Choose(c.choose(r))
 		// So that watches begin anew, with faults. Who leads goes on, where it is to be stopped for that.

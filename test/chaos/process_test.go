@@ -74,7 +74,7 @@ func TestNoDescriptorsAreLeft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.faulty = true
+	w.faulty, w.owes = true, eventRetry
 	r := w.replicas[0]
 	w.played(t, w.all(w.start("A"), func() error {
 		if err := r.noDescriptors(); err != nil {
