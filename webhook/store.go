@@ -138,7 +138,7 @@ func (s *Store) into(ctx context.Context, domain *v1alpha1.PushDomain, keeper st
 		if err := s.Live.Get(ctx, client.ObjectKeyFromObject(stream), fresh); err != nil {
 			return Recorded{}, fmt.Errorf("reading LiveStream %q again: %w", stream.Name, err)
 		}
-		if fresh.UID != stream.UID || !fresh.DeletionTimestamp.IsZero() {
+		if isNoMore(stream, fresh) {
 			return Recorded{}, apierrors.NewNotFound(v1alpha1.GroupVersion.WithResource("livestreams").GroupResource(), stream.Name)
 		}
 		decision, err = s.decide(fresh, event)
@@ -156,11 +156,16 @@ func (s *Store) endTurn(l *lane) {
 // again is the stream as the cache has it by now; others may have written it meanwhile.
 func (s *Store) again(ctx context.Context, stream *v1alpha1.LiveStream) *v1alpha1.LiveStream {
 	fresh := &v1alpha1.LiveStream{}
-	if err := s.Cache.Get(ctx, client.ObjectKeyFromObject(stream), fresh); err != nil || fresh.UID != stream.UID || !fresh.DeletionTimestamp.IsZero() {
+	if err := s.Cache.Get(ctx, client.ObjectKeyFromObject(stream), fresh); err != nil || isNoMore(stream, fresh) {
 		// The write will tell.
 		return stream
 	}
 	return fresh
+}
+
+// isNoMore says whether the stream has let go, or another one has its name by now.
+func isNoMore(stream, fresh *v1alpha1.LiveStream) bool {
+	return fresh.UID != stream.UID || !fresh.DeletionTimestamp.IsZero()
 }
 
 // decision is what an event makes of a LiveStream.

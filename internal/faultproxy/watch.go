@@ -114,9 +114,9 @@ func (p *Proxy) stream(w http.ResponseWriter, r *http.Request, response *http.Re
 		p.pause(r.Context(), time.Until(next.due))
 		if !next.bookmark {
 			events++
-		}
-		if fault.Lag > 0 && !next.bookmark {
-			count()
+			if fault.Lag > 0 {
+				count()
+			}
 		}
 		if fault.Freeze > 0 && events >= fault.FreezeAt {
 			count()
