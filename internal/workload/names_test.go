@@ -116,28 +116,51 @@ func TestBroadcastIDs(t *testing.T) {
 	}
 }
 
+// splitElsewhere are pairs that read as a and b do where the two are but joined, with nothing between them or any one byte.
+func splitElsewhere(a, b string) [][2]string {
+	var pairs [][2]string
+	for i := range min(len(a), 64) {
+		pairs = append(pairs, [2]string{a[:i], a[i:] + b}, [2]string{a[:i], a[i+1:] + a[i:i+1] + b})
+	}
+	return pairs
+}
+
+// FuzzJobName looks for two Jobs that have one name, and for names that Kubernetes does not take.
 func FuzzJobName(f *testing.F) {
-	f.Add("morning-show", "uid", "record", "abcdefghij", int32(1))
-	f.Add("a.b", "", "c", "", int32(0))
-	f.Add("a", "b", "b-c", "1", int32(-1))
-	f.Add(strings.Repeat("a-", 31)+"a", "uid", strings.Repeat("b", 30), "abcdefghij", int32(1<<31-1))
-	f.Add(strings.Repeat("a.", 31)+"a", "uid", strings.Repeat("b", 30), "abcdefghij", int32(10))
-	seen := map[string]nameParts{}
-	f.Fuzz(func(t *testing.T, stream, uid, workload, broadcast string, part int32) {
-		if len(stream) > 63 || len(validation.IsDNS1123Subdomain(stream)) > 0 || len(workload) > 30 || len(validation.IsDNS1123Label(workload)) > 0 {
-			t.Skip("no names that the API server takes")
+	add := func(a, b nameParts) {
+		f.Add(a.stream, string(a.uid), a.workload, a.broadcast, a.part, b.stream, string(b.uid), b.workload, b.broadcast, b.part)
+	}
+	long := strings.Repeat("a-", 31) + "a"
+	add(nameParts{"morning-show", "uid", "record", "abcdefghij", 1}, nameParts{"morning-show", "uid", "record", "abcdefghij", 2})
+	add(nameParts{"a.b", "", "c", "", 0}, nameParts{"a", "", "b-c", "", 0})
+	add(nameParts{"a", "b", "b-c", "1", -1}, nameParts{"a", "b", "b-c", "", 1})
+	add(nameParts{"a", "u1", "c", "x", 1}, nameParts{"a", "u", "1c", "x", 1})
+	add(nameParts{long, "uid", strings.Repeat("b", 30), "abcdefghij", 1<<31 - 1}, nameParts{strings.ReplaceAll(long, "-", "."), "uid2", strings.Repeat("b", 29), "abcdefghij", 10})
+	f.Fuzz(func(t *testing.T, stream, uid, workload, broadcast string, part int32, stream2, uid2, workload2, broadcast2 string, part2 int32) {
+		a, b := nameParts{stream, types.UID(uid), workload, broadcast, part}, nameParts{stream2, types.UID(uid2), workload2, broadcast2, part2}
+		for _, p := range []nameParts{a, b} {
+			// Others the API server does not take.
+			if len(p.stream) <= 63 && len(validation.IsDNS1123Subdomain(p.stream)) == 0 && len(p.workload) <= 30 && len(validation.IsDNS1123Label(p.workload)) == 0 {
+				checkName(t, p.name())
+			}
+			if name, again := p.name(), p.name(); again != name {
+				t.Errorf("the name is %s and then %s", name, again)
+			}
 		}
-		parts := nameParts{stream, types.UID(uid), workload, broadcast, part}
-		name := parts.name()
-		checkName(t, name)
-		if again := parts.name(); again != name {
-			t.Errorf("the name is %s and then %s", name, again)
+		others := []nameParts{b}
+		for _, pair := range splitElsewhere(uid, workload) {
+			others = append(others, nameParts{stream, types.UID(pair[0]), pair[1], broadcast, part})
 		}
-		// The UID stands for the stream's name: no two streams have the same.
-		parts.stream = ""
-		if other, taken := seen[name]; taken && other != parts {
-			t.Errorf("%v and %v have the same name %s", other, parts, name)
+		for _, pair := range splitElsewhere(workload, broadcast) {
+			others = append(others, nameParts{stream, types.UID(uid), pair[0], pair[1], part})
 		}
-		seen[name] = parts
+		for _, other := range others {
+			name := other.name()
+			// The UID stands for the stream's name: no two streams have the same.
+			other.stream = a.stream
+			if other != a && name == a.name() {
+				t.Fatalf("%+v and %+v have the same name %s", a, other, name)
+			}
+		}
 	})
 }

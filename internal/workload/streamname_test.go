@@ -100,18 +100,27 @@ func TestHostileStreamNamesBecomeLabelsThatNoTwoShare(t *testing.T) {
 	}
 }
 
+// FuzzStreamName looks for two streams whose LiveStreams have one name, and for names that Kubernetes does not take.
 func FuzzStreamName(f *testing.F) {
-	f.Add("shows", "live", "morning-show")
-	f.Add("shows", "live", "")
-	f.Add("", "", strings.Repeat("早", 255))
-	f.Add("a", "b", "-\xff-")
-	seen := map[string][3]string{}
-	f.Fuzz(func(t *testing.T, domain, app, stream string) {
-		name, identity := StreamName(domain, app, stream), [3]string{domain, app, stream}
+	f.Add("shows", "live", "morning-show", "shows", "live", "Morning_Show")
+	f.Add("shows", "live", "", "shows", "", "live")
+	f.Add("", "", strings.Repeat("早", 255), "", "", strings.Repeat("早", 254))
+	f.Add("a", "b", "-\xff-", "a", "b", "-\xfe-")
+	f.Fuzz(func(t *testing.T, domain, app, stream, domain2, app2, stream2 string) {
+		identity := [3]string{domain, app, stream}
+		name := StreamName(domain, app, stream)
 		checkStreamName(t, stream, name)
-		if other, taken := seen[name]; taken && other != identity {
-			t.Errorf("%q and %q share %s", identity, other, name)
+		others := [][3]string{{domain2, app2, stream2}}
+		for _, pair := range splitElsewhere(domain, app) {
+			others = append(others, [3]string{pair[0], pair[1], stream})
 		}
-		seen[name] = identity
+		for _, pair := range splitElsewhere(app, stream) {
+			others = append(others, [3]string{domain, pair[0], pair[1]})
+		}
+		for _, other := range others {
+			if other != identity && StreamName(other[0], other[1], other[2]) == name {
+				t.Fatalf("%q and %q share %s", identity, other, name)
+			}
+		}
 	})
 }
