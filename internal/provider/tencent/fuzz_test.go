@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -129,31 +130,43 @@ func signed(body []byte) bool {
 		t = string(members["t"])
 	}
 	for _, key := range []string{testKey, "test"} {
-		if sum := md5.Sum([]byte(key + t)); strings.EqualFold(sign, hex.EncodeToString(sum[:])) {
+		if strings.EqualFold(sign, md5Hex(key+t)) {
 			return true
 		}
 	}
 	return false
 }
 
-// Whatever a stream is called, its URL leads to the playback domain, holds the name and nothing but the two parameters.
+// md5Hex is what the vendor signs by, written down here once more: what is tested must not be asked what is right.
+func md5Hex(text string) string {
+	sum := md5.Sum([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+// Whatever a stream is called, its URL leads to the playback domain, holds the name and nothing but the two parameters: the expiry in
+// hexadecimal, and the MD5 of key, stream and that, as document 31059 has it.
 func FuzzPlaybackURL(f *testing.F) {
 	for _, name := range []string{"show", "a?b", "a#b", "a%2Fb", "@evil.example.com", ":80", "$(LIVESTREAM_NAME)", "é", "..", "a&txTime=0"} {
-		f.Add("live", name)
+		f.Add("live", name, "key", uint32(testNow.Unix()))
 	}
-	f.Fuzz(func(t *testing.T, app, stream string) {
+	f.Add("live", "show", "", uint32(0))
+	f.Add("live", "show", "k\x00&é", uint32(0xabcdef))
+	f.Fuzz(func(t *testing.T, app, stream, key string, expiry uint32) {
 		if app == "" || stream == "" || strings.ContainsAny(app+stream, "/?") || !utf8.ValidString(app+stream) {
 			t.Skip("no name of a LiveStream")
 		}
-		text := PlaybackURL(v1alpha1.Playback{Domain: "play.example.com:8443"}, app, stream, "key", testNow)
+		text := PlaybackURL(v1alpha1.Playback{Domain: "play.example.com:8443"}, app, stream, key, time.Unix(int64(expiry), 0))
 		u, err := url.Parse(text)
 		if err != nil {
 			t.Fatal(err)
 		}
+		query := url.Values{}
+		if key != "" {
+			txTime := strings.ToUpper(strconv.FormatUint(uint64(expiry), 16))
+			query = url.Values{"txSecret": {md5Hex(key + stream + txTime)}, "txTime": {txTime}}
+		}
 		got := map[string]any{"host": u.Host, "user": u.User.String(), "path": u.Path, "fragment": u.Fragment, "query": u.Query()}
-		want := map[string]any{"host": "play.example.com:8443", "user": "", "path": "/" + app + "/" + stream + ".flv", "fragment": "", "query": url.Values{
-			"txSecret": {Secret("key", stream, "6955B900")}, "txTime": {"6955B900"},
-		}}
+		want := map[string]any{"host": "play.example.com:8443", "user": "", "path": "/" + app + "/" + stream + ".flv", "fragment": "", "query": query}
 		if diff := gocmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: %s", text, diff)
 		}
@@ -166,15 +179,15 @@ func FuzzSignatureAndTime(f *testing.F) {
 	now := testNow.Unix()
 	for _, text := range []string{"1767226200", "0", "-1", "+1767226200", "01767226200", "1767226200.0", "1e9", "", " 1767226200", "9223372036854775807", "99999999999999999999", "\u0661\u0667"} {
 		f.Add(text, "", uint8(60))
-		f.Add(text, Sign("", text), uint8(0))
-		f.Add(text, strings.ToUpper(Sign(testKey, text)), uint8(0))
+		f.Add(text, md5Hex(text), uint8(0))
+		f.Add(text, strings.ToUpper(md5Hex(testKey+text)), uint8(0))
 	}
 	f.Fuzz(func(t *testing.T, text, sign string, skew uint8) {
 		if !utf8.ValidString(text) || !utf8.ValidString(sign) {
 			t.Skip("no JSON")
 		}
 		if sign == "" {
-			sign = Sign(testKey, text)
+			sign = md5Hex(testKey + text)
 		}
 		quoted := func(s string) string {
 			b, err := json.Marshal(s)
@@ -189,7 +202,7 @@ func FuzzSignatureAndTime(f *testing.F) {
 		at, digits := new(big.Int).SetString(text, 10)
 		digits = digits && !strings.ContainsFunc(text, func(r rune) bool { return r < '0' || r > '9' })
 		within := digits && at.Cmp(big.NewInt(now-int64(skew))) >= 0 && at.Cmp(big.NewInt(now+600+int64(skew))) <= 0
-		want := strings.EqualFold(sign, Sign(testKey, text)) && within
+		want := strings.EqualFold(sign, md5Hex(testKey+text)) && within
 		if (err == nil) != want || (callback.Event != nil) != want {
 			t.Errorf("t %q with sign %q and %d s is answered with %v, want it taken: %t", text, sign, skew, err, want)
 		}
