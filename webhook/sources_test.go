@@ -68,43 +68,50 @@ func refusedSoFar(t *testing.T) float64 {
 }
 
 func TestASourceHasNoMoreConnectionsThanItMay(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
-	go func() { _ = server.Serve(newPerSource(listener, 2)) }()
-	t.Cleanup(func() { _ = server.Close() })
-	dial := func(from string) net.Conn {
+	fine := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	dialFrom := func(source, address string) net.Conn {
 		t.Helper()
-		connection, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}).Dial("tcp", listener.Addr().String())
+		connection, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}).Dial("tcp", address)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = connection.Close() })
 		return connection
 	}
-	first, second := dial("127.0.0.1"), dial("127.0.0.1")
+	address := serve(t, &Server{Handler: fine, ConnectionsPerSource: 2})
+	dial := func(source string) net.Conn { return dialFrom(source, address) }
+	// That which found that it listens may not have left yet.
+	first, second := dial("127.0.0.2"), dial("127.0.0.2")
 	if !answered(t, first) || !answered(t, second) {
 		t.Fatal("a source that may have two connections has not")
 	}
 	refused := refusedSoFar(t)
-	if answered(t, dial("127.0.0.1")) {
+	if answered(t, dial("127.0.0.2")) {
 		t.Error("a third connection of a source that may have two is answered")
 	}
 	if got := refusedSoFar(t) - refused; got != 1 {
 		t.Errorf("%v refused connections are counted, want 1", got)
 	}
-	if !answered(t, dial("127.0.0.2")) {
+	if !answered(t, dial("127.0.0.3")) {
 		t.Error("another source has no room for the first one's sake")
 	}
 	if !answered(t, second) {
 		t.Error("a connection that there was is closed")
 	}
 	_ = first.Close()
-	for deadline := time.Now().Add(30 * time.Second); !answered(t, dial("127.0.0.1")); {
+	for deadline := time.Now().Add(30 * time.Second); !answered(t, dial("127.0.0.2")); {
 		if time.Now().After(deadline) {
 			t.Fatal("a connection that was closed does not make room for the next one")
+		}
+	}
+	boundless := serve(t, &Server{Handler: fine})
+	var open []net.Conn
+	for range 20 {
+		open = append(open, dialFrom("127.0.0.2", boundless))
+	}
+	for i, connection := range open {
+		if !answered(t, connection) {
+			t.Fatalf("connection %d of a source is refused where nothing bounds them", i+1)
 		}
 	}
 }

@@ -164,6 +164,11 @@ func (d *desk) knows(stream string) {
 
 func (d *desk) eventually(what string, holds func() bool) {
 	d.t.Helper()
+	eventually(d.t, what, holds)
+}
+
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
 	deadline := time.After(20 * time.Second)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -171,7 +176,7 @@ func (d *desk) eventually(what string, holds func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			d.t.Fatalf("never came true: %s", what)
+			t.Fatalf("never came true: %s", what)
 		}
 	}
 }

@@ -23,33 +23,39 @@ import (
 	"github.com/livestream-operator/livestream-operator/internal/css"
 )
 
-// listens runs the receiver as the manager does, with its bounds, and returns its address.
-func (d *desk) listens() string {
-	d.t.Helper()
+// serve runs the server on a free port until the test ends, and returns its address.
+func serve(t *testing.T, server *Server) string {
+	t.Helper()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		d.t.Fatal(err)
+		t.Fatal(err)
 	}
-	address := free.Addr().String()
+	server.Address = free.Addr().String()
 	_ = free.Close()
-	server := &Server{Address: address, Handler: d.handler}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- server.Start(ctx) }()
-	d.t.Cleanup(func() {
+	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil && !errors.Is(err, context.DeadlineExceeded) {
-			d.t.Errorf("the receiver ended with %v", err)
+			t.Errorf("the receiver ended with %v", err)
 		}
 	})
-	d.url = "http://" + address
-	d.eventually("the receiver listens", func() bool {
-		connection, err := net.Dial("tcp", address)
+	eventually(t, "the receiver listens", func() bool {
+		connection, err := net.Dial("tcp", server.Address)
 		if err == nil {
 			_ = connection.Close()
 		}
 		return err == nil
 	})
+	return server.Address
+}
+
+// listens runs the receiver as the manager does, with its bounds, and returns its address.
+func (d *desk) listens() string {
+	d.t.Helper()
+	address := serve(d.t, &Server{Handler: d.handler})
+	d.url = "http://" + address
 	return address
 }
 
