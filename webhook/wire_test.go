@@ -16,11 +16,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
-
-	"github.com/livestream-operator/livestream-operator/internal/css"
 )
 
 // serve runs the server on a free port until the test ends, and returns its address.
@@ -179,105 +176,6 @@ func TestBadRequestsAreRefusedByteByByte(t *testing.T) {
 		text := fmt.Sprintf("POST %s %s\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1\r\nContent-Length: %d\r\n\r\n%s", d.path(), version, len(good), good)
 		if got := speak(t, address, text); got != http.StatusOK {
 			t.Errorf("%s is answered %d after all that", version, got)
-		}
-	}
-}
-
-// manyConnections opens connections that each begin to say something, and says how many came to be.
-func manyConnections(t *testing.T, address string, many int, say string) []net.Conn {
-	t.Helper()
-	connections := make([]net.Conn, many)
-	var group sync.WaitGroup
-	next := make(chan int)
-	for range 16 {
-		group.Go(func() {
-			for i := range next {
-				connection, err := net.DialTimeout("tcp", address, 10*time.Second)
-				if err != nil {
-					continue
-				}
-				_, _ = io.WriteString(connection, say)
-				connections[i] = connection
-			}
-		})
-	}
-	for i := range many {
-		next <- i
-	}
-	close(next)
-	group.Wait()
-	connections = slices.DeleteFunc(connections, func(c net.Conn) bool { return c == nil })
-	t.Cleanup(func() {
-		for _, c := range connections {
-			_ = c.Close()
-		}
-	})
-	return connections
-}
-
-// descriptors makes sure that there are as many to be had, and skips where there are not.
-func descriptors(t *testing.T, many uint64) {
-	t.Helper()
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		t.Skipf("the limit of descriptors cannot be read: %v", err)
-	}
-	if limit.Cur >= many {
-		return
-	}
-	raised := limit
-	raised.Cur, raised.Max = many, max(many, limit.Max)
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &raised); err != nil {
-		t.Skipf("%d descriptors are needed, and only %d are to be had: %v", many, limit.Cur, err)
-	}
-	t.Cleanup(func() { _ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit) })
-}
-
-// staysHealthy sends good callbacks, and none may wait for the others' sake.
-func (d *desk) staysHealthy(while string) {
-	d.t.Helper()
-	for i := range 20 {
-		began := time.Now()
-		status, answer, err := css.Post(d.t.Context(), d.url+d.path(), d.push(fmt.Sprintf("%d-%d", len(while), i)).Start(showTime).Signed(callbackKey, showTime))
-		if err != nil || status != http.StatusOK {
-			d.t.Fatalf("while there are %s, a good callback is answered %d %s, %v", while, status, answer, err)
-		}
-		if took := time.Since(began); took > 5*time.Second {
-			d.t.Errorf("while there are %s, a good callback takes %s", while, took)
-		}
-	}
-}
-
-func TestGoodCallbacksAreAnsweredWhateverOthersHoldOpen(t *testing.T) {
-	d := newDesk(t)
-	address := d.listens()
-	head := "POST " + d.path() + " HTTP/1.1\r\nHost: a\r\n"
-	descriptors(t, 12_000)
-	for _, hold := range []struct {
-		what string
-		many int
-		say  string
-		// until is how long they may be held.
-		until time.Duration
-	}{
-		{"1,000 slow headers", 1000, head + "X: ", readHeaderTimeout},
-		{"1,000 slow bodies", 1000, head + "Content-Length: 600\r\n\r\n{", readTimeout},
-		{"5,000 idle connections that said something before", 5000, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n", 0},
-	} {
-		connections := manyConnections(t, address, hold.many, hold.say)
-		if len(connections) < hold.many*9/10 {
-			t.Fatalf("only %d of %s came to be", len(connections), hold.what)
-		}
-		d.staysHealthy(hold.what)
-		if hold.until > 0 {
-			last := connections[len(connections)-1]
-			_ = last.SetReadDeadline(time.Now().Add(hold.until + 20*time.Second))
-			if _, err := io.Copy(io.Discard, last); err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("%s are held for longer than %s", hold.what, hold.until)
-			}
-		}
-		for _, c := range connections {
-			_ = c.Close()
 		}
 	}
 }
