@@ -1,9 +1,12 @@
 package mainjob
 
 import (
+	"compress/gzip"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -90,7 +93,8 @@ func TestNoSecretCanBeReadFromAnythingThatTheOperatorWrites(t *testing.T) {
 	}
 	// create keeps no copy of the Secrets in annotations, which would be kubectl's doing.
 	mustKubectl(t, "create", "-n", s.namespace, "-f", file)
-	m := startManager(t, "--css-api-hosts=127.0.0.1")
+	profiling := freeAddresses(t, 1)[0]
+	m := startManager(t, "--css-api-hosts=127.0.0.1", "--pprof-bind-address="+profiling)
 	mustKubectl(t, "wait", "--for=condition=Ready", "lvs/secretive", "-n", s.namespace, "--timeout=30s")
 	path := mustKubectl(t, "get", "pd", "secretive", "-n", s.namespace, "-o", "jsonpath={.status.callbackPath}")
 	var answers strings.Builder
@@ -132,6 +136,10 @@ func TestNoSecretCanBeReadFromAnythingThatTheOperatorWrites(t *testing.T) {
 		}
 		return nil
 	})
+	profiles := profilesWhile(t, "http://"+profiling+"/debug/pprof/", func() {
+		post(path, planted["key after the rotation"], push.Start(time.Now()), http.StatusOK)
+		post(path, "another key", push.Start(time.Now()), http.StatusUnauthorized)
+	})
 	post(path, planted["key after the rotation"], push.Interruption(time.Now(), time.Minute, 1, "stopped"), http.StatusOK)
 	eventually(t, "the stream is idle", func() error {
 		if state := mustKubectl(t, "get", "lvs", "secretive", "-n", s.namespace, "-o", "jsonpath={.status.state}"); state != string(v1alpha1.LiveStreamIdle) {
@@ -147,6 +155,7 @@ func TestNoSecretCanBeReadFromAnythingThatTheOperatorWrites(t *testing.T) {
 		t.Fatal(err)
 	}
 	everything := map[string]string{"objects on air": onAir, "objects afterwards": written(), "log": m.logged(t), "metrics": metrics, "answers": answers.String()}
+	maps.Copy(everything, profiles)
 	for where, text := range everything {
 		findNone(t, where, text)
 	}
@@ -158,9 +167,62 @@ func TestNoSecretCanBeReadFromAnythingThatTheOperatorWrites(t *testing.T) {
 	}
 	for _, address := range []string{strings.TrimSuffix(m.metrics, "/metrics"), m.probes, m.receiver} {
 		if status, text, err := get(address + "/debug/pprof/heap"); err == nil && status == http.StatusOK {
-			t.Errorf("%s serves a profile of the heap, in which the keys are: %.60s", address, text)
+			t.Errorf("%s serves profiles, which belong to this machine alone: %.60s", address, text)
 		}
 	}
+}
+
+// profilesWhile are all profiles, as text or unpacked, taken one after the other while work is done again and again: the keys are in memory
+// and in use. Each has to hold what it is known by.
+func profilesWhile(t *testing.T, address string, work func()) map[string]string {
+	t.Helper()
+	profiles := map[string]string{}
+	done := make(chan error, 1)
+	go func() {
+		for name, holds := range map[string]string{
+			"heap": "inuse_space", "heap?debug=1": "heap profile:", "heap?gc=1&debug=1": "# HeapAlloc", "allocs": "alloc_space", "goroutine": "net/http", "goroutine?debug=1": "goroutine profile:",
+			"goroutine?debug=2": "net/http.(*conn).serve(0x", "block?debug=1": "cycles/second", "mutex?debug=1": "cycles/second", "threadcreate?debug=1": "threadcreate profile:",
+			"cmdline": "--pprof-bind-address", "trace?seconds=1": "go 1.", "profile?seconds=1": "cpu", "symbol": "num_symbols",
+		} {
+			text, err := unpacked(address + name)
+			if err == nil && !strings.Contains(text, holds) {
+				err = fmt.Errorf("%s holds no %q in its %d bytes", name, holds, len(text))
+			}
+			if err != nil {
+				done <- err
+				return
+			}
+			profiles["profile "+name] = text
+		}
+		done <- nil
+	}()
+	for {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+			return profiles
+		default:
+			work()
+		}
+	}
+}
+
+func unpacked(url string) (string, error) {
+	status, text, err := get(url)
+	if err != nil || status != http.StatusOK {
+		return "", fmt.Errorf("%s answers %d, %w", url, status, err)
+	}
+	if !strings.HasPrefix(text, "\x1f\x8b") {
+		return text, nil
+	}
+	reader, err := gzip.NewReader(strings.NewReader(text))
+	if err != nil {
+		return "", err
+	}
+	plain, err := io.ReadAll(reader)
+	return string(plain), err
 }
 
 // findNone looks for the planted values, as they are and as they are often written.
