@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,8 @@ type campaign struct {
 	random *rand.Rand
 	mu     sync.Mutex
 	length time.Duration
+	// waiting says that another one is to lead: who is killed again and again never does.
+	waiting atomic.Bool
 	// began is what the times of the events count from. All that is sent of one event has its time, however late it comes.
 	began time.Time
 }
@@ -116,7 +119,7 @@ func (c *campaign) choose(r *replica) func(faultproxy.Call) *faultproxy.Rule {
 		}
 		rule := &faultproxy.Rule{After: c.random.IntN(2) == 0}
 		switch {
-		case dice < 15:
+		case dice < 15 && !c.waiting.Load():
 			rule.Fault = faultproxy.Fault{Run: func(faultproxy.Call) { r.kill() }, Drop: true}
 		case dice < 45:
 			rule.Fault.Drop = true
@@ -177,6 +180,7 @@ func (c *campaign) run(ctx context.Context, binary string) (outcome, error) {
 		deliveries = append(deliveries, c.schedule(stream)...)
 	}
 	w.faulty, w.owes = true, eventRetry
+	c.waiting.Store(c.elects())
 	for _, r := range w.replicas {
 		r.proxy.Choose(c.choose(r))
 		// So that watches begin anew, with faults. Who leads goes on, where it is to be stopped for that.
@@ -222,6 +226,7 @@ func (c *campaign) disturb(w *world) {
 	if c.elects() {
 		began, before := time.Now(), w.leader()
 		w.stopsFor(w.replicas[0], func() {
+			defer c.waiting.Store(false)
 			err := w.until("another one leads", func() error {
 				if after := w.leader(); after == "" || after == before {
 					return fmt.Errorf("%q leads", after)
