@@ -102,6 +102,34 @@ func onlyJobs(shown []batchv1.Job, funcs interceptor.Funcs) client.WithWatch {
 	return interceptor.NewClient(env.Client, funcs)
 }
 
+// Found by make chaos: the start of an earlier push came while the Job of a later one was made. The pass could not report it, the next one named
+// the broadcast by the earlier push, and the watch of Jobs stood still.
+func TestAStartThatComesLateHasNoSecondJobBesideThatOfTheOneThatOvertookIt(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.show()
+	made := false
+	b.restart(noJobs(interceptor.Funcs{Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+		err := c.Create(ctx, o, opts...)
+		if _, is := o.(*batchv1.Job); is && !made {
+			made = true
+			late := b.starts("A")
+			late.Time = late.Time.Add(-10 * time.Second)
+			b.record("show", late)
+		}
+		return err
+	}}))
+	b.record("show", b.starts("B"))
+	b.reconcile("show")
+	first := b.onlyJob()
+	b.pass(time.Second)
+	b.reconcile("show")
+	b.wantState("show", v1alpha1.LiveStreamLive)
+	if running := b.running(); len(running) != 1 || running[0].UID != first.UID {
+		t.Errorf("%d Jobs run, want the first one alone", len(running))
+	}
+}
+
 // Found by the long storm of make chaos: a push of a moment ended while its Job was made, so that the pass could not report it; the watch of
 // Jobs stood still; and the next push had a second recorder beside it.
 func TestAJobThatNeitherStatusNorCacheShowHasNoSecondOneBesideIt(t *testing.T) {

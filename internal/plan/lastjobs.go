@@ -52,8 +52,8 @@ func lastPart(o Observed, broadcast, name string) int32 {
 // mostUnreported bounds the pushes that may have begun a broadcast which no pass reported: each is a read for each workload before a start.
 const mostUnreported = 8
 
-// lastBroadcasts are the one that ended last, and those that the status knows nothing of: what began and ended while no pass could report
-// it. Such a one is named by the push that was on air first, and of several that overlapped nothing tells which one that was.
+// lastBroadcasts are the one that ended last, and those that the status knows nothing of: what began, or began and ended, while no pass could
+// report it. Such a one is named by the push that was on air first, and of several that overlapped nothing tells which one that was.
 func lastBroadcasts(o Observed) []string {
 	var ids []string
 	history := o.Stream.Status.History
@@ -63,10 +63,20 @@ func lastBroadcasts(o Observed) []string {
 		}
 	}
 	c := course{history: history}
-	for _, p := range unreported(o) {
+	for _, p := range slices.Concat(overtaken(o), unreported(o)) {
 		ids = append(ids, c.open(o, p).ID)
 	}
 	return ids
+}
+
+// overtaken are the pushes on air that a broadcast may have been named by before one was told of that began earlier: starts come in any order.
+func overtaken(o Observed) []v1alpha1.Push {
+	live := push.Live(o.Stream.Status.Pushes)
+	if o.Stream.Status.OnAir() || len(live) == 0 {
+		return nil
+	}
+	others := slices.DeleteFunc(live[1:], func(p v1alpha1.Push) bool { return p.StartTime == nil })
+	return others[:min(len(others), mostUnreported)]
 }
 
 // unreported are the pushes that ended within lag and in no broadcast that the status knows, those that ended last first.
