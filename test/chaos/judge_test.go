@@ -5,8 +5,10 @@ package chaos
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
@@ -26,13 +28,44 @@ func (h *history) judge(mayTake func(from, to time.Time) time.Duration) []violat
 			first = h.jobs[owner.UID]
 		}
 		if first == nil || first.deleting == 0 || first.deleting > p.revision {
-			found = append(found, violation{doubled, fmt.Sprintf("Pods %s and %s of one workload are both live", p.first.Name, p.second.Name)})
+			found = append(found, violation{doubled, fmt.Sprintf("Pods %s and %s of one workload are both live\n%s", p.first.Name, p.second.Name, h.story(p))})
 		}
 	}
 	for _, j := range h.jobs {
 		found = append(found, h.judgeJob(j, mayTake)...)
 	}
 	return found
+}
+
+// story tells how two Pods came to be.
+func (h *history) story(p pair) string {
+	var text strings.Builder
+	for _, pod := range []*corev1.Pod{p.first, p.second} {
+		owner := metav1.GetControllerOf(pod)
+		if owner == nil || h.jobs[owner.UID] == nil {
+			continue
+		}
+		j := h.jobs[owner.UID]
+		fmt.Fprintf(&text, "Job %s of broadcast %s for push %s: made at %d, told to end at %d\n", j.latest.Name, j.latest.Labels[v1alpha1.LabelBroadcast],
+			j.latest.Annotations[v1alpha1.AnnotationSequence], j.created, j.deleting)
+		if stream := metav1.GetControllerOf(j.latest); stream != nil && pod == p.second {
+			for _, v := range h.streams[stream.UID] {
+				fmt.Fprintf(&text, "version %d at %s: %s in broadcast %s of %d before, pushes", v.revision, v.at.Format("05.000"), v.stream.Status.State, v.stream.Status.Broadcast.ID, len(v.stream.Status.History))
+				for _, push := range v.stream.Status.Pushes {
+					fmt.Fprintf(&text, " %s (%s to %s)", push.Sequence, second(push.StartTime), second(push.EndTime))
+				}
+				text.WriteString("\n")
+			}
+		}
+	}
+	return text.String()
+}
+
+func second(at *metav1.Time) string {
+	if at == nil {
+		return "?"
+	}
+	return at.Format("05")
 }
 
 // compare looks at what one write of a LiveStream did.
