@@ -14,7 +14,7 @@ var (
 	errMethod        = errors.New("callbacks are sent with POST")
 	errOtherDomain   = errors.New("the callback is for another push domain; compare app with spec.domain of the PushDomain, and the URL in the CSS console with its status.callbackPath")
 	errOtherAppID    = errors.New("the callback is for another account; compare appid with spec.appID of the PushDomain")
-	errUnreadable    = errors.New("the body could not be read; send all of it, within 10 seconds")
+	errUnreadable    = errors.New("the body could not be read; send all of it, within 5 seconds")
 	errTooManyAtOnce = errors.New("too many callbacks at once; send it again")
 	// errNoRoom is of an event that nothing may be lost of, and that the PushDomain's status has no place for.
 	errNoRoom = errors.New("too many pushes of streams that have no LiveStream; send it again, or make their LiveStreams")

@@ -80,6 +80,10 @@ func (h *Handler) complain(status int, err error) {
 		if h.busy.Allow() {
 			log.Info("Refused callbacks, as too many come at once; livestream_callbacks_total counts them")
 		}
+	case errors.Is(err, errNoRoom):
+		if h.busy.Allow() {
+			log.Info("Refused events of streams that have no LiveStream, as the PushDomain remembers no more of them; livestream_callbacks_total counts them")
+		}
 	case status == http.StatusServiceUnavailable:
 		log.Error(err, "Could not take callback")
 	default:
@@ -89,7 +93,7 @@ func (h *Handler) complain(status int, err error) {
 
 // public is the error without what only the operator's own log should tell.
 func public(err error) error {
-	for _, limit := range []error{errTooManyAtOnce, push.ErrTooManyLive} {
+	for _, limit := range []error{errTooManyAtOnce, errNoRoom, push.ErrTooManyLive} {
 		if errors.Is(err, limit) {
 			return limit
 		}
