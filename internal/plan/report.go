@@ -115,15 +115,30 @@ func inToldWords(o Observed, status v1alpha1.LiveStreamStatus, failures []Failur
 	}
 	failures = slices.Clone(failures)
 	for i := range failures {
-		if before := told[failures[i].Key]; before != "" && slices.Equal(constant(before), constant(failures[i].Message)) {
+		if before := told[failures[i].Key]; before != "" && alike(before, failures[i].Message) {
 			failures[i].Message = before
 		}
 	}
 	return failures
 }
 
+// alike says whether the texts have the same words but for those with digits. Of one that was cut, at some place in a word, what is left counts.
+func alike(a, b string) bool {
+	x, y := constant(a), constant(b)
+	if isCut(a) || isCut(b) {
+		shorter := min(len(x), len(y))
+		x, y = x[:shorter], y[:shorter]
+	}
+	return slices.Equal(x, y)
+}
+
+func isCut(text string) bool { return strings.HasSuffix(text, "...") }
+
 // constant are the words without digits: those of identifiers, ports, addresses and times differ each time.
 func constant(text string) []string {
+	if isCut(text) {
+		text = text[:strings.LastIndexByte(text, ' ')+1]
+	}
 	return slices.DeleteFunc(strings.Fields(text), func(word string) bool { return strings.ContainsAny(word, "0123456789") })
 }
 
