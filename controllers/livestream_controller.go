@@ -226,8 +226,8 @@ func (r *LiveStreamReconciler) leave(ctx context.Context, stream *v1alpha1.LiveS
 }
 
 func (r *LiveStreamReconciler) planLeave(ctx context.Context, stream *v1alpha1.LiveStream) (plan.Plan, error) {
-	if controllerutil.ContainsFinalizer(stream, metav1.FinalizerOrphanDependents) || controllerutil.ContainsFinalizer(stream, metav1.FinalizerDeleteDependents) {
-		// Who deletes it said what becomes of its Jobs, and the garbage collector sees to that first.
+	if controllerutil.ContainsFinalizer(stream, metav1.FinalizerOrphanDependents) {
+		// Who deletes it wants its Jobs to stay, and the garbage collector sees to that.
 		return plan.Plan{}, nil
 	}
 	settings, err := r.Scaler.settings(ctx, stream)

@@ -19,8 +19,9 @@ const (
 	// releaseLife is how long the pushes of a deleted LiveStream wait to be written to its PushDomain. Followers note them too, for
 	// the case that the leader is lost before it writes; what is older, it has written.
 	releaseLife = time.Minute
-	// leaveLife is how long after a deletion began a push is taken for live that was so then. Who knows of its end keeps that for longer.
-	leaveLife = push.TombstoneLife / 2
+	// leaveLife is how long after a deletion began a push is taken for live that was so then. Who knows of its end keeps that for as long,
+	// whatever else there is.
+	leaveLife = push.ClaimGrace
 )
 
 // released are the pushes of LiveStreams that are being deleted, or were: CSS does not repeat the start of a push for a LiveStream that is
