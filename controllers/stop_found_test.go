@@ -102,23 +102,31 @@ func onlyJobs(shown []batchv1.Job, funcs interceptor.Funcs) client.WithWatch {
 	return interceptor.NewClient(env.Client, funcs)
 }
 
+// onceMade does something when the first Job is there, and before that is told.
+func onceMade(do func() error) interceptor.Funcs {
+	made := false
+	return interceptor.Funcs{Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+		err := c.Create(ctx, o, opts...)
+		if _, is := o.(*batchv1.Job); is && !made {
+			made = true
+			err = errors.Join(err, do())
+		}
+		return err
+	}}
+}
+
 // Found by make chaos: the start of an earlier push came while the Job of a later one was made. The pass could not report it, the next one named
 // the broadcast by the earlier push, and the watch of Jobs stood still.
 func TestAStartThatComesLateHasNoSecondJobBesideThatOfTheOneThatOvertookIt(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.show()
-	made := false
-	b.restart(noJobs(interceptor.Funcs{Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
-		err := c.Create(ctx, o, opts...)
-		if _, is := o.(*batchv1.Job); is && !made {
-			made = true
-			late := b.starts("A")
-			late.Time = late.Time.Add(-10 * time.Second)
-			b.record("show", late)
-		}
-		return err
-	}}))
+	b.restart(noJobs(onceMade(func() error {
+		late := b.starts("A")
+		late.Time = late.Time.Add(-10 * time.Second)
+		b.record("show", late)
+		return nil
+	})))
 	b.record("show", b.starts("B"))
 	b.reconcile("show")
 	first := b.onlyJob()
@@ -149,15 +157,7 @@ func TestAJobThatNeitherStatusNorCacheShowHasNoSecondOneBesideIt(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
 			b.show()
-			made := false
-			b.restart(noJobs(interceptor.Funcs{Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
-				err := c.Create(ctx, o, opts...)
-				if _, is := o.(*batchv1.Job); is && !made {
-					made = true
-					meanwhile(b)
-				}
-				return err
-			}}))
+			b.restart(noJobs(onceMade(func() error { meanwhile(b); return nil })))
 			b.record("show", b.starts("A"))
 			b.reconcile("show")
 			first := b.onlyJob()
@@ -209,15 +209,7 @@ func TestASecondPartThatNeitherStatusNorCacheShowsHasNoJobBesideIt(t *testing.T)
 			b.live("show", "A")
 			first := b.onlyJob()
 			tc.first(b, first)
-			made := false
-			b.restart(onlyJobs(b.jobs(), interceptor.Funcs{Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
-				err := c.Create(ctx, o, opts...)
-				if _, is := o.(*batchv1.Job); is && !made {
-					made = true
-					return errors.Join(err, tc.made(b))
-				}
-				return err
-			}}))
+			b.restart(onlyJobs(b.jobs(), onceMade(func() error { return tc.made(b) })))
 			b.pass(10 * time.Second)
 			_, _ = b.reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Namespace: b.namespace, Name: "show"}})
 			second := b.running()

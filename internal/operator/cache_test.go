@@ -21,6 +21,7 @@ import (
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/streamwatch"
 	"github.com/livestream-operator/livestream-operator/internal/testenv"
+	"github.com/livestream-operator/livestream-operator/internal/testmedia"
 	"github.com/livestream-operator/livestream-operator/internal/trim"
 )
 
@@ -199,14 +200,9 @@ func TestTheCacheOfLiveStreamsTellsAndKeepsWhatThatOfClientGoDoes(t *testing.T) 
 	if err := env.Client.List(t.Context(), &live, client.InNamespace(namespace)); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
-		if caughtUp(live.Items, want.list(t)) && caughtUp(live.Items, got.list(t)) && caughtUp(live.Items, raw.list(t)) && want.count() == got.count() {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("they do not come to the same end: client-go told %d events, the operator %d", want.count(), got.count())
-		}
-	}
+	testmedia.Eventually(t, "all caches come to the same end", func() bool {
+		return caughtUp(live.Items, want.list(t)) && caughtUp(live.Items, got.list(t)) && caughtUp(live.Items, raw.list(t)) && want.count() == got.count()
+	})
 	if diff := gocmp.Diff(want.list(t), got.list(t)); diff != "" {
 		t.Errorf("what is kept (-client-go +operator):\n%s", diff)
 	}

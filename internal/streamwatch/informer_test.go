@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/go-logr/logr"
 	gocmp "github.com/google/go-cmp/cmp"
@@ -22,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/testmedia"
 	"github.com/livestream-operator/livestream-operator/internal/trim"
 )
 
@@ -97,7 +97,7 @@ func follow(t *testing.T, server *apiServer, ours bool, until string) []url.Valu
 	}()
 	// Before the server closes: it waits for the watches.
 	t.Cleanup(func() { stop(); <-stopped })
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	testmedia.Eventually(t, "the cache keeps "+until, func() bool {
 		var list v1alpha1.LiveStreamList
 		err := streams.List(ctx, &list)
 		var names []string
@@ -105,13 +105,8 @@ func follow(t *testing.T, server *apiServer, ours bool, until string) []url.Valu
 			names = append(names, list.Items[i].Name+" "+list.Items[i].ResourceVersion)
 		}
 		slices.Sort(names)
-		if err == nil && strings.Join(names, ", ") == until {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the cache has %q and says %v, want %q", names, err, until)
-		}
-	}
+		return err == nil && strings.Join(names, ", ") == until
+	})
 	server.mu.Lock()
 	defer server.mu.Unlock()
 	return server.asked
