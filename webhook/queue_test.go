@@ -131,14 +131,14 @@ func TestWhoIsRefusedAndWhoGivesUpLeaveNothingBehind(t *testing.T) {
 	c.fill()
 }
 
-// slowWriter holds writes up until it is let, and knows how many there were at once.
+// slowWriter holds writes up until it is let, and knows how many there were at once, and in all.
 type slowWriter struct {
 	client.StatusClient
 
 	let chan struct{}
 
-	mu        sync.Mutex
-	now, most int
+	mu             sync.Mutex
+	now, most, all int
 }
 
 type slowStatus struct {
@@ -155,6 +155,7 @@ func (w *slowWriter) count(by int) (most int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.now += by
+	w.all += max(by, 0)
 	w.most = max(w.most, w.now)
 	return w.most
 }
@@ -233,6 +234,9 @@ func TestEventsOfAStreamHandTheirTurnOnAndDuplicatesWaitForNone(t *testing.T) {
 		t.Fatalf("answered %d", status)
 	}
 	d.caughtUp(d.stream("show"))
+	w := &slowWriter{StatusClient: d.handler.Store.Writer, let: make(chan struct{})}
+	close(w.let)
+	d.handler.Store.Writer = w
 	queue := d.busy()
 	var answers []<-chan int
 	for _, sequence := range []string{"b", "c", "d"} {
@@ -249,8 +253,8 @@ func TestEventsOfAStreamHandTheirTurnOnAndDuplicatesWaitForNone(t *testing.T) {
 		}
 	}
 	d.eventually("the turn is given back", func() bool { return queue.turns.TryAcquire(1) })
-	if got := len(d.stream("show").Status.Pushes); got != 4 {
-		t.Errorf("the stream has %d pushes, want 4", got)
+	if got := len(d.stream("show").Status.Pushes); got != 4 || w.all != 3 {
+		t.Errorf("the stream has %d pushes after %d writes, want 4 after 3: each goes on from what the one before it wrote", got, w.all)
 	}
 }
 
