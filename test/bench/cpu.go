@@ -13,8 +13,8 @@ import (
 type eventCost struct {
 	operator, handler []stats.Cost
 	writes            []stats.Cost
-	// components is what the control plane spends for it, by component.
-	components map[string][]stats.Cost
+	// parts is what each part of the operator and each component of the control plane spends for it.
+	parts map[string][]stats.Cost
 }
 
 const (
@@ -32,7 +32,7 @@ func benchCPU(ctx context.Context, w *world) error {
 		return err
 	}
 	subject := map[string]float64{"cpu_us": 1e6 * stats.PerThing(cost.operator).Value, "writes": stats.PerThing(cost.writes).Value}
-	for name, spent := range cost.components {
+	for name, spent := range cost.parts {
 		subject[name+"_cpu_us"] = 1e6 * stats.PerThing(spent).Value
 	}
 	w.report.put("cpu_per_event_ratio", result{
@@ -78,9 +78,9 @@ func (w *world) costOf(ctx context.Context, name string, operator *operator, str
 	if err := operator.idle(ctx); err != nil {
 		return nil, err
 	}
-	cost := &eventCost{components: map[string][]stats.Cost{}}
+	cost := &eventCost{parts: map[string][]stats.Cost{}}
 	measure := func(counted bool) error {
-		subject, writes, components, err := w.showBlock(ctx, operator, streams, toOperator, perBlock)
+		subject, writes, parts, err := w.showBlock(ctx, operator, streams, toOperator, perBlock)
 		if err != nil {
 			return err
 		}
@@ -90,8 +90,8 @@ func (w *world) costOf(ctx context.Context, name string, operator *operator, str
 		}
 		if counted {
 			cost.operator, cost.handler, cost.writes = append(cost.operator, subject), append(cost.handler, reference), append(cost.writes, writes)
-			for name, spent := range components {
-				cost.components[name] = append(cost.components[name], stats.Cost{Spent: spent, Done: subject.Done})
+			for name, spent := range parts {
+				cost.parts[name] = append(cost.parts[name], stats.Cost{Spent: spent, Done: subject.Done})
 			}
 		}
 		return nil
@@ -108,9 +108,19 @@ func (w *world) costOf(ctx context.Context, name string, operator *operator, str
 	return cost, err
 }
 
-// showBlock puts so many streams on air and off again, and waits for all that follows. It returns what the operator spent, and each component of the
-// control plane, in seconds.
-func (w *world) showBlock(ctx context.Context, operator *operator, streams *population, s *sender, count int) (cpu, writes stats.Cost, components map[string]float64, err error) {
+// allCPU is what each part of the operator and each component of the control plane has run so far, in seconds.
+func (w *world) allCPU(ctx context.Context, operator *operator) (map[string]float64, error) {
+	spent, err := w.componentsCPU(ctx)
+	if err != nil {
+		return nil, err
+	}
+	spent["receiver"], spent["reconciler"], err = operator.cpu()
+	return spent, err
+}
+
+// showBlock puts so many streams on air and off again, and waits for all that follows. It returns what the operator spent, and each of its parts and
+// each component of the control plane, in seconds.
+func (w *world) showBlock(ctx context.Context, operator *operator, streams *population, s *sender, count int) (cpu, writes stats.Cost, parts map[string]float64, err error) {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	seen, err := w.observe(watching, streams.namespace)
@@ -123,11 +133,7 @@ func (w *world) showBlock(ctx context.Context, operator *operator, streams *popu
 		return cpu, writes, nil, err
 	}
 	// After it, since to tell the writes costs the API server.
-	componentsBefore, err := w.componentsCPU(ctx)
-	if err != nil {
-		return cpu, writes, nil, err
-	}
-	before, err := operator.cpu()
+	before, err := w.allCPU(ctx, operator)
 	if err != nil {
 		return cpu, writes, nil, err
 	}
@@ -142,20 +148,16 @@ func (w *world) showBlock(ctx context.Context, operator *operator, streams *popu
 			return cpu, writes, nil, err
 		}
 	}
-	after, err := operator.cpu()
-	if err != nil {
+	if parts, err = w.allCPU(ctx, operator); err != nil {
 		return cpu, writes, nil, err
 	}
-	if components, err = w.componentsCPU(ctx); err != nil {
-		return cpu, writes, nil, err
-	}
-	for name := range components {
-		components[name] -= componentsBefore[name]
+	for name := range parts {
+		parts[name] -= before[name]
 	}
 	writesAfter, err := w.installed.Writes(ctx)
 	streams.turn.Add(int64(count))
 	events := float64(2 * count)
-	return stats.Cost{Spent: after - before, Done: events}, stats.Cost{Spent: float64(sumOf(writesAfter) - sumOf(writesBefore)), Done: events}, components, err
+	return stats.Cost{Spent: parts["receiver"] + parts["reconciler"], Done: events}, stats.Cost{Spent: float64(sumOf(writesAfter) - sumOf(writesBefore)), Done: events}, parts, err
 }
 
 // bareBlock sends the same events at the same rate to the bare handler.

@@ -356,17 +356,15 @@ func (o *operator) kill() {
 	}
 }
 
-// cpu is what both have run so far, in seconds.
-func (o *operator) cpu() (float64, error) {
-	total := 0.0
-	for _, p := range o.parts() {
-		one, err := p.cpu()
-		if err != nil {
-			return 0, err
-		}
-		total += one
+// cpu is what each part has run so far, in seconds.
+func (o *operator) cpu() (receiver, reconciler float64, err error) {
+	if o.receiver != nil {
+		receiver, err = o.receiver.cpu()
 	}
-	return total, nil
+	if o.reconciler != nil && err == nil {
+		reconciler, err = o.reconciler.cpu()
+	}
+	return receiver, reconciler, err
 }
 
 // idle waits until the reconciler's queue is empty and nothing new is put into it.
