@@ -9,6 +9,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -46,8 +47,8 @@ func (r *LiveStreamReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("livestream").
 		For(&v1alpha1.LiveStream{}).
-		Owns(&batchv1.Job{}).
-		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(streamOfPod)).
+		Watches(&batchv1.Job{}, handler.EnqueueRequestsFromMapFunc(streamOf), builder.WithPredicates(keptChanged)).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(streamOf), builder.WithPredicates(keptChanged)).
 		Watches(&v1alpha1.LiveStream{}, r.followed()).
 		Watches(&v1alpha1.LiveStream{}, handler.EnqueueRequestsFromMapFunc(r.streamsLikeIt), builder.WithPredicates(cameOrWent)).
 		Watches(&v1alpha1.PushDomain{}, r.afterOthers(r.streamsOfHost), builder.WithPredicates(specChanged)).
@@ -123,12 +124,42 @@ var cameOrWent = predicate.Funcs{
 	GenericFunc: func(event.GenericEvent) bool { return false },
 }
 
-func streamOfPod(_ context.Context, pod client.Object) []reconcile.Request {
-	name := pod.GetLabels()[v1alpha1.LabelLiveStream]
+// streamOf is the LiveStream of a Job or Pod, as ownerIndex finds them. A Job whose label somebody took away is its owner's.
+func streamOf(_ context.Context, object client.Object) []reconcile.Request {
+	name := object.GetLabels()[v1alpha1.LabelLiveStream]
+	if owner := metav1.GetControllerOfNoCopy(object); name == "" && owner != nil && owner.Kind == "LiveStream" {
+		name = owner.Name
+	}
 	if name == "" {
 		return nil
 	}
-	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: pod.GetNamespace(), Name: name}}}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: name}}}
+}
+
+// keptChanged passes updates that change what the cache keeps of a Job or Pod, and those that the cache brings again without any change. Of those
+// between a Job and its ready Pod most change what no pass reads.
+var keptChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+	if e.ObjectOld.GetResourceVersion() == e.ObjectNew.GetResourceVersion() {
+		return true
+	}
+	switch before := e.ObjectOld.(type) {
+	case *batchv1.Job:
+		after, same := e.ObjectNew.(*batchv1.Job)
+		return !same || !equality.Semantic.DeepEqual(withoutVersion(&before.ObjectMeta), withoutVersion(&after.ObjectMeta)) ||
+			!equality.Semantic.DeepEqual(before.Status, after.Status)
+	case *corev1.Pod:
+		after, same := e.ObjectNew.(*corev1.Pod)
+		return !same || !equality.Semantic.DeepEqual(withoutVersion(&before.ObjectMeta), withoutVersion(&after.ObjectMeta)) ||
+			!equality.Semantic.DeepEqual(before.Status, after.Status)
+	default:
+		return true
+	}
+}}
+
+func withoutVersion(m *metav1.ObjectMeta) metav1.ObjectMeta {
+	other := *m
+	other.ResourceVersion = ""
+	return other
 }
 
 // unclaimedChanged passes changes of the pushes that no LiveStream claims.

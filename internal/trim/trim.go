@@ -102,9 +102,21 @@ func Pod(object any) (any, error) {
 		return object, nil
 	}
 	return &corev1.Pod{ObjectMeta: reduced(p.ObjectMeta), Status: corev1.PodStatus{
-		Phase: p.Status.Phase, Conditions: p.Status.Conditions, Reason: p.Status.Reason, Message: p.Status.Message, PodIP: p.Status.PodIP,
+		Phase: p.Status.Phase, Conditions: telling(p.Status.Conditions), Reason: p.Status.Reason, Message: p.Status.Message, PodIP: p.Status.PodIP,
 		ContainerStatuses: reducedStatuses(p.Status.ContainerStatuses), InitContainerStatuses: reducedStatuses(p.Status.InitContainerStatuses),
 	}}, nil
+}
+
+// telling are the conditions of a Pod that are read, and not when they were looked at.
+func telling(all []corev1.PodCondition) []corev1.PodCondition {
+	var kept []corev1.PodCondition
+	for _, c := range all {
+		if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue || c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
+			c.LastProbeTime, c.ObservedGeneration = metav1.Time{}, 0
+			kept = append(kept, c)
+		}
+	}
+	return kept
 }
 
 func reducedStatuses(all []corev1.ContainerStatus) []corev1.ContainerStatus {

@@ -326,6 +326,11 @@ func TestJobsAndPodsTellTheSameWithoutWhatTheyRun(t *testing.T) {
 		"without a node": {func(*batchv1.Job) {}, func(p *corev1.Pod) {
 			p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: "none fits"}}
 		}},
+		"on its way to be ready": {func(*batchv1.Job) {}, func(p *corev1.Pod) {
+			p.Status.Conditions = []corev1.PodCondition{
+				{Type: corev1.PodScheduled, Status: corev1.ConditionTrue}, {Type: corev1.PodReady, Status: corev1.ConditionFalse, LastTransitionTime: at}, {Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue},
+			}
+		}},
 		"evicted": {func(*batchv1.Job) {}, func(p *corev1.Pod) {
 			p.Status.Phase, p.Status.Reason, p.Status.Message = corev1.PodFailed, "Evicted", "no room"
 		}},
