@@ -19,6 +19,7 @@ import (
 	"github.com/livestream-operator/livestream-operator/internal/notices"
 	"github.com/livestream-operator/livestream-operator/internal/plan"
 	"github.com/livestream-operator/livestream-operator/internal/secrets"
+	"github.com/livestream-operator/livestream-operator/internal/statuspatch"
 	"github.com/livestream-operator/livestream-operator/internal/versions"
 )
 
@@ -196,7 +197,7 @@ func (r *LiveStreamReconciler) decide(ctx context.Context, stream *v1alpha1.Live
 	return observed, plan.Compute(observed.Observed), again, nil
 }
 
-// confirm reads the LiveStream again, unless this process wrote that very version within the last second: then the API server's answer
+// confirm has the LiveStream as the API server has it, unless this process wrote that very version within the last second: then the API server's answer
 // was as good as a read. It says whether the stream is gone.
 func (r *LiveStreamReconciler) confirm(ctx context.Context, v *view) (gone bool, err error) {
 	v.confirmed = r.Clock.Now()
@@ -204,15 +205,32 @@ func (r *LiveStreamReconciler) confirm(ctx context.Context, v *view) (gone bool,
 		v.confirmed = v.confirmed.Add(-versions.Within)
 		return false, nil
 	}
-	latest := &v1alpha1.LiveStream{}
-	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(v.Stream), latest); err != nil {
-		return true, client.IgnoreNotFound(wrapped(err, "confirming LiveStream"))
-	}
-	if latest.UID != v.Stream.UID || !latest.DeletionTimestamp.IsZero() {
-		return true, nil
+	latest, err := r.latest(ctx, v.Stream)
+	if latest == nil || err != nil {
+		return true, wrapped(err, "confirming LiveStream")
 	}
 	v.Stream = latest
 	return false, nil
+}
+
+// latest is the LiveStream as the API server has it, nil where that is gone or going. One that has not changed is not sent again.
+func (r *LiveStreamReconciler) latest(ctx context.Context, known *v1alpha1.LiveStream) (*v1alpha1.LiveStream, error) {
+	asked := func(object client.Object) (there bool, err error) {
+		err = r.Live.Get(ctx, client.ObjectKeyFromObject(known), object)
+		return err == nil && object.GetUID() == known.UID && object.GetDeletionTimestamp().IsZero(), client.IgnoreNotFound(err)
+	}
+	version := statuspatch.Metadata()
+	if there, err := asked(version); !there {
+		return nil, err
+	}
+	if version.ResourceVersion == known.ResourceVersion {
+		return known, nil
+	}
+	latest := &v1alpha1.LiveStream{}
+	if there, err := asked(latest); !there {
+		return nil, err
+	}
+	return latest, nil
 }
 
 // leave ends what a LiveStream that is being deleted runs, and lets its scale targets go. Its Jobs would go with it by their owner references, but
@@ -255,20 +273,33 @@ func (r *LiveStreamReconciler) report(ctx context.Context, stream *v1alpha1.Live
 	if plan.Same(&stream.Status, &status) {
 		return nil
 	}
-	next := stream.DeepCopy()
-	next.Status = status
-	patch := client.MergeFromWithOptions(stream, client.MergeFromWithOptimisticLock{})
-	begun := r.Clock.Now()
-	if err := r.Status().Patch(ctx, next, patch); err != nil {
+	next, err := r.write(ctx, stream, &status)
+	if err != nil {
 		return wrapped(err, "writing the status")
 	}
-	r.Written.Note(next, begun)
 	if stream.Status.State != status.State {
 		ctrl.LoggerFrom(ctx).Info("State changed", "from", stream.Status.State, "to", status.State)
 	}
 	countEnded(stream.Status.Workloads, status.Workloads)
 	r.Tell.Changed(next, stream.Status, status)
 	return nil
+}
+
+// write returns the LiveStream as it was written.
+func (r *LiveStreamReconciler) write(ctx context.Context, stream *v1alpha1.LiveStream, status *v1alpha1.LiveStreamStatus) (*v1alpha1.LiveStream, error) {
+	begun := r.Clock.Now()
+	next, err := statuspatch.Write(ctx, r, stream, status)
+	if err == nil {
+		r.Written.Note(next.UID, next.ResourceVersion, begun)
+	}
+	return next, err
+}
+
+// writePushes writes the pushes alone.
+func (r *LiveStreamReconciler) writePushes(ctx context.Context, stream *v1alpha1.LiveStream, pushes []v1alpha1.Push) (*v1alpha1.LiveStream, error) {
+	status := stream.Status
+	status.Pushes = pushes
+	return r.write(ctx, stream, &status)
 }
 
 func wrapped(err error, doing string) error {

@@ -9,7 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/index"
@@ -68,17 +67,14 @@ func (r *LiveStreamReconciler) repair(ctx context.Context, v *view) (time.Durati
 	if !changed {
 		return again, nil
 	}
-	return again, r.writePushes(ctx, v, pushes)
+	return again, r.repaired(ctx, v, pushes)
 }
 
-func (r *LiveStreamReconciler) writePushes(ctx context.Context, v *view, pushes []v1alpha1.Push) error {
-	next := v.Stream.DeepCopy()
-	next.Status.Pushes = pushes
-	begun := r.Clock.Now()
-	if err := r.Status().Patch(ctx, next, client.MergeFromWithOptions(v.Stream, client.MergeFromWithOptimisticLock{})); err != nil {
+func (r *LiveStreamReconciler) repaired(ctx context.Context, v *view, pushes []v1alpha1.Push) error {
+	next, err := r.writePushes(ctx, v.Stream, pushes)
+	if err != nil {
 		return fmt.Errorf("writing repaired pushes: %w", err)
 	}
-	r.Written.Note(next, begun)
 	ctrl.LoggerFrom(ctx).Info("Repaired pushes", "live", len(push.Live(pushes)), "was", len(push.Live(v.Stream.Status.Pushes)))
 	v.Stream = next
 	return nil
@@ -106,7 +102,7 @@ func (r *LiveStreamReconciler) askBeforeEnd(ctx context.Context, v *view, givenU
 		return 0, nil
 	}
 	pushes, _ := push.StandIn(v.Stream.Status.Pushes, v.Now.Truncate(time.Second), v.Now)
-	return 0, r.writePushes(ctx, v, pushes)
+	return 0, r.repaired(ctx, v, pushes)
 }
 
 // ofThisHost are the pushes, ended where the PushDomain was made anew for another domain: those are of another stream, and no

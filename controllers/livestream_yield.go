@@ -66,13 +66,10 @@ func (r *LiveStreamReconciler) handOver(ctx context.Context, v *view) error {
 	if pushes == nil {
 		return nil
 	}
-	next := v.elder.DeepCopy()
-	next.Status.Pushes = pushes
-	begun := r.Clock.Now()
-	if err := r.Status().Patch(ctx, next, client.MergeFromWithOptions(v.elder, client.MergeFromWithOptimisticLock{})); err != nil {
-		return fmt.Errorf("handing pushes over to LiveStream %q: %w", next.Name, err)
+	next, err := r.writePushes(ctx, v.elder, pushes)
+	if err != nil {
+		return fmt.Errorf("handing pushes over to LiveStream %q: %w", v.elder.Name, err)
 	}
-	r.Written.Note(next, begun)
 	ctrl.LoggerFrom(ctx).Info("Handed pushes over", "to", next.Name, "live", len(push.Live(pushes)))
 	v.elder = next
 	return nil

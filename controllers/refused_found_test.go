@@ -41,7 +41,7 @@ func TestAVersionThatWasRefusedIsReadFromTheAPIServerBeforeTheNextWrite(t *testi
 			past := tc.past(b)
 			reads, writes := 0, 0
 			b.reconciler.Live = interceptor.NewClient(env.Client, interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, opts ...client.GetOption) error {
-				if _, is := object.(*v1alpha1.LiveStream); is {
+				if isStream(object) {
 					reads++
 				}
 				return c.Get(ctx, key, object, opts...)

@@ -244,7 +244,7 @@ func TestALeaderThatWasStoppedSinceItLookedMakesNoJob(t *testing.T) {
 	looks := 0
 	b.reconciler.Live = interceptor.NewClient(env.Client, interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 		err := c.Get(ctx, key, o, opts...)
-		if _, is := o.(*v1alpha1.LiveStream); is {
+		if isStream(o) {
 			if looks++; looks == 1 {
 				b.pass(decisionLife + time.Second)
 			}
@@ -267,7 +267,7 @@ func TestAReportThatIsRefusedForAVersionThatNeverComesIsMadeAgain(t *testing.T) 
 	b.show()
 	refused := false
 	b.restart(interceptor.NewClient(env.Client, interceptor.Funcs{SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
-		if _, is := o.(*v1alpha1.LiveStream); is && !refused {
+		if isStream(o) && !refused {
 			refused = true
 			return apierrors.NewConflict(v1alpha1.GroupVersion.WithResource("livestreams").GroupResource(), o.GetName(), errors.New("try again"))
 		}

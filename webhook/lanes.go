@@ -6,8 +6,6 @@ import (
 	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
-
-	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 )
 
 // lanes let the events of one stream take turns: of fifty that write at once forty-nine would conflict.
@@ -21,8 +19,8 @@ type lane struct {
 	users int
 	// writes says that the lane has a turn in the queue, which the events in it hand on, until none is left.
 	writes bool
-	// written is the stream as the last event in the lane wrote it; the cache may not have it yet.
-	written *v1alpha1.LiveStream
+	// last is what the last event in the lane wrote, nil where none did; the cache may not have it yet.
+	last *change
 }
 
 // enter waits for its turn. A lane lives as long as somebody is in it; end is told when the last one left.

@@ -2,18 +2,15 @@ package webhook
 
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/statuspatch"
 )
 
 // statusPatch is the merge patch that an event is written with.
 type statusPatch struct {
-	Metadata struct {
-		ResourceVersion string    `json:"resourceVersion"`
-		UID             types.UID `json:"uid"`
-	} `json:"metadata"`
-	Status eventStatus `json:"status"`
+	Metadata statuspatch.Precondition `json:"metadata"`
+	Status   eventStatus              `json:"status"`
 }
 
 type eventStatus struct {

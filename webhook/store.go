@@ -9,7 +9,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/livestream-operator/livestream-operator/internal/plan"
 	"github.com/livestream-operator/livestream-operator/internal/provider"
 	"github.com/livestream-operator/livestream-operator/internal/push"
+	"github.com/livestream-operator/livestream-operator/internal/statuspatch"
 	"github.com/livestream-operator/livestream-operator/internal/versions"
 	"github.com/livestream-operator/livestream-operator/internal/workload"
 )
@@ -107,25 +107,16 @@ func (s *Store) into(ctx context.Context, domain *v1alpha1.PushDomain, keeper st
 		return Recorded{}, err
 	}
 	defer leave()
-	if !lane.writes {
-		waited, err := s.queue.enter(ctx)
-		if err != nil {
-			return Recorded{}, err
-		}
-		if lane.writes = true; waited {
-			stream = s.again(ctx, stream)
-		}
-	}
-	if lane.written != nil {
-		stream = lane.written
+	if stream, err = s.takeTurn(ctx, lane, stream); err != nil {
+		return Recorded{}, err
 	}
 	decision, err := s.decide(stream, event)
 	for err == nil && decision.outcome.Changed() {
-		var written *v1alpha1.LiveStream
-		written, err = s.write(ctx, domain, keeper, decision)
+		var made *change
+		made, err = s.write(ctx, domain, keeper, decision)
 		s.queue.wrote(decision.at, ctx.Err() != nil)
 		if err == nil {
-			lane.written = written
+			lane.last = made
 			break
 		}
 		if !apierrors.IsConflict(err) {
@@ -144,6 +135,24 @@ func (s *Store) into(ctx context.Context, domain *v1alpha1.PushDomain, keeper st
 		decision, err = s.decide(fresh, event)
 	}
 	return decision.recorded(), err
+}
+
+// takeTurn waits for a turn in the queue where the lane has none, and returns the stream as it is known by then.
+func (s *Store) takeTurn(ctx context.Context, l *lane, stream *v1alpha1.LiveStream) (*v1alpha1.LiveStream, error) {
+	switch {
+	case l.last != nil:
+		return l.last.stream()
+	case l.writes:
+		return stream, nil
+	}
+	waited, err := s.queue.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if l.writes = true; waited {
+		stream = s.again(ctx, stream)
+	}
+	return stream, nil
 }
 
 // endTurn ends the turn of a lane that nobody is in any more.
@@ -185,10 +194,20 @@ func (s *Store) decide(stream *v1alpha1.LiveStream, event provider.Event) (decis
 	return d, err
 }
 
-// write returns the LiveStream as it was written.
-func (s *Store) write(ctx context.Context, domain *v1alpha1.PushDomain, keeper string, d decision) (*v1alpha1.LiveStream, error) {
-	patch := statusPatch{Status: eventStatus{Pushes: d.pushes}}
-	patch.Metadata.ResourceVersion, patch.Metadata.UID = d.stream.ResourceVersion, d.stream.UID
+// change is a write of a LiveStream.
+type change struct {
+	before  *v1alpha1.LiveStream
+	patch   []byte
+	version string
+}
+
+// stream is what the API server has since. Only the next event of a lane asks for it.
+func (c *change) stream() (*v1alpha1.LiveStream, error) {
+	return statuspatch.Applied(c.before, c.patch, c.version)
+}
+
+func (s *Store) write(ctx context.Context, domain *v1alpha1.PushDomain, keeper string, d decision) (*change, error) {
+	patch := statusPatch{Metadata: statuspatch.On(d.stream), Status: eventStatus{Pushes: d.pushes}}
 	if d.stream.Name == keeper && d.stream.Spec.PushDomainRef.Name == domain.Name {
 		o := plan.Observed{Now: d.at, Stream: d.stream, Settings: workload.WithPresets(d.stream.Spec.Inherit(domain.Spec.Template.Spec)), Domain: domain.Spec.Domain}
 		if foreseen, ok := plan.Foresee(o, d.pushes); ok {
@@ -199,13 +218,12 @@ func (s *Store) write(ctx context.Context, domain *v1alpha1.PushDomain, keeper s
 	if err != nil {
 		return nil, fmt.Errorf("encoding the pushes of LiveStream %q: %w", d.stream.Name, err)
 	}
-	written := &v1alpha1.LiveStream{}
-	written.Namespace, written.Name = d.stream.Namespace, d.stream.Name
-	if err := s.Writer.Status().Patch(ctx, written, client.RawPatch(types.MergePatchType, text)); err != nil {
+	version, err := statuspatch.Send(ctx, s.Writer, d.stream, text)
+	if err != nil {
 		return nil, fmt.Errorf("writing the pushes of LiveStream %q: %w", d.stream.Name, err)
 	}
-	s.Written.Note(written, d.at)
-	return written, nil
+	s.Written.Note(d.stream.UID, version, d.at)
+	return &change{before: d.stream, patch: text, version: version}, nil
 }
 
 // wait lets replicas that write the same stream get out of each other's step.

@@ -15,6 +15,7 @@ import (
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/provider"
 	"github.com/livestream-operator/livestream-operator/internal/push"
+	"github.com/livestream-operator/livestream-operator/internal/statuspatch"
 )
 
 // board gathers the events of streams that no LiveStream claims, by push domain, so that a storm of them is one write a second.
@@ -188,15 +189,12 @@ func (s *Store) applyUnclaimed(ctx context.Context, domain *v1alpha1.PushDomain,
 		return domain, nil
 	}
 	var patch struct {
-		Metadata struct {
-			ResourceVersion string    `json:"resourceVersion"`
-			UID             types.UID `json:"uid"`
-		} `json:"metadata"`
-		Status struct {
+		Metadata statuspatch.Precondition `json:"metadata"`
+		Status   struct {
 			UnclaimedPushes []v1alpha1.UnclaimedPush `json:"unclaimedPushes"`
 		} `json:"status"`
 	}
-	patch.Metadata.ResourceVersion, patch.Metadata.UID = domain.ResourceVersion, domain.UID
+	patch.Metadata = statuspatch.On(domain)
 	patch.Status.UnclaimedPushes = pushes
 	text, err := json.Marshal(patch)
 	if err != nil {

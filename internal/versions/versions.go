@@ -32,8 +32,8 @@ type version struct {
 	at              time.Time
 }
 
-// Note keeps the object as the API server returned it, and when the write was begun: another may have come right after it.
-func (v *Written) Note(object client.Object, begun time.Time) {
+// Note keeps the version that the API server gave the object, and when the write was begun: another may have come right after it.
+func (v *Written) Note(object types.UID, resourceVersion string, begun time.Time) {
 	if v == nil {
 		return
 	}
@@ -45,7 +45,7 @@ func (v *Written) Note(object client.Object, begun time.Time) {
 	if len(v.latest) >= most {
 		v.tidy()
 	}
-	v.latest[object.GetUID()] = version{object.GetResourceVersion(), begun}
+	v.latest[object] = version{resourceVersion, begun}
 }
 
 // tidy drops what is past its time, or all of it: who finds nothing reads.

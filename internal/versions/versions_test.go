@@ -21,8 +21,8 @@ func TestOnlyTheVersionWrittenLastWithinASecondIsFresh(t *testing.T) {
 	start := time.Date(2026, 1, 2, 20, 0, 0, 0, time.UTC)
 	clock := testclock.NewFakePassiveClock(start)
 	v := &Written{Clock: clock}
-	v.Note(stream("a", "1"), start)
-	v.Note(stream("a", "2"), start)
+	v.Note("a", "1", start)
+	v.Note("a", "2", start)
 	for _, tc := range []struct {
 		name  string
 		after time.Duration
@@ -46,7 +46,7 @@ func TestOnlyTheVersionWrittenLastWithinASecondIsFresh(t *testing.T) {
 
 func TestNothingIsFreshWhereNothingIsRemembered(t *testing.T) {
 	var v *Written
-	v.Note(stream("a", "1"), time.Time{})
+	v.Note("a", "1", time.Time{})
 	if v.Has(stream("a", "1")) {
 		t.Error("nil remembers")
 	}
@@ -56,7 +56,7 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 	clock := testclock.NewFakePassiveClock(time.Date(2026, 1, 2, 20, 0, 0, 0, time.UTC))
 	v := &Written{Clock: clock}
 	for i := range 3 * most {
-		v.Note(stream(fmt.Sprint(i), "1"), clock.Now())
+		v.Note(types.UID(fmt.Sprint(i)), "1", clock.Now())
 	}
 	if got := len(v.latest); got > most {
 		t.Errorf("%d versions are remembered, want %d at most", got, most)

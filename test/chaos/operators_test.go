@@ -31,13 +31,13 @@ var faultyOperators = []mutant{
 	},
 	{
 		name: "an event is written without a resourceVersion", file: "webhook/patch.go", first: []string{"idle in the past, and the backup comes now"},
-		text:    "		ResourceVersion string    `json:\"resourceVersion\"`\n",
-		instead: "		ResourceVersion string    `json:\"-\"`\n",
+		text:    "	Metadata statuspatch.Precondition `json:\"metadata\"`\n",
+		instead: "	Metadata statuspatch.Precondition `json:\"-\"`\n",
 	},
 	{
-		name: "the status is written without a resourceVersion", file: "controllers/livestream_controller.go", first: []string{"in the window in the past, and back now", "idle in the past, and on air now", "on air in the past, and over now", "seed 2", "seed 4"},
-		text:    "	patch := client.MergeFromWithOptions(stream, client.MergeFromWithOptimisticLock{})\n",
-		instead: "	patch := client.MergeFrom(stream)\n",
+		name: "the status is written without a resourceVersion", file: "internal/statuspatch/statuspatch.go", first: []string{"in the window in the past, and back now", "idle in the past, and on air now", "on air in the past, and over now", "seed 2", "seed 4"},
+		text:    "	Metadata Precondition    `json:\"metadata\"`\n",
+		instead: "	Metadata Precondition    `json:\"-\"`\n",
 	},
 	{
 		name: "tombstones last a second", file: "internal/push/push.go", first: []string{"reconnect"},
