@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/workload"
 )
 
 func TestAnIdleStreamIsReadyAndNotLive(t *testing.T) {
@@ -268,6 +269,16 @@ func TestAMistakeThatIsMendedIsForgotten(t *testing.T) {
 	}
 }
 
+// takesTheNextName makes a Job that is not the LiveStream's, under the name of the part that follows the Job.
+func (b *bench) takesTheNextName(job *batchv1.Job) *batchv1.Job {
+	b.t.Helper()
+	stream := b.stream(job.Labels[v1alpha1.LabelLiveStream])
+	name := workload.JobName(stream.Name, stream.UID, job.Labels[v1alpha1.LabelWorkload], job.Labels[v1alpha1.LabelBroadcast], 2)
+	theirs := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: job.Spec.Template.Spec}}}
+	b.create(theirs)
+	return theirs
+}
+
 func TestANameThatIsTakenIsNotTakenOver(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -275,11 +286,10 @@ func TestANameThatIsTakenIsNotTakenOver(t *testing.T) {
 	b.record("show", b.starts("A"))
 	b.reconcile("show")
 	ours := b.onlyJob()
-	theirs := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: ours.Name}, Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: ours.Spec.Template.Spec}}}
+	b.takesTheNextName(ours)
 	if err := env.Client.Delete(t.Context(), ours, client.PropagationPolicy(metav1.DeletePropagationBackground)); err != nil {
 		t.Fatal(err)
 	}
-	b.create(theirs)
 	b.reconcile("show")
 	ready := meta.FindStatusCondition(b.stream("show").Status.Conditions, v1alpha1.ConditionReady)
 	if ready.Reason != v1alpha1.ReasonWorkloadRejected || !strings.Contains(ready.Message, "is not this LiveStream's") {

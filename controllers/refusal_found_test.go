@@ -9,7 +9,6 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -50,9 +49,8 @@ func TestAJobWhoseNameWasTakenStartsWhenThatIsFree(t *testing.T) {
 	b.show()
 	b.live("show", "A")
 	ours := b.onlyJob()
-	theirs := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: ours.Name}, Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: ours.Spec.Template.Spec}}}
+	theirs := b.takesTheNextName(ours)
 	b.delete(ours)
-	b.create(theirs)
 	b.settle("show")
 	again := b.settle("show").RequeueAfter
 	wantCondition(t, b.stream("show").Status.Conditions, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonWorkloadRejected)

@@ -184,6 +184,30 @@ func TestAJobThatNeitherStatusNorCacheShowHasNoSecondOneBesideIt(t *testing.T) {
 	}
 }
 
+// Found by an attacker who knew only the design: kubectl delete job leaves the Pod to end within its grace period, and the Job was made anew under its
+// name, to write to the same files beside it.
+func TestAJobThatSomebodyDeletesIsFollowedByTheNextPart(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.show()
+	b.live("show", "A")
+	first := b.onlyJob()
+	b.restart(onlyJobs(nil, interceptor.Funcs{}))
+	b.reconcile("show")
+	if jobs := b.jobs(); len(jobs) != 1 || jobs[0].UID != first.UID {
+		t.Fatalf("there are %d Jobs while the cache does not show the first, want it alone", len(jobs))
+	}
+	b.restart(env.Client)
+	if err := env.Client.Delete(t.Context(), first, client.PropagationPolicy(metav1.DeletePropagationBackground)); err != nil {
+		t.Fatal(err)
+	}
+	b.settle("show")
+	second := b.onlyJob()
+	if second.Name == first.Name || second.Labels[v1alpha1.LabelPart] != "2" || second.Labels[v1alpha1.LabelBroadcast] != first.Labels[v1alpha1.LabelBroadcast] {
+		t.Errorf("%s of part %s follows %s, want part 2 of the same broadcast", second.Name, second.Labels[v1alpha1.LabelPart], first.Name)
+	}
+}
+
 // Found by reading: part 1 ended, part 2 was made and not reported, and the watch of Jobs stood still since before that. Only first parts were asked for.
 func TestASecondPartThatNeitherStatusNorCacheShowsHasNoJobBesideIt(t *testing.T) {
 	t.Parallel()

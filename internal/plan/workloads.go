@@ -147,11 +147,11 @@ func runningMessage(previous v1alpha1.WorkloadStatus, run workload.Run) string {
 }
 
 // planMissing is for a workload without a Job. The name of the Job follows from the part, so that making it again is harmless
-// where it is there and the cache does not know.
+// where it is there and the cache does not know. One that the status knows is asked for by its name before the next part is made.
 func (p *Plan) planMissing(o Observed, previous v1alpha1.WorkloadStatus, spec *v1alpha1.Workload, mayStart bool) v1alpha1.WorkloadStatus {
 	part := max(1, previous.Part)
-	if previous.State == v1alpha1.WorkloadWaiting {
-		// It had ended and was cleaned up since.
+	if previous.State == v1alpha1.WorkloadWaiting || previous.JobName != "" {
+		// It had ended and was cleaned up since, or somebody deleted it, and its Pod may still end: the next one must not write to the same files.
 		part++
 	}
 	if mayStart {
