@@ -16,15 +16,20 @@ import (
 	"github.com/livestream-operator/livestream-operator/internal/trim"
 )
 
-// keptOf is the object as the cache keeps it, in another version than before.
-func keptOf[T client.Object](t *testing.T, keep func(any) (any, error), object T, version string) T {
+// updateBringsAPass changes the object, and says whether the update of what the cache keeps of it brings a pass.
+func updateBringsAPass[T client.Object](t *testing.T, keep func(any) (any, error), object T, change func(T)) bool {
 	t.Helper()
-	object.SetResourceVersion(version)
-	kept, err := keep(object.DeepCopyObject())
-	if err != nil {
-		t.Fatal(err)
+	kept := func(version string) client.Object {
+		object.SetResourceVersion(version)
+		kept, err := keep(object.DeepCopyObject())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return kept.(client.Object)
 	}
-	return kept.(T)
+	before := kept("1")
+	change(object)
+	return keptChanged.Update(event.UpdateEvent{ObjectOld: before, ObjectNew: kept("2")})
 }
 
 func TestUpdatesOfJobsThatNoPassReadsBringNone(t *testing.T) {
@@ -43,11 +48,10 @@ func TestUpdatesOfJobsThatNoPassReadsBringNone(t *testing.T) {
 		"it is being deleted":     {func(j *batchv1.Job) { j.DeletionTimestamp = &at }, true},
 		"a label of ours is gone": {func(j *batchv1.Job) { delete(j.Labels, v1alpha1.LabelPart) }, true},
 		"it is another one":       {func(j *batchv1.Job) { j.UID = "other" }, true},
+		"it has another owner":    {func(j *batchv1.Job) { j.OwnerReferences = []metav1.OwnerReference{{Kind: "LiveStream", Name: "other"}} }, true},
 	} {
 		job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "show-record", UID: "job", Labels: map[string]string{v1alpha1.LabelLiveStream: "show", v1alpha1.LabelPart: "1"}}}
-		before := keptOf(t, trim.Job, job, "1")
-		tc.change(job)
-		if got := keptChanged.Update(event.UpdateEvent{ObjectOld: before, ObjectNew: keptOf(t, trim.Job, job, "2")}); got != tc.want {
+		if got := updateBringsAPass(t, trim.Job, job, tc.change); got != tc.want {
 			t.Errorf("%s: a pass = %t, want %t", name, got, tc.want)
 		}
 	}
@@ -79,9 +83,7 @@ func TestUpdatesOfPodsThatNoPassReadsBringNone(t *testing.T) {
 		"it is told to stop":     {func(p *corev1.Pod) { p.Annotations = map[string]string{recording.StopAnnotation: "now"} }, true},
 	} {
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "show-record-x", UID: "pod", Labels: map[string]string{v1alpha1.LabelLiveStream: "show"}}}
-		before := keptOf(t, trim.Pod, pod, "1")
-		tc.change(pod)
-		if got := keptChanged.Update(event.UpdateEvent{ObjectOld: before, ObjectNew: keptOf(t, trim.Pod, pod, "2")}); got != tc.want {
+		if got := updateBringsAPass(t, trim.Pod, pod, tc.change); got != tc.want {
 			t.Errorf("%s: a pass = %t, want %t", name, got, tc.want)
 		}
 	}

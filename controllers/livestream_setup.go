@@ -142,25 +142,13 @@ var keptChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	if e.ObjectOld.GetResourceVersion() == e.ObjectNew.GetResourceVersion() {
 		return true
 	}
-	switch before := e.ObjectOld.(type) {
-	case *batchv1.Job:
-		after, same := e.ObjectNew.(*batchv1.Job)
-		return !same || !equality.Semantic.DeepEqual(withoutVersion(&before.ObjectMeta), withoutVersion(&after.ObjectMeta)) ||
-			!equality.Semantic.DeepEqual(before.Status, after.Status)
-	case *corev1.Pod:
-		after, same := e.ObjectNew.(*corev1.Pod)
-		return !same || !equality.Semantic.DeepEqual(withoutVersion(&before.ObjectMeta), withoutVersion(&after.ObjectMeta)) ||
-			!equality.Semantic.DeepEqual(before.Status, after.Status)
-	default:
+	before, is := e.ObjectOld.DeepCopyObject().(client.Object)
+	if !is {
 		return true
 	}
+	before.SetResourceVersion(e.ObjectNew.GetResourceVersion())
+	return !equality.Semantic.DeepEqual(before, e.ObjectNew)
 }}
-
-func withoutVersion(m *metav1.ObjectMeta) metav1.ObjectMeta {
-	other := *m
-	other.ResourceVersion = ""
-	return other
-}
 
 // unclaimedChanged passes changes of the pushes that no LiveStream claims.
 var unclaimedChanged = predicate.Funcs{

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -105,14 +104,9 @@ func (r *LiveStreamReconciler) confirmOthers(ctx context.Context, v *view) error
 
 // keeper is the LiveStream as the API server has it, nil where it holds no stream of that host any more.
 func (r *LiveStreamReconciler) keeper(ctx context.Context, known *v1alpha1.LiveStream, host string) (*v1alpha1.LiveStream, error) {
-	latest := &v1alpha1.LiveStream{}
-	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(known), latest); apierrors.IsNotFound(err) {
-		return nil, nil
-	} else if err != nil {
-		return nil, fmt.Errorf("reading the older LiveStream %q: %w", known.Name, err)
-	}
-	if latest.UID != known.UID || !latest.DeletionTimestamp.IsZero() {
-		return nil, nil
+	latest, err := r.latest(ctx, known)
+	if latest == nil || err != nil {
+		return nil, wrapped(err, fmt.Sprintf("reading the older LiveStream %q", known.Name))
 	}
 	domain, err := r.livePushDomain(ctx, latest)
 	if err != nil || domain == nil || index.Host(domain.Spec.Domain) != index.Host(host) {
