@@ -91,6 +91,9 @@ func (c *Cluster) Kubeconfig() string { return c.path(kubeconfigName) }
 // Server is the URL of the API server.
 func (c *Cluster) Server() string { return "https://" + address(c.state.Ports.APIServer) }
 
+// Etcd is the URL of etcd, which asks for no password.
+func (c *Cluster) Etcd() string { return "http://" + address(c.state.Ports.Etcd) }
+
 // Token is a bearer token of the group system:masters.
 func (c *Cluster) Token() string { return c.token }
 

@@ -57,7 +57,7 @@ func (c *Cluster) arguments(component string) []string {
 }
 
 func (c *Cluster) etcdArguments() []string {
-	client, peer := "http://"+address(c.state.Ports.Etcd), "http://"+address(c.state.Ports.EtcdPeer)
+	client, peer := c.Etcd(), "http://"+address(c.state.Ports.EtcdPeer)
 	arguments := []string{
 		"--name=local",
 		"--data-dir=" + c.path("etcd"),
@@ -78,7 +78,7 @@ func (c *Cluster) etcdArguments() []string {
 
 func (c *Cluster) apiServerArguments() []string {
 	arguments := []string{
-		"--etcd-servers=http://" + address(c.state.Ports.Etcd),
+		"--etcd-servers=" + c.Etcd(),
 		"--bind-address=" + localhost,
 		"--secure-port=" + strconv.Itoa(c.state.Ports.APIServer),
 		// No pod of a fake node talks to the Service called kubernetes, and a loopback address is refused as its endpoint.

@@ -248,5 +248,7 @@ func (w *world) catchUp() {
 		}
 		revisions[kind] = revisionOf(probe)
 	}
-	observed.caughtUp(w.ctx, revisions)
+	if err := observed.caughtUp(w.ctx, revisions); err != nil {
+		w.fail(disagreement, "having the observer catch up: %v", err)
+	}
 }

@@ -3,29 +3,33 @@
 package chaos
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 )
 
-// observer sees everything, from watches of its own that no fault touches.
+// observer sees everything, from watches of its own that no fault touches. It is of no use any more where it is broken.
 type observer struct {
 	mu     sync.Mutex
 	worlds map[string]*history
 	latest map[string]uint64
+	broken error
 }
 
 // history is what was seen in a namespace.
@@ -73,91 +77,80 @@ func newObserver() *observer {
 	return &observer{worlds: map[string]*history{}, latest: map[string]uint64{}}
 }
 
-func (o *observer) watch(ctx context.Context, api client.WithWatch) error {
-	for name, list := range map[string]client.ObjectList{"streams": &v1alpha1.LiveStreamList{}, "jobs": &batchv1.JobList{}, "pods": &corev1.PodList{}} {
-		w, err := api.Watch(ctx, list)
-		if err != nil {
-			return fmt.Errorf("watching %s: %w", name, err)
-		}
-		go o.follow(ctx, api, name, list, w)
+// keys are where the API server keeps each kind in etcd.
+var keys = map[string]string{
+	"streams": "/registry/" + v1alpha1.GroupVersion.Group + "/livestreams/", "jobs": "/registry/jobs/", "pods": "/registry/pods/",
+}
+
+// watch sees all from now on, in etcd itself: the API server forgets what happened where it, or the storage of a kind whose CRD changes, is
+// begun anew, and a version that was not seen is judged as if it had never been.
+func (o *observer) watch(ctx context.Context, endpoint string) error {
+	etcd, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Context: ctx, Logger: zap.NewNop()})
+	if err != nil {
+		return fmt.Errorf("connecting to etcd: %w", err)
+	}
+	now, err := etcd.Get(ctx, "/registry/", clientv3.WithCountOnly())
+	if err != nil {
+		return fmt.Errorf("asking etcd for its revision: %w", err)
+	}
+	for name, key := range keys {
+		go o.follow(name, etcd.Watch(ctx, key, clientv3.WithPrefix(), clientv3.WithPrevKV(), clientv3.WithRev(now.Header.Revision+1)))
 	}
 	return nil
 }
 
-// follow goes on where a watch ended.
-func (o *observer) follow(ctx context.Context, api client.WithWatch, name string, list client.ObjectList, w watch.Interface) {
-	for ctx.Err() == nil {
-		tooOld := false
-		for event := range w.ResultChan() {
-			o.see(name, event)
-			tooOld = tooOld || event.Type == watch.Error && isTooOld(apierrors.FromObject(event.Object))
+// follow sees what a watch tells, which goes on by itself where etcd was away.
+func (o *observer) follow(name string, changes clientv3.WatchChan) {
+	for change := range changes {
+		if err := change.Err(); err != nil {
+			o.breaks(fmt.Errorf("watching %s: %w", name, err))
+			return
 		}
-		if tooOld {
-			o.listAnew(ctx, api, name, list)
+		for _, e := range change.Events {
+			object, err := stored(e)
+			if err != nil {
+				o.breaks(fmt.Errorf("reading %s: %w", e.Kv.Key, err))
+				return
+			}
+			o.see(name, object, uint64(e.Kv.ModRevision), e.Type == clientv3.EventTypeDelete)
 		}
-		o.mu.Lock()
-		from := strconv.FormatUint(o.latest[name], 10)
-		o.mu.Unlock()
-		next, err := api.Watch(ctx, list, &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: from}})
-		if isTooOld(err) {
-			o.listAnew(ctx, api, name, list)
-		}
-		if err != nil {
-			<-time.After(50 * time.Millisecond)
-			continue
-		}
-		w = next
 	}
 }
 
-func isTooOld(err error) bool { return apierrors.IsResourceExpired(err) || apierrors.IsGone(err) }
-
-// listAnew sees what is there where an API server that was started anew does not know what happened before.
-func (o *observer) listAnew(ctx context.Context, api client.Client, name string, list client.ObjectList) {
-	fresh, is := list.DeepCopyObject().(client.ObjectList)
-	if !is || api.List(ctx, fresh) != nil {
-		return
-	}
-	objects, err := meta.ExtractList(fresh)
-	if err != nil {
-		return
-	}
-	there := map[types.UID]bool{}
-	for _, object := range objects {
-		o.see(name, watch.Event{Type: watch.Modified, Object: object})
-		if object, is := object.(client.Object); is {
-			there[object.GetUID()] = true
+// stored is the object as etcd has it, or had it at its end: kinds of CRDs are JSON, all others protobuf.
+func stored(e *clientv3.Event) (client.Object, error) {
+	value := e.Kv.Value
+	if e.Type == clientv3.EventTypeDelete {
+		if e.PrevKv == nil {
+			return nil, errors.New("what was deleted is compacted")
 		}
+		value = e.PrevKv.Value
 	}
-	revision, _ := strconv.ParseUint(fresh.GetResourceVersion(), 10, 64)
+	object, err := runtime.Object(&v1alpha1.LiveStream{}), error(nil)
+	if bytes.HasPrefix(value, []byte("{")) {
+		err = json.Unmarshal(value, object)
+	} else {
+		object, _, err = clientgoscheme.Codecs.UniversalDeserializer().Decode(value, nil, nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	known, is := object.(client.Object)
+	if !is {
+		return nil, fmt.Errorf("it is a %T", object)
+	}
+	known.SetResourceVersion(strconv.FormatInt(e.Kv.ModRevision, 10))
+	return known, nil
+}
+
+// breaks says that from now on nothing is seen.
+func (o *observer) breaks(err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.latest[name] = revision
-	for _, h := range o.worlds {
-		h.forget(name, there, revision)
-	}
+	o.broken = errors.Join(o.broken, err)
 }
 
-// forget sees the end of what is not there any more.
-func (h *history) forget(name string, there map[types.UID]bool, revision uint64) {
-	for uid, j := range h.jobs {
-		if name == "jobs" && !there[uid] && !j.gone {
-			h.seeJob(j.latest, revision, true)
-		}
-	}
-	for uid := range h.pods {
-		if name == "pods" && !there[uid] {
-			delete(h.pods, uid)
-		}
-	}
-}
-
-func (o *observer) see(name string, event watch.Event) {
-	object, is := event.Object.(client.Object)
-	if !is {
-		return
-	}
-	revision, _ := strconv.ParseUint(object.GetResourceVersion(), 10, 64)
+func (o *observer) see(name string, object client.Object, revision uint64, gone bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.latest[name] = revision
@@ -165,7 +158,6 @@ func (o *observer) see(name string, event watch.Event) {
 	if h == nil {
 		return
 	}
-	gone := event.Type == watch.Deleted
 	switch object := object.(type) {
 	case *v1alpha1.LiveStream:
 		h.seeStream(object, revision, gone)
@@ -208,19 +200,21 @@ func (o *observer) end(namespace string) *history {
 }
 
 // caughtUp waits until the observer has seen the revision of each kind.
-func (o *observer) caughtUp(ctx context.Context, revisions map[string]uint64) {
+func (o *observer) caughtUp(ctx context.Context, revisions map[string]uint64) error {
 	for ctx.Err() == nil {
 		behind := false
 		o.mu.Lock()
 		for name, revision := range revisions {
 			behind = behind || o.latest[name] < revision
 		}
+		broken := o.broken
 		o.mu.Unlock()
-		if !behind {
-			return
+		if broken != nil || !behind {
+			return broken
 		}
 		<-time.After(10 * time.Millisecond)
 	}
+	return ctx.Err()
 }
 
 func (h *history) seeStream(s *v1alpha1.LiveStream, revision uint64, gone bool) {

@@ -86,7 +86,7 @@ func setUp(ctx context.Context, dir string) (err error) {
 	keeping := http.DefaultTransport.(*http.Transport)
 	keeping.MaxIdleConns, keeping.MaxIdleConnsPerHost = 0, 256
 	observed = newObserver()
-	if err := observed.watch(ctx, installed.API); err != nil {
+	if err := observed.watch(ctx, installed.Cluster.Etcd()); err != nil {
 		return err
 	}
 	return warmUp(ctx)
