@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -19,25 +20,29 @@ func isStream(object client.Object) bool {
 	return whole || isMetadata && m.Kind == "LiveStream"
 }
 
-// A Job starts on the API server's word: a read, or the answer to a write of this process that is less than a second old.
-func TestStreamIsReadBeforeAJobStartsUnlessThisProcessJustWroteIt(t *testing.T) {
+// A Job starts on the API server's word: a read, or the answer to a write a moment ago, of this process or of a receiver.
+func TestStreamIsReadBeforeAJobStartsUnlessItWasWrittenJustNow(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
-		name  string
+		name string
+		// ago is when the push was recorded, by the clock of another process.
+		ago   time.Duration
 		note  func(b *bench, stream *v1alpha1.LiveStream)
 		reads int
 	}{
-		{"it was written by another process", func(*bench, *v1alpha1.LiveStream) {}, 1},
-		{"this process wrote it", func(b *bench, stream *v1alpha1.LiveStream) {
+		{"another process wrote it", recordedJustNow - time.Millisecond, func(*bench, *v1alpha1.LiveStream) {}, 0},
+		{"another process wrote it longer ago", recordedJustNow, func(*bench, *v1alpha1.LiveStream) {}, 1},
+		{"another process wrote it, and its clock is ahead", -time.Second, func(*bench, *v1alpha1.LiveStream) {}, 1},
+		{"this process wrote it", recordedJustNow, func(b *bench, stream *v1alpha1.LiveStream) {
 			b.reconciler.Written.Note(stream.UID, stream.ResourceVersion, b.clock.Now())
 		}, 0},
-		{"this process wrote it a second ago", func(b *bench, stream *v1alpha1.LiveStream) {
+		{"this process wrote it a second ago", recordedJustNow, func(b *bench, stream *v1alpha1.LiveStream) {
 			b.reconciler.Written.Note(stream.UID, stream.ResourceVersion, b.clock.Now().Add(-versions.Within))
 		}, 1},
-		{"this process wrote the version before", func(b *bench, stream *v1alpha1.LiveStream) {
+		{"this process wrote the version before", recordedJustNow, func(b *bench, stream *v1alpha1.LiveStream) {
 			b.reconciler.Written.Note(stream.UID, "1", b.clock.Now())
 		}, 1},
-		{"the cache is behind", func(b *bench, stream *v1alpha1.LiveStream) {
+		{"the cache is behind", recordedJustNow, func(b *bench, stream *v1alpha1.LiveStream) {
 			b.reconciler.Client = staleReader{liveReader{env.Client}, stream}
 			edit(b, "show", &v1alpha1.LiveStream{}, func(s *v1alpha1.LiveStream) { s.Labels = map[string]string{"changed": "since"} })
 		}, 2},
@@ -48,6 +53,7 @@ func TestStreamIsReadBeforeAJobStartsUnlessThisProcessJustWroteIt(t *testing.T) 
 			b.reconciler.Written = &versions.Written{Clock: b.clock}
 			b.show()
 			b.record("show", b.starts("1"))
+			b.clock.SetTime(b.clock.Now().Add(tc.ago))
 			tc.note(b, b.stream("show"))
 			reads := 0
 			b.reconciler.Live = interceptor.NewClient(env.Client, interceptor.Funcs{

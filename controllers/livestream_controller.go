@@ -18,6 +18,7 @@ import (
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/notices"
 	"github.com/livestream-operator/livestream-operator/internal/plan"
+	"github.com/livestream-operator/livestream-operator/internal/push"
 	"github.com/livestream-operator/livestream-operator/internal/secrets"
 	"github.com/livestream-operator/livestream-operator/internal/statuspatch"
 	"github.com/livestream-operator/livestream-operator/internal/versions"
@@ -58,6 +59,10 @@ type LiveStreamReconciler struct {
 	interruptions interruptions
 	refused       versions.Refused
 }
+
+// recordedJustNow is how old a recordedTime may be for its version to count as the latest. It is cut to the second, so that most of what is just
+// being told of is younger than it says.
+const recordedJustNow = versions.Within + time.Second/4
 
 // versionPatience is how long a version may be on its way through the cache.
 const versionPatience = time.Second
@@ -197,12 +202,18 @@ func (r *LiveStreamReconciler) decide(ctx context.Context, stream *v1alpha1.Live
 	return observed, plan.Compute(observed.Observed), again, nil
 }
 
-// confirm has the LiveStream as the API server has it, unless this process wrote that very version within the last second: then the API server's answer
-// was as good as a read. It says whether the stream is gone.
+// confirm has the LiveStream as the API server has it. It is not asked where it said so a moment ago: in its answer to a write of this process, or to
+// a receiver's, which tells in recordedTime when it wrote. It says whether the stream is gone.
 func (r *LiveStreamReconciler) confirm(ctx context.Context, v *view) (gone bool, err error) {
 	v.confirmed = r.Clock.Now()
 	if r.Written.Has(v.Stream) {
 		v.confirmed = v.confirmed.Add(-versions.Within)
+		return false, nil
+	}
+	// By another's clock: one that is ahead of this one tells nothing.
+	recorded := push.LastRecorded(v.Stream.Status.Pushes)
+	if age := v.confirmed.Sub(recorded); age >= 0 && age < recordedJustNow {
+		v.confirmed = recorded
 		return false, nil
 	}
 	latest, err := r.latest(ctx, v.Stream)

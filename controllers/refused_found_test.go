@@ -25,7 +25,7 @@ func TestAVersionThatWasRefusedIsReadFromTheAPIServerBeforeTheNextWrite(t *testi
 			b.record("show", b.ends("X", 1, v1alpha1.PushReasonClientStopped))
 			b.recordUnclaimed(of(b.starts("A"), "live", "test"))
 			return past
-		}, 2, 2},
+		}, 1, 2},
 		"of a report": {func(b *bench) *v1alpha1.LiveStream {
 			b.live("show", "X")
 			b.record("show", b.ends("X", 12, v1alpha1.PushReasonNetworkError))

@@ -180,6 +180,18 @@ func dropTombstones(pushes []v1alpha1.Push, now time.Time) []v1alpha1.Push {
 	return slices.DeleteFunc(kept, func(p v1alpha1.Push) bool { return dropped[p.Sequence] })
 }
 
+// LastRecorded is when the last change of any of the pushes was recorded, by the clock of who recorded it; zero where none tells. Whoever shows it
+// was written then, or later.
+func LastRecorded(pushes []v1alpha1.Push) time.Time {
+	var last time.Time
+	for _, p := range pushes {
+		if p.RecordedTime != nil && p.RecordedTime.After(last) {
+			last = p.RecordedTime.Time
+		}
+	}
+	return last
+}
+
 func recorded(p v1alpha1.Push) time.Time {
 	if p.RecordedTime == nil {
 		return p.EndTime.Time
