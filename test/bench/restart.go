@@ -47,7 +47,8 @@ func benchRestart(ctx context.Context, w *world) error {
 		}
 		r.steady = append(r.steady, took)
 	}
-	rounds := w.pick(2, 5)
+	// A round takes some five minutes on two cores.
+	rounds := w.pick(2, 3)
 	for round := range rounds {
 		operator.reconciler.kill()
 		took, _, err := w.restart(ctx, operator, streams, nil, 100+round)
@@ -64,6 +65,7 @@ func benchRestart(ctx context.Context, w *world) error {
 		}
 		r.receiving = append(r.receiving, stats.Cost{Spent: took, Done: 1})
 	}
+	w.putRestarts(&r, streams.count)
 	// Apart from those, whose time they would lengthen.
 	for round := range rounds {
 		operator.reconciler.kill()
@@ -73,7 +75,7 @@ func benchRestart(ctx context.Context, w *world) error {
 		}
 		r.meanwhile = append(r.meanwhile, during)
 	}
-	w.putRestarts(&r, streams.count)
+	w.putFresh(&r)
 	return nil
 }
 
@@ -93,6 +95,9 @@ func (w *world) putRestarts(r *restarts, count int) {
 		Interval: stats.CostRatio(r.receiving, r.bare, w.seed), Blocks: len(r.bare), Drift: stats.DriftOfCosts(r.bare), Reference: synced,
 		Subject: map[string]float64{"receiving_s": stats.PerThing(r.receiving).Value},
 	})
+}
+
+func (w *world) putFresh(r *restarts) {
 	during, steady := slices.Concat(r.meanwhile...), slices.Concat(r.steady...)
 	p, told, note := tail(min(len(during), len(steady)))
 	of := func(values []float64) map[string]float64 {
