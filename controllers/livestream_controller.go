@@ -18,7 +18,6 @@ import (
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/notices"
 	"github.com/livestream-operator/livestream-operator/internal/plan"
-	"github.com/livestream-operator/livestream-operator/internal/push"
 	"github.com/livestream-operator/livestream-operator/internal/secrets"
 	"github.com/livestream-operator/livestream-operator/internal/statuspatch"
 	"github.com/livestream-operator/livestream-operator/internal/versions"
@@ -59,10 +58,6 @@ type LiveStreamReconciler struct {
 	interruptions interruptions
 	refused       versions.Refused
 }
-
-// recordedJustNow is how old a recordedTime may be for its version to count as the latest. It is cut to the second, so that most of what is just
-// being told of is younger than it says.
-const recordedJustNow = versions.Within + time.Second/4
 
 // versionPatience is how long a version may be on its way through the cache.
 const versionPatience = time.Second
@@ -186,62 +181,41 @@ func (r *LiveStreamReconciler) decide(ctx context.Context, stream *v1alpha1.Live
 	if len(p.Start)+len(p.Stop) == 0 && !p.Delete && !observed.yields(p) {
 		return observed, p, again, nil
 	}
-	if gone, err := r.confirm(ctx, &observed); gone || err != nil {
+	told := r.toldJustNow(&observed, p)
+	if !told {
+		if gone, err := r.confirm(ctx, &observed); gone || err != nil {
+			return view{}, plan.Plan{}, 0, err
+		}
+	}
+	p, err = r.planConfirmed(ctx, &observed)
+	if err == nil && told && !startsOnly(&observed, p) {
+		var gone bool
+		if gone, err = r.confirm(ctx, &observed); !gone && err == nil {
+			p, err = r.planConfirmed(ctx, &observed)
+		}
+		if gone {
+			return view{}, plan.Plan{}, 0, err
+		}
+	}
+	if err != nil {
 		return view{}, plan.Plan{}, 0, err
 	}
-	if err := r.confirmOthers(ctx, &observed); err != nil {
-		return view{}, plan.Plan{}, 0, err
-	}
-	if err := r.handOver(ctx, &observed); err != nil {
-		return view{}, plan.Plan{}, 0, err
-	}
-	p = plan.Compute(observed.Observed)
-	if err := errors.Join(r.findAfterEnd(ctx, &observed), r.findLeft(ctx, &observed, p), r.findRunning(ctx, &observed, p)); err != nil {
-		return view{}, plan.Plan{}, 0, err
-	}
-	return observed, plan.Compute(observed.Observed), again, nil
+	return observed, p, again, nil
 }
 
-// confirm has the LiveStream as the API server has it. It is not asked where it said so a moment ago: in its answer to a write of this process, or to
-// a receiver's, which tells in recordedTime when it wrote. It says whether the stream is gone.
-func (r *LiveStreamReconciler) confirm(ctx context.Context, v *view) (gone bool, err error) {
-	v.confirmed = r.Clock.Now()
-	if r.Written.Has(v.Stream) {
-		v.confirmed = v.confirmed.Add(-versions.Within)
-		return false, nil
+// planConfirmed plans from the confirmed LiveStream, once all else is confirmed that the plan rests on.
+func (r *LiveStreamReconciler) planConfirmed(ctx context.Context, v *view) (plan.Plan, error) {
+	if err := r.confirmOthers(ctx, v); err != nil {
+		return plan.Plan{}, err
 	}
-	// By another's clock: one that is ahead of this one tells nothing.
-	recorded := push.LastRecorded(v.Stream.Status.Pushes)
-	if age := v.confirmed.Sub(recorded); age >= 0 && age < recordedJustNow {
-		v.confirmed = recorded
-		return false, nil
+	if err := r.handOver(ctx, v); err != nil {
+		return plan.Plan{}, err
 	}
-	latest, err := r.latest(ctx, v.Stream)
-	if latest == nil || err != nil {
-		return true, wrapped(err, "confirming LiveStream")
+	p := plan.Compute(v.Observed)
+	if err := errors.Join(r.findAfterEnd(ctx, v), r.findLeft(ctx, v, p), r.findRunning(ctx, v, p)); err != nil {
+		return plan.Plan{}, err
 	}
-	v.Stream = latest
-	return false, nil
-}
-
-// latest is the LiveStream as the API server has it, nil where that is gone or going. One that has not changed is not sent again.
-func (r *LiveStreamReconciler) latest(ctx context.Context, known *v1alpha1.LiveStream) (*v1alpha1.LiveStream, error) {
-	asked := func(object client.Object) (there bool, err error) {
-		err = r.Live.Get(ctx, client.ObjectKeyFromObject(known), object)
-		return err == nil && object.GetUID() == known.UID && object.GetDeletionTimestamp().IsZero(), client.IgnoreNotFound(err)
-	}
-	version := statuspatch.Metadata()
-	if there, err := asked(version); !there {
-		return nil, err
-	}
-	if version.ResourceVersion == known.ResourceVersion {
-		return known, nil
-	}
-	latest := &v1alpha1.LiveStream{}
-	if there, err := asked(latest); !there {
-		return nil, err
-	}
-	return latest, nil
+	return plan.Compute(v.Observed), nil
 }
 
 // leave ends what a LiveStream that is being deleted runs, and lets its scale targets go. Its Jobs would go with it by their owner references, but

@@ -154,7 +154,7 @@ func TestAStaleViewStartsAndStopsNothing(t *testing.T) {
 	b.show()
 	b.record("show", b.starts("A"))
 	live := b.stream("show")
-	b.pass(recordedJustNow)
+	b.pass(recordedWithin)
 	b.record("show", b.ends("A", 1, v1alpha1.PushReasonClientStopped))
 	b.reconciler.Client = staleReader{liveReader{env.Client}, live}
 	b.reconcile("show")

@@ -26,7 +26,7 @@ type view struct {
 	// domain is the PushDomain that the stream refers to, nil when there is none; alike are those of the same host, it among them.
 	domain *v1alpha1.PushDomain
 	alike  []v1alpha1.PushDomain
-	// confirmed is when the Stream was as it is here, for sure; zero before it was asked for.
+	// confirmed is when the Stream was as it is here, or before; zero before it was asked for.
 	confirmed time.Time
 	// holders are the LiveStreams of the same stream, the one that keeps it first; elder is that one where it is another, else nil.
 	holders []v1alpha1.LiveStream

@@ -276,7 +276,7 @@ func TestALeaderThatWasStoppedSinceItLookedMakesNoJob(t *testing.T) {
 		return err
 	}})
 	b.record("show", b.starts("A"))
-	b.pass(recordedJustNow)
+	b.pass(recordedWithin)
 	_, err := b.reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Namespace: b.namespace, Name: "show"}})
 	if !errors.Is(err, errOutdated) || len(b.jobs()) != 0 {
 		t.Errorf("Reconcile() = %v with %d Jobs made on a look that is as old as a lease, want %v and none", err, len(b.jobs()), errOutdated)

@@ -280,8 +280,8 @@ type Push struct {
 	// +optional
 	EndTime *metav1.Time `json:"endTime,omitempty"`
 
-	// recordedTime is when the operator recorded the last change of the push, by its own clock. Tombstones are kept for at
-	// least an hour from it.
+	// recordedTime is when the operator recorded the last change of the push, by its own clock, cut to the second. Tombstones are
+	// kept for at least an hour from it. While it is new, Jobs start without another read of the LiveStream.
 	// +optional
 	RecordedTime *metav1.Time `json:"recordedTime,omitempty"`
 

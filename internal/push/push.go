@@ -180,8 +180,15 @@ func dropTombstones(pushes []v1alpha1.Push, now time.Time) []v1alpha1.Push {
 	return slices.DeleteFunc(kept, func(p v1alpha1.Push) bool { return dropped[p.Sequence] })
 }
 
-// LastRecorded is when the last change of any of the pushes was recorded, by the clock of who recorded it; zero where none tells. Whoever shows it
-// was written then, or later.
+func recorded(p v1alpha1.Push) time.Time {
+	if p.RecordedTime == nil {
+		return p.EndTime.Time
+	}
+	return p.RecordedTime.Time
+}
+
+// LastRecorded is when the last change of any of the pushes was recorded, by the clock of who recorded it; zero where none tells. What shows it was written
+// then, or later.
 func LastRecorded(pushes []v1alpha1.Push) time.Time {
 	var last time.Time
 	for _, p := range pushes {
@@ -190,13 +197,6 @@ func LastRecorded(pushes []v1alpha1.Push) time.Time {
 		}
 	}
 	return last
-}
-
-func recorded(p v1alpha1.Push) time.Time {
-	if p.RecordedTime == nil {
-		return p.EndTime.Time
-	}
-	return p.RecordedTime.Time
 }
 
 // inOrder sorts by start, so that the list does not depend on the order of arrival; sequences break ties, as text.

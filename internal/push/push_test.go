@@ -277,3 +277,22 @@ func sequences(pushes []v1alpha1.Push) []string {
 	}
 	return names
 }
+
+func TestLastRecordedIsOfWhicheverPushChangedLast(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name   string
+		pushes []v1alpha1.Push
+		want   time.Time
+	}{
+		{"no push", nil, time.Time{}},
+		{"a push of which nobody told when", []v1alpha1.Push{{Sequence: "A"}}, time.Time{}},
+		{"a live one after one that has ended", []v1alpha1.Push{tombstone("A", -60, recording.Add(-time.Minute)), live("B", 0, recording)}, recording},
+		{"one that ended after another began", []v1alpha1.Push{live("A", 0, recording.Add(-time.Minute)), tombstone("B", -60, recording)}, recording},
+		{"whatever their order", []v1alpha1.Push{live("A", 0, recording), {Sequence: "B"}, live("C", 0, recording.Add(-time.Second))}, recording},
+	} {
+		if got := LastRecorded(row.pushes); !got.Equal(row.want) {
+			t.Errorf("%s: LastRecorded() = %s, want %s", row.name, got, row.want)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -70,4 +71,19 @@ func (v *Written) Has(object client.Object) bool {
 	defer v.mu.Unlock()
 	known, there := v.latest[object.GetUID()]
 	return there && known.resourceVersion == object.GetResourceVersion() && v.Clock.Since(known.at) < Within
+}
+
+// Later says whether this process is known to have written a later version, so that this one is of the past.
+func (v *Written) Later(object client.Object) bool {
+	if v == nil {
+		return false
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	known, there := v.latest[object.GetUID()]
+	if !there {
+		return false
+	}
+	order, err := resourceversion.CompareResourceVersion(known.resourceVersion, object.GetResourceVersion())
+	return err == nil && order > 0
 }

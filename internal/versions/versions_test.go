@@ -44,10 +44,30 @@ func TestOnlyTheVersionWrittenLastWithinASecondIsFresh(t *testing.T) {
 	}
 }
 
+func TestAVersionBeforeTheOneThatWasWrittenLastIsOfThePast(t *testing.T) {
+	clock := testclock.NewFakePassiveClock(time.Date(2026, 1, 2, 20, 0, 0, 0, time.UTC))
+	v := &Written{Clock: clock}
+	v.Note("a", "10", clock.Now())
+	clock.SetTime(clock.Now().Add(time.Hour))
+	for _, tc := range []struct {
+		name, uid, of string
+		want          bool
+	}{
+		{"the version before it", "a", "9", true},
+		{"the version that was written", "a", "10", false},
+		{"a later one of somebody else's", "a", "11", false},
+		{"one of another object", "b", "9", false},
+	} {
+		if got := v.Later(stream(tc.uid, tc.of)); got != tc.want {
+			t.Errorf("%s: Later() = %t, want %t", tc.name, got, tc.want)
+		}
+	}
+}
+
 func TestNothingIsFreshWhereNothingIsRemembered(t *testing.T) {
 	var v *Written
 	v.Note("a", "1", time.Time{})
-	if v.Has(stream("a", "1")) {
+	if v.Has(stream("a", "1")) || v.Later(stream("a", "0")) {
 		t.Error("nil remembers")
 	}
 }

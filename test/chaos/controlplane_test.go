@@ -4,6 +4,7 @@ package chaos
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"testing"
@@ -72,12 +73,20 @@ func TestTheObserverSeesEachVersionAlsoWhileACRDChanges(t *testing.T) {
 	defer w.close()
 	crd := &unstructured.Unstructured{}
 	crd.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
-	crd.SetName("livestreams." + v1alpha1.GroupVersion.Group)
-	names := func(categories string) error {
-		return installed.API.Patch(context.WithoutCancel(w.ctx), crd, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"names":{"categories":`+categories+`}}}`)))
+	if err := installed.API.Get(w.ctx, client.ObjectKey{Name: "livestreams." + v1alpha1.GroupVersion.Group}, crd); err != nil {
+		t.Fatal(err)
+	}
+	generation := crd.GetGeneration()
+	categories, _, err := unstructured.NestedStringSlice(crd.Object, "spec", "names", "categories")
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes := func(categories []string) error {
+		patch, err := json.Marshal(map[string]any{"spec": map[string]any{"names": map[string]any{"categories": categories}}})
+		return errors.Join(err, installed.API.Patch(context.WithoutCancel(w.ctx), crd, client.RawPatch(types.MergePatchType, patch)))
 	}
 	t.Cleanup(func() {
-		if err := names(`["all", "media"]`); err != nil {
+		if err := changes(categories); err != nil {
 			t.Error(err)
 		}
 	})
@@ -89,7 +98,7 @@ func TestTheObserverSeesEachVersionAlsoWhileACRDChanges(t *testing.T) {
 	want = append(want, revisionOf(stream))
 	for i := range 200 {
 		if i%20 == 10 {
-			err = names(fmt.Sprintf(`["chaos%d"]`, i))
+			err = changes([]string{fmt.Sprint("chaos", i)})
 		}
 		patch := fmt.Appendf(nil, `{"metadata":{"annotations":{"chaos.example.com/seen":"%d"}}}`, i)
 		if err = errors.Join(err, installed.API.Patch(w.ctx, stream, client.RawPatch(types.MergePatchType, patch))); err != nil {
@@ -99,6 +108,9 @@ func TestTheObserverSeesEachVersionAlsoWhileACRDChanges(t *testing.T) {
 	}
 	if err := observed.caughtUp(w.ctx, map[string]uint64{"streams": want[len(want)-1]}); err != nil {
 		t.Fatal(err)
+	}
+	if changed := crd.GetGeneration() - generation; changed != 10 {
+		t.Errorf("the CRD changed %d times, want 10", changed)
 	}
 	var got []uint64
 	for _, v := range observed.end(w.name).streams[stream.UID] {

@@ -3,7 +3,6 @@
 package chaos
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,11 +11,11 @@ import (
 	"sync"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -89,49 +88,67 @@ func (o *observer) watch(ctx context.Context, endpoint string) error {
 	if err != nil {
 		return fmt.Errorf("connecting to etcd: %w", err)
 	}
-	now, err := etcd.Get(ctx, "/registry/", clientv3.WithCountOnly())
+	asking, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	now, err := etcd.Get(asking, "/registry/", clientv3.WithCountOnly())
 	if err != nil {
 		return fmt.Errorf("asking etcd for its revision: %w", err)
 	}
 	for name, key := range keys {
-		go o.follow(name, etcd.Watch(ctx, key, clientv3.WithPrefix(), clientv3.WithPrevKV(), clientv3.WithRev(now.Header.Revision+1)))
+		changes := etcd.Watch(ctx, key, clientv3.WithPrefix(), clientv3.WithRev(now.Header.Revision+1))
+		go func() {
+			if err := o.follow(name, changes); ctx.Err() == nil {
+				o.breaks(fmt.Errorf("watching %s: %w", name, err))
+			}
+		}()
 	}
 	return nil
 }
 
-// follow sees what a watch tells, which goes on by itself where etcd was away.
-func (o *observer) follow(name string, changes clientv3.WatchChan) {
+// follow sees what a watch tells, which goes on by itself where etcd was away, until it ends. It is an error where a version is missing.
+func (o *observer) follow(name string, changes clientv3.WatchChan) error {
+	last := map[string]*mvccpb.KeyValue{}
 	for change := range changes {
 		if err := change.Err(); err != nil {
-			o.breaks(fmt.Errorf("watching %s: %w", name, err))
-			return
+			return err
 		}
 		for _, e := range change.Events {
-			object, err := stored(e)
-			if err != nil {
-				o.breaks(fmt.Errorf("reading %s: %w", e.Kv.Key, err))
-				return
+			key, value, gone := string(e.Kv.Key), e.Kv, e.Type == clientv3.EventTypeDelete
+			before, known := last[key]
+			switch {
+			case gone && !known:
+				// It was there before the watch, and is nobody's.
+				continue
+			case gone:
+				value = before
+				delete(last, key)
+			case known && e.Kv.Version != before.Version+1:
+				return fmt.Errorf("version %d of %s comes after version %d", e.Kv.Version, key, before.GetVersion())
+			default:
+				last[key] = value
 			}
-			o.see(name, object, uint64(e.Kv.ModRevision), e.Type == clientv3.EventTypeDelete)
+			object, err := stored(name, value.Value)
+			if err != nil {
+				return fmt.Errorf("reading %s: %w", key, err)
+			}
+			object.SetResourceVersion(strconv.FormatInt(e.Kv.ModRevision, 10))
+			o.see(name, object, uint64(e.Kv.ModRevision), gone)
 		}
 	}
+	return errors.New("it ended")
 }
 
-// stored is the object as etcd has it, or had it at its end: kinds of CRDs are JSON, all others protobuf.
-func stored(e *clientv3.Event) (client.Object, error) {
-	value := e.Kv.Value
-	if e.Type == clientv3.EventTypeDelete {
-		if e.PrevKv == nil {
-			return nil, errors.New("what was deleted is compacted")
+// stored is the object as etcd has it, which is enough for what is judged: no default is in it. Kinds of CRDs are JSON, all others protobuf.
+func stored(name string, value []byte) (client.Object, error) {
+	if name == "streams" {
+		stream := &v1alpha1.LiveStream{}
+		err := json.Unmarshal(value, stream)
+		if err == nil && stream.APIVersion != v1alpha1.GroupVersion.String() {
+			err = fmt.Errorf("it is stored as one of %q", stream.APIVersion)
 		}
-		value = e.PrevKv.Value
+		return stream, err
 	}
-	object, err := runtime.Object(&v1alpha1.LiveStream{}), error(nil)
-	if bytes.HasPrefix(value, []byte("{")) {
-		err = json.Unmarshal(value, object)
-	} else {
-		object, _, err = clientgoscheme.Codecs.UniversalDeserializer().Decode(value, nil, nil)
-	}
+	object, _, err := clientgoscheme.Codecs.UniversalDeserializer().Decode(value, nil, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -139,11 +156,10 @@ func stored(e *clientv3.Event) (client.Object, error) {
 	if !is {
 		return nil, fmt.Errorf("it is a %T", object)
 	}
-	known.SetResourceVersion(strconv.FormatInt(e.Kv.ModRevision, 10))
 	return known, nil
 }
 
-// breaks says that from now on nothing is seen.
+// breaks says that from now on not all is seen.
 func (o *observer) breaks(err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -168,12 +184,14 @@ func (o *observer) see(name string, object client.Object, revision uint64, gone 
 	}
 }
 
-func (o *observer) begin(namespace string, stopped func(stream, sequence string) bool) {
+// begin is an error where not all would be seen.
+func (o *observer) begin(namespace string, stopped func(stream, sequence string) bool) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.worlds[namespace] = &history{
 		streams: map[types.UID][]version{}, jobs: map[types.UID]*job{}, pods: map[types.UID]*corev1.Pod{}, latest: map[string]*v1alpha1.LiveStream{}, stopped: stopped,
 	}
+	return o.broken
 }
 
 // outlines has no more kept of a world's LiveStreams than Jobs are judged by.
@@ -201,6 +219,8 @@ func (o *observer) end(namespace string) *history {
 
 // caughtUp waits until the observer has seen the revision of each kind.
 func (o *observer) caughtUp(ctx context.Context, revisions map[string]uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	for ctx.Err() == nil {
 		behind := false
 		o.mu.Lock()

@@ -100,9 +100,9 @@ var faultyOperators = []mutant{
 		instead: "	for _, ref := range plan.TargetsOf(stream, settings)[:0] {\n		if _, err := r.Scaler.Settle(",
 	},
 	{
-		name: "what was recorded long ago is taken for the latest", file: "controllers/livestream_controller.go", first: []string{"on air in the past, and over now"},
-		text:    "age >= 0 && age < recordedJustNow",
-		instead: "age >= 0 && recordedJustNow > 0",
+		name: "what was recorded long ago is taken for the latest", file: "controllers/livestream_confirm.go", first: []string{"on air in the past, and over now"},
+		text:    "age < 0 || age >= recordedWithin",
+		instead: "age < 0",
 	},
 	{
 		name: "a target is scaled on the cache's word", file: "controllers/scaler.go", first: []string{"idle in the past, and its target scaled now"},

@@ -156,7 +156,9 @@ func emptyWorld(ctx context.Context, o options) (*world, error) {
 		patience: patience, quiet: quiet(),
 	}
 	w.look, w.mayRefuse = w.isStored, func(int) bool { return false }
-	observed.begin(w.name, w.wasStopped)
+	if err := observed.begin(w.name, w.wasStopped); err != nil {
+		return nil, fmt.Errorf("the observer is broken: %w", err)
+	}
 	for _, object := range w.objects() {
 		object.SetNamespace(w.name)
 		if err := installed.API.Create(ctx, object); err != nil {
