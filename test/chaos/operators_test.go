@@ -136,7 +136,7 @@ var faultyOperators = []mutant{
 	},
 	{
 		name: "a Job that the cache does not show is let run", file: "controllers/livestream_controller.go", first: []string{"without the Job in the past, and the next broadcast now"},
-		text:    "r.findLeft(ctx, &observed, p), ",
+		text:    "r.findLeft(ctx, v, p), ",
 		instead: "",
 	},
 	{
