@@ -18,6 +18,20 @@ import (
 // 0.25 s to 1.25 s after it was written, where the clocks agree.
 const recordedWithin = versions.Within + time.Second/4
 
+// planConfirmed has what the plan rests on confirmed, and plans anew. It says whether the stream is gone.
+func (r *LiveStreamReconciler) planConfirmed(ctx context.Context, v *view, p plan.Plan) (_ plan.Plan, gone bool, err error) {
+	if r.toldJustNow(v, p) {
+		if p, err = r.planAnew(ctx, v); err != nil || startsOnly(v, p) {
+			return p, false, err
+		}
+	}
+	if gone, err = r.confirm(ctx, v); gone || err != nil {
+		return plan.Plan{}, gone, err
+	}
+	p, err = r.planAnew(ctx, v)
+	return p, false, err
+}
+
 // toldJustNow says whether Jobs may start without another read: whoever recorded a push of the LiveStream told when, and that was a moment before the pass
 // began. What ends something is always read for, and so is what this process knows a later version of.
 func (r *LiveStreamReconciler) toldJustNow(v *view, p plan.Plan) bool {

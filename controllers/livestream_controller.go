@@ -181,30 +181,15 @@ func (r *LiveStreamReconciler) decide(ctx context.Context, stream *v1alpha1.Live
 	if len(p.Start)+len(p.Stop) == 0 && !p.Delete && !observed.yields(p) {
 		return observed, p, again, nil
 	}
-	told := r.toldJustNow(&observed, p)
-	if !told {
-		if gone, err := r.confirm(ctx, &observed); gone || err != nil {
-			return view{}, plan.Plan{}, 0, err
-		}
-	}
-	p, err = r.planConfirmed(ctx, &observed)
-	if err == nil && told && !startsOnly(&observed, p) {
-		var gone bool
-		if gone, err = r.confirm(ctx, &observed); !gone && err == nil {
-			p, err = r.planConfirmed(ctx, &observed)
-		}
-		if gone {
-			return view{}, plan.Plan{}, 0, err
-		}
-	}
-	if err != nil {
+	p, gone, err := r.planConfirmed(ctx, &observed, p)
+	if gone || err != nil {
 		return view{}, plan.Plan{}, 0, err
 	}
 	return observed, p, again, nil
 }
 
-// planConfirmed plans from the confirmed LiveStream, once all else is confirmed that the plan rests on.
-func (r *LiveStreamReconciler) planConfirmed(ctx context.Context, v *view) (plan.Plan, error) {
+// planAnew plans from the confirmed LiveStream, once all else is confirmed that the plan rests on.
+func (r *LiveStreamReconciler) planAnew(ctx context.Context, v *view) (plan.Plan, error) {
 	if err := r.confirmOthers(ctx, v); err != nil {
 		return plan.Plan{}, err
 	}
