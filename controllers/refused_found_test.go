@@ -1,11 +1,9 @@
 package controllers
 
 import (
-	"context"
 	"testing"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 )
@@ -40,12 +38,7 @@ func TestAVersionThatWasRefusedIsReadFromTheAPIServerBeforeTheNextWrite(t *testi
 			b.show()
 			past := tc.past(b)
 			reads, writes := 0, 0
-			b.reconciler.Live = interceptor.NewClient(env.Client, interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, opts ...client.GetOption) error {
-				if isStream(object) {
-					reads++
-				}
-				return c.Get(ctx, key, object, opts...)
-			}})
+			b.reconciler.Live = streamReads(&reads)
 			current := liveReader{statusWrites(&writes)}
 			pass := func(what string, cache client.Client, wantReads, wantWrites int) {
 				t.Helper()

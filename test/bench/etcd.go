@@ -21,8 +21,8 @@ type etcd struct {
 	client *http.Client
 }
 
-func newEtcd(port int) *etcd {
-	return &etcd{url: fmt.Sprintf("http://127.0.0.1:%d", port), client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: seeders}}}
+func newEtcd(url string) *etcd {
+	return &etcd{url: url, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: seeders}}}
 }
 
 // seeders is how many put at once.

@@ -87,7 +87,7 @@ func newWorld(ctx context.Context, quick bool) (*world, error) {
 	if err := os.MkdirAll(w.profiles, 0o755); err != nil {
 		return w, fmt.Errorf("making a folder for profiles: %w", err)
 	}
-	w.etcd = newEtcd(w.installed.Cluster.Ports().Etcd)
+	w.etcd = newEtcd(w.installed.Cluster.Etcd())
 	if err := w.installReference(ctx); err != nil {
 		return w, err
 	}

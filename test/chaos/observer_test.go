@@ -123,7 +123,7 @@ func (o *observer) follow(name string, changes clientv3.WatchChan) error {
 				value = before
 				delete(last, key)
 			case known && e.Kv.Version != before.Version+1:
-				return fmt.Errorf("version %d of %s comes after version %d", e.Kv.Version, key, before.GetVersion())
+				return fmt.Errorf("version %d of %s comes after version %d", e.Kv.Version, key, before.Version)
 			default:
 				last[key] = value
 			}

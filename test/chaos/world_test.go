@@ -157,6 +157,7 @@ func emptyWorld(ctx context.Context, o options) (*world, error) {
 	}
 	w.look, w.mayRefuse = w.isStored, func(int) bool { return false }
 	if err := observed.begin(w.name, w.wasStopped); err != nil {
+		w.close()
 		return nil, fmt.Errorf("the observer is broken: %w", err)
 	}
 	for _, object := range w.objects() {
