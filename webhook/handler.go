@@ -111,7 +111,10 @@ func public(err error) error {
 
 // receive returns how metrics name the result of a callback that needs no resending.
 func (h *Handler) receive(w http.ResponseWriter, r *http.Request) (string, error) {
-	domain, err := h.find(r.Context(), r.URL.Path)
+	// From here on, so that who sends its body slowly has less time to wait.
+	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+	defer cancel()
+	domain, err := h.find(ctx, r.URL.Path)
 	if err != nil {
 		return "", err
 	}
@@ -132,8 +135,6 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request) (string, error
 	default:
 		return "", errTooManyAtOnce
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
-	defer cancel()
 	callback, err := h.authenticate(ctx, domain, body)
 	var told seen
 	if verified := callback.Event != nil; domain.Spec.Callback.ChecksSignatures() && (verified || errors.Is(err, provider.ErrUnauthenticated) || errors.Is(err, provider.ErrExpired)) {
@@ -155,8 +156,6 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request) (string, error
 }
 
 func (h *Handler) find(ctx context.Context, at string) (*v1alpha1.PushDomain, error) {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
 	path, ours := callbackpath.Parse(at)
 	if !ours {
 		return nil, errNoSuchPath

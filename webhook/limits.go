@@ -8,7 +8,7 @@ const (
 	maxBodyBytes   = 64 << 10
 	maxHeaderBytes = 16 << 10
 
-	readHeaderTimeout = 5 * time.Second
+	readHeaderTimeout = 2 * time.Second
 	readTimeout       = 5 * time.Second
 	// writeTimeout lets who sent its body slowly be answered, within the sender's patience.
 	writeTimeout = 19 * time.Second
@@ -21,11 +21,12 @@ const (
 	// maxWrites streams are written at once. An API server does not get faster by more, and what it is busy with waits here, not there.
 	maxWrites = 64
 	// foreseenWait is how long an event may have to wait for its turn, by how long writes take now: what is refused comes again after a minute, in
-	// which there may be nothing to do. None waits longer than maxWait, nor may be foreseen to be written later, so that storeTimeout leaves time for the write.
-	foreseenWait = 9 * time.Second
-	maxWait      = 11 * time.Second
-	// storeTimeout bounds reading keys, waiting for a turn, and writing the event, well under the sender's patience.
-	storeTimeout = 13 * time.Second
+	// which there may be nothing to do. None waits longer than maxWait, nor may be foreseen to be written later, so that storeTimeout leaves time for the
+	// write. What lies between the two is for an API server that becomes slower meanwhile: who is refused then has waited in vain.
+	foreseenWait = 10 * time.Second
+	maxWait      = 14 * time.Second
+	// storeTimeout bounds all that a callback may take from its headers to its answer, under the sender's patience.
+	storeTimeout = 17 * time.Second
 	// conflictWait is how long a write that lost against another waits at most before it reads and tries again.
 	conflictWait = 20 * time.Millisecond
 	// retryAfterSeconds is what a 503 says; CSS itself always waits a minute.

@@ -18,7 +18,7 @@ var (
 	ackSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name:    "livestream_callback_ack_seconds",
 		Help:    "Time from the arrival of a callback to its answer.",
-		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15},
+		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15, 20},
 	})
 	lagSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "livestream_callback_lag_seconds",

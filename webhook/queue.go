@@ -2,7 +2,9 @@ package webhook
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -38,7 +40,11 @@ func (q *queue) enter(ctx context.Context) (waited bool, err error) {
 		q.begin()
 		return false, nil
 	}
-	if !q.joins() {
+	left := time.Duration(math.MaxInt64)
+	if until, bounded := ctx.Deadline(); bounded {
+		left = time.Until(until)
+	}
+	if !q.joins(left) {
 		return true, errTooManyAtOnce
 	}
 	q.mu.Unlock()
@@ -63,13 +69,13 @@ func (q *queue) begin() {
 	}
 }
 
-// joins takes a place among those that wait, unless it would be for too long; the lock is held.
-func (q *queue) joins() bool {
+// joins takes a place among those that wait, unless it would be for too long, or for longer than there is left; the lock is held.
+func (q *queue) joins(left time.Duration) bool {
 	// Where no write is done at all, the mean is of better times.
 	took := max(q.took, q.clock.Since(q.moved))
 	// In a burst all turns end together, one write from now.
 	wait := took + time.Duration(q.waiting)*took/maxWrites
-	if wait > foreseenWait || wait+took > maxWait {
+	if wait > foreseenWait || wait+took > min(maxWait, left) {
 		return false
 	}
 	q.waiting++
@@ -84,7 +90,7 @@ func (q *queue) wait(ctx context.Context) error {
 	switch {
 	case err == nil:
 		return nil
-	case ctx.Err() != nil:
+	case ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return fmt.Errorf("waiting for other events to be written: %w", ctx.Err())
 	default:
 		return errTooManyAtOnce

@@ -53,7 +53,7 @@ func (c *crowd) write(took time.Duration, givenUp bool) {
 // joinAll has further events wait until one is refused, and says how many wait.
 func (c *crowd) joinAll() int {
 	for n := range maxInFlight {
-		if !c.queue.joins() {
+		if !c.queue.joins(time.Hour) {
 			return n
 		}
 	}
@@ -76,12 +76,12 @@ func TestAsManyWaitAsCanBeWrittenInTime(t *testing.T) {
 		want              int
 	}{
 		{name: "an API server that is fast", took: 50 * time.Millisecond, want: maxInFlight},
-		{name: "one that is busy", took: 500 * time.Millisecond, want: 17 * maxWrites},
-		{name: "one that is slow", took: time.Second, want: 8 * maxWrites},
-		{name: "one that is so slow that who waits would be written too late", took: 4 * time.Second, want: 3 * maxWrites / 4},
-		{name: "one that takes so long that nobody who waits would be written in time", took: 6 * time.Second, want: 0},
+		{name: "one that is busy", took: 500 * time.Millisecond, want: 19 * maxWrites},
+		{name: "one that is slow", took: time.Second, want: 9 * maxWrites},
+		{name: "one that is so slow that who waits would be written too late", took: 6 * time.Second, want: maxWrites / 3},
+		{name: "one that takes so long that nobody who waits would be written in time", took: 7500 * time.Millisecond, want: 0},
 		{name: "one that was slow a while ago", took: 5 * time.Second, idle: 2 * storeTimeout, want: maxInFlight},
-		{name: "one that was fast and does not answer", took: 10 * time.Millisecond, stuck: time.Second, want: 8 * maxWrites},
+		{name: "one that was fast and does not answer", took: 10 * time.Millisecond, stuck: time.Second, want: 9 * maxWrites},
 		{name: "one that has not answered for long", took: 10 * time.Millisecond, stuck: 5 * time.Minute, want: 0},
 		{name: "one whose writes were given up soon, for they had waited for long", took: time.Second, givenUp: true, want: 0},
 	} {
@@ -99,6 +99,27 @@ func TestAsManyWaitAsCanBeWrittenInTime(t *testing.T) {
 				t.Errorf("%d wait, want %d", got, tc.want)
 			}
 		})
+	}
+}
+
+func TestWhoHasLessTimeLeftThanItWouldTakeDoesNotWait(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t)
+	for range 20 {
+		c.fill()
+		c.write(time.Second, false)
+	}
+	c.fill()
+	if c.queue.joins(1900 * time.Millisecond) {
+		t.Error("one waits that has 1.9 s, where its turn comes after 1 s, and its write takes 1 s")
+	}
+	if !c.queue.joins(2100 * time.Millisecond) {
+		t.Error("one is refused that would be written in time")
+	}
+	late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	if _, err := c.queue.enter(late); !errors.Is(err, errTooManyAtOnce) {
+		t.Errorf("enter() = %v for who has no time left, want %v", err, errTooManyAtOnce)
 	}
 }
 
@@ -226,38 +247,6 @@ func TestNoMoreThan64StreamsAreWrittenAtOnceAndAllAreWritten(t *testing.T) {
 	}
 }
 
-func TestEventsOfAStreamHandTheirTurnOnAndDuplicatesWaitForNone(t *testing.T) {
-	t.Parallel()
-	d := newDesk(t)
-	known := d.push("a").Start(showTime)
-	if status := d.post(known); status != http.StatusOK {
-		t.Fatalf("answered %d", status)
-	}
-	d.caughtUp(d.stream("show"))
-	w := &slowWriter{StatusClient: d.handler.Store.Writer, let: make(chan struct{})}
-	close(w.let)
-	d.handler.Store.Writer = w
-	queue := d.busy()
-	var answers []<-chan int
-	for _, sequence := range []string{"b", "c", "d"} {
-		answers = append(answers, d.later(d.push(sequence).Start(showTime)))
-	}
-	d.eventually("one of them waits for a turn", func() bool { return d.waiting() == 1 })
-	if status := d.post(known); status != http.StatusOK {
-		t.Errorf("a duplicate is answered %d while others of its stream wait", status)
-	}
-	queue.leave()
-	for _, answer := range answers {
-		if status := <-answer; status != http.StatusOK {
-			t.Errorf("answered %d by one turn for all three", status)
-		}
-	}
-	d.eventually("the turn is given back", func() bool { return queue.turns.TryAcquire(1) })
-	if got := len(d.stream("show").Status.Pushes); got != 4 || w.all != 3 {
-		t.Errorf("the stream has %d pushes after %d writes, want 4 after 3: each goes on from what the one before it wrote", got, w.all)
-	}
-}
-
 func TestWhatAnotherReplicaWroteMeanwhileIsNotWrittenAgain(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -292,8 +281,10 @@ func TestTheBoundsFitIntoEachOther(t *testing.T) {
 		inner, outer time.Duration
 	}{
 		{"waiting for a turn, into storing", maxWait, storeTimeout},
-		{"reading and storing, into answering", readTimeout + storeTimeout, writeTimeout},
-		{"reading and storing, into the end of the process", readTimeout + storeTimeout, shutdownTimeout},
+		{"reading headers, into reading all", readHeaderTimeout, readTimeout},
+		{"storing, into answering", storeTimeout, writeTimeout},
+		{"reading headers and storing, into the sender's patience", readHeaderTimeout + storeTimeout, patience},
+		{"storing, into the end of the process", storeTimeout, shutdownTimeout},
 		{"answering, into the sender's patience", writeTimeout, patience},
 		{"the end of the server, into that of the process", shutdownTimeout, grace},
 	} {

@@ -39,7 +39,7 @@ type Store struct {
 	queue *queue
 }
 
-// NewStore returns a store that writes at most maxWrites events at once.
+// NewStore returns a store that writes at most maxWrites streams at once.
 func NewStore(cache, live client.Reader, writer client.StatusClient, written *versions.Written, clock clock.PassiveClock) *Store {
 	return &Store{Cache: cache, Live: live, Writer: writer, Written: written, Clock: clock, queue: newQueue(clock)}
 }
@@ -97,44 +97,60 @@ func (s *Store) Record(ctx context.Context, domain *v1alpha1.PushDomain, event p
 //
 // The write carries the resourceVersion that was decided on and touches status.pushes and what follows from them alone, so that two
 // events of a stream never overwrite each other, whichever replicas they reach. What the cache already holds is in etcd, so a
-// duplicate costs nothing. Within a replica the events of a stream take turns, each going on from what the one before it wrote.
+// duplicate costs nothing. Within a replica the events of a stream take turns, each going on from what the one before it wrote; those that
+// waited meanwhile are written with it.
 func (s *Store) into(ctx context.Context, domain *v1alpha1.PushDomain, keeper string, stream *v1alpha1.LiveStream, event provider.Event) (Recorded, error) {
-	if decision, err := s.decide(stream, event); err == nil && !decision.outcome.Changed() {
-		return decision.recorded(), nil
+	own := newEntry(event, domain.Name, keeper)
+	if decision := s.decide(stream, own); own.err == nil && !decision.changed {
+		return own.recordedIn(stream), nil
 	}
-	lane, leave, err := s.lanes.enter(ctx, stream.UID, s.endTurn)
+	lane, leave, err := s.lanes.enter(ctx, stream.UID, own, s.endTurn)
 	if err != nil {
 		return Recorded{}, err
 	}
 	defer leave()
-	if stream, err = s.takeTurn(ctx, lane, stream); err != nil {
-		return Recorded{}, err
+	for !own.isWritten() {
+		if stream, err = s.takeTurn(ctx, lane, stream); err != nil {
+			return Recorded{}, err
+		}
+		if err := s.together(ctx, lane, domain, stream, own); err != nil {
+			return Recorded{}, err
+		}
 	}
-	decision, err := s.decide(stream, event)
-	for err == nil && decision.outcome.Changed() {
-		var made *change
-		made, err = s.write(ctx, domain, keeper, decision)
+	return own.recordedIn(stream), own.err
+}
+
+// together writes the first of the events that wait in the lane, as many as one write may tell of, and gives the others back.
+func (s *Store) together(ctx context.Context, lane *lane, domain *v1alpha1.PushDomain, stream *v1alpha1.LiveStream, own *entry) error {
+	waiting := s.lanes.take(lane, own)
+	left := waiting
+	defer func() { s.lanes.giveBack(lane, left) }()
+	decision := s.decide(stream, waiting...)
+	for decision.changed {
+		made, err := s.write(ctx, domain, own.keeper, decision)
 		s.queue.wrote(decision.at, ctx.Err() != nil)
 		if err == nil {
 			lane.last = made
 			break
 		}
 		if !apierrors.IsConflict(err) {
-			return Recorded{}, err
+			return err
 		}
 		if err := s.wait(ctx); err != nil {
-			return Recorded{}, err
+			return err
 		}
 		fresh := &v1alpha1.LiveStream{}
 		if err := s.Live.Get(ctx, client.ObjectKeyFromObject(stream), fresh); err != nil {
-			return Recorded{}, fmt.Errorf("reading LiveStream %q again: %w", stream.Name, err)
+			return fmt.Errorf("reading LiveStream %q again: %w", stream.Name, err)
 		}
 		if isNoMore(stream, fresh) {
-			return Recorded{}, apierrors.NewNotFound(v1alpha1.GroupVersion.WithResource("livestreams").GroupResource(), stream.Name)
+			return apierrors.NewNotFound(v1alpha1.GroupVersion.WithResource("livestreams").GroupResource(), stream.Name)
 		}
-		decision, err = s.decide(fresh, event)
+		decision = s.decide(fresh, waiting...)
 	}
-	return decision.recorded(), err
+	left = waiting[decision.events:]
+	answer(waiting[:decision.events])
+	return nil
 }
 
 // takeTurn waits for a turn in the queue where the lane has none, and returns the stream as it is known by then.
@@ -177,21 +193,37 @@ func isNoMore(stream, fresh *v1alpha1.LiveStream) bool {
 	return fresh.UID != stream.UID || !fresh.DeletionTimestamp.IsZero()
 }
 
-// decision is what an event makes of a LiveStream.
+// decision is what events make of a LiveStream.
 type decision struct {
-	stream  *v1alpha1.LiveStream
-	outcome push.Outcome
+	stream *v1alpha1.LiveStream
+	// events is of how many of them it tells, the first ones.
+	events int
+	// changed says that there is something to write.
+	changed bool
 	pushes  []v1alpha1.Push
 	at      time.Time
 }
 
-func (d decision) recorded() Recorded { return Recorded{Stream: d.stream.Name, Outcome: d.outcome} }
-
-func (s *Store) decide(stream *v1alpha1.LiveStream, event provider.Event) (decision, error) {
-	d := decision{stream: stream, at: s.Clock.Now()}
-	var err error
-	d.pushes, d.outcome, err = push.Apply(stream.Status.Pushes, event, d.at)
-	return d, err
+// decide applies the events one after the other, and tells each what becomes of it. It stops before one that has to be a write of its own: after those
+// that need none, which must not wait for it, and before the end of a push that began in this very write, as whoever sees but the outcome would take
+// the push for one that never was on air.
+func (s *Store) decide(stream *v1alpha1.LiveStream, events ...*entry) decision {
+	d := decision{stream: stream, pushes: stream.Status.Pushes, at: s.Clock.Now()}
+	began := map[string]bool{}
+	for _, e := range events {
+		pushes, outcome, err := push.Apply(d.pushes, e.event, d.at)
+		changes := err == nil && outcome.Changed()
+		if changes && (!d.changed && d.events > 0 || outcome == push.Ended && began[e.event.Sequence]) {
+			return d
+		}
+		e.outcome, e.err = outcome, err
+		d.events++
+		if changes {
+			d.pushes, d.changed = pushes, true
+			began[e.event.Sequence] = outcome == push.Started
+		}
+	}
+	return d
 }
 
 // change is a write of a LiveStream.

@@ -29,10 +29,10 @@ func TestStatusIsTheSameWhetherItIsForeseenOrLeftToThePass(t *testing.T) {
 		eager.foresees = true
 		plain.pass(t)
 		eager.pass(t)
-		for _, d := range deliveries(r) {
+		for _, write := range writes(r, deliveries(r), seed%4 == 3) {
 			for _, w := range []*world{plain, eager} {
-				w.advance(t, d.at)
-				w.receive(t, d.event)
+				w.advance(t, write.at)
+				w.receive(t, write.events...)
 			}
 			before := eager.stream.Status
 			plain.pass(t)
@@ -68,9 +68,9 @@ func TestRandomCallbacksThatAreForeseenKeepTheInvariantsThroughCrashes(t *testin
 		w.foresees = true
 		w.pass(t)
 		w.loseStatus = func() bool { return r.IntN(4) == 0 }
-		for _, d := range deliveries(r) {
-			w.advance(t, d.at)
-			w.receive(t, d.event)
+		for _, write := range writes(r, deliveries(r), seed%2 == 1) {
+			w.advance(t, write.at)
+			w.receive(t, write.events...)
 			if r.IntN(3) > 0 {
 				w.pass(t)
 				checkNow(t, w)

@@ -48,6 +48,25 @@ func late(r *rand.Rand) time.Duration {
 	return time.Duration(r.IntN(12*60)) * time.Second
 }
 
+// written are events that one write tells of, and when.
+type written struct {
+	events []provider.Event
+	at     time.Time
+}
+
+// writes has some of the deliveries written with those that come next, as a receiver does that has to wait for its turn.
+func writes(r *rand.Rand, all []delivery, waits bool) []written {
+	var writes []written
+	for i, d := range all {
+		if last := len(writes) - 1; i > 0 && waits && r.IntN(3) == 0 {
+			writes[last].events, writes[last].at = append(writes[last].events, d.event), d.at
+			continue
+		}
+		writes = append(writes, written{[]provider.Event{d.event}, d.at})
+	}
+	return writes
+}
+
 func TestRandomCallbacksWithCrashesKeepTheInvariants(t *testing.T) {
 	for seed := range uint64(3000) {
 		r := rand.New(rand.NewPCG(seed, 1))
@@ -55,9 +74,9 @@ func TestRandomCallbacksWithCrashesKeepTheInvariants(t *testing.T) {
 		if seed%2 == 1 {
 			w.loseStatus = func() bool { return r.IntN(4) == 0 }
 		}
-		for _, d := range deliveries(r) {
-			w.advance(t, d.at)
-			w.receive(t, d.event)
+		for _, write := range writes(r, deliveries(r), seed%3 == 0) {
+			w.advance(t, write.at)
+			w.receive(t, write.events...)
 			w.pass(t)
 			checkNow(t, w)
 		}

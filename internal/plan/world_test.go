@@ -94,14 +94,18 @@ func interrupted(sequence string, at time.Time, reason v1alpha1.PushReason) prov
 	return provider.Event{Kind: provider.Interrupted, Sequence: sequence, Time: at, Reason: reason, ErrorCode: codes[reason]}
 }
 
-// receive records an event.
-func (w *world) receive(t *testing.T, e provider.Event) push.Outcome {
+// receive records events in one write, and returns what became of the last one.
+func (w *world) receive(t *testing.T, events ...provider.Event) (outcome push.Outcome) {
 	t.Helper()
-	pushes, outcome, err := push.Apply(w.stream.Status.Pushes, e, w.now)
-	if err != nil {
-		t.Fatalf("Apply() = %v", err)
+	pushes, changed := w.stream.Status.Pushes, false
+	for _, e := range events {
+		var err error
+		if pushes, outcome, err = push.Apply(pushes, e, w.now); err != nil {
+			t.Fatalf("Apply() = %v", err)
+		}
+		changed = changed || outcome.Changed()
 	}
-	if w.foresees && outcome.Changed() {
+	if w.foresees && changed {
 		o := Observed{Now: w.now, Stream: w.stream, Domain: w.domain, Settings: w.stream.Spec.LiveStreamSettings}
 		if status, ok := Foresee(o, pushes); ok {
 			before := w.stream.Status

@@ -51,13 +51,13 @@ var faultyOperators = []mutant{
 	},
 	{
 		name: "a conflict counts as written", file: "webhook/store.go", first: []string{"start, a conflict"},
-		text:    "		if !apierrors.IsConflict(err) {\n			return Recorded{}, err\n",
-		instead: "		if apierrors.IsConflict(err) {\n			return decision.recorded(), nil\n		}\n		if err != nil || true {\n			return Recorded{}, err\n",
+		text:    "		if !apierrors.IsConflict(err) {\n			return err\n",
+		instead: "		if apierrors.IsConflict(err) {\n			break\n		}\n		if err != nil || true {\n			return err\n",
 	},
 	{
 		name: "a conflict is tried again without a look", file: "webhook/store.go", first: []string{"idle in the past, and the backup comes now"},
-		text:    "		decision, err = s.decide(fresh, event)\n",
-		instead: "		stale := stream.DeepCopy()\n		stale.ResourceVersion = fresh.ResourceVersion\n		decision, err = s.decide(stale, event)\n",
+		text:    "		decision = s.decide(fresh, waiting...)\n",
+		instead: "		stale := stream.DeepCopy()\n		stale.ResourceVersion = fresh.ResourceVersion\n		decision = s.decide(stale, waiting...)\n",
 	},
 	{
 		name: "a missing event_type is 0", file: "internal/provider/tencent/callback.go", first: []string{"no type"},
