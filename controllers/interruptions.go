@@ -57,7 +57,8 @@ func (r *LiveStreamReconciler) followed() handler.EventHandler {
 				r.interruptions.forget(e.ObjectOld.GetUID())
 				return
 			}
-			if !isStream || !too || before.Status.State == after.Status.State {
+			// Two interruptions may be two versions that follow each other: what was between them, a watch may leave out.
+			if !isStream || !too || before.Status.State == after.Status.State && before.Status.Since.Equal(after.Status.Since) {
 				return
 			}
 			if after.Status.State == v1alpha1.LiveStreamInterrupted {

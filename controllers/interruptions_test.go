@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	testclock "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -35,6 +36,11 @@ func TestInterruptionIsSeenByTheOwnClockUntilItIsOver(t *testing.T) {
 		{"one that was there before is not seen to begin", func() { update(interrupted, interrupted) }, time.Time{}},
 		{"one that begins", func() { update(live, interrupted) }, showTime},
 		{"one that goes on began when it did", func() { clock.SetTime(showTime.Add(time.Second)); update(interrupted, interrupted) }, showTime},
+		{"one that followed another, with nothing between them that was seen", func() {
+			next := inState(interrupted)
+			next.Status.Since = new(metav1.NewMicroTime(showTime))
+			watch.Update(t.Context(), event.UpdateEvent{ObjectOld: inState(interrupted), ObjectNew: next}, nil)
+		}, showTime.Add(time.Second)},
 		{"one that is over is forgotten", func() { update(interrupted, live) }, time.Time{}},
 		{"the next one", func() { update(live, interrupted) }, showTime.Add(time.Second)},
 		{"the end of the window", func() { update(interrupted, idle) }, time.Time{}},
@@ -73,7 +79,7 @@ func TestLeaderTellsWhatAnEventChangedByItself(t *testing.T) {
 		{"where another replica leads", make(chan struct{}), idle, onAir, 0},
 	} {
 		recorder := events.NewFakeRecorder(10)
-		r := &LiveStreamReconciler{Clock: testclock.NewFakePassiveClock(showTime), Tell: notices.NewTeller(recorder), Elected: tc.elected}
+		r := &LiveStreamReconciler{Clock: testclock.NewFakePassiveClock(showTime), Tell: notices.NewTeller(recorder, 0), Elected: tc.elected}
 		r.followed().Update(t.Context(), event.UpdateEvent{ObjectOld: tc.before, ObjectNew: tc.after}, nil)
 		if got := len(recorder.Events); got != tc.want {
 			t.Errorf("%s: %d Events were sent, want %d", tc.name, got, tc.want)

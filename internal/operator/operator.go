@@ -310,7 +310,7 @@ func addReconcilers(ctx context.Context, mgr ctrl.Manager, common shared, option
 	}
 	streams := &controllers.LiveStreamReconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Secrets: common.secrets, Scaler: scaler, Truth: poller,
-		Tell: notices.NewTeller(mgr.GetEventRecorder(eventSource)), Elected: mgr.Elected(), Written: common.written, Clock: clock.RealClock{}, Again: streamsAgain, Progress: progress, WorkerImage: options.WorkerImage,
+		Tell: notices.NewTeller(mgr.GetEventRecorder(eventSource), notices.Delay), Elected: mgr.Elected(), Written: common.written, Clock: clock.RealClock{}, Again: streamsAgain, Progress: progress, WorkerImage: options.WorkerImage,
 	}
 	if err := streams.SetupWithManager(ctx, mgr); err != nil {
 		return fmt.Errorf("setting up the LiveStream reconciler: %w", err)
