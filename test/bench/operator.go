@@ -33,7 +33,8 @@ type process struct {
 }
 
 const (
-	readyPatience = 3 * time.Minute
+	// Among 100,000 streams a reconciler takes minutes on two cores.
+	readyPatience = 10 * time.Minute
 	pollEvery     = 10 * time.Millisecond
 	// scrapeEvery is for metrics: to tell them costs whoever tells.
 	scrapeEvery = 100 * time.Millisecond

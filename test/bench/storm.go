@@ -12,8 +12,10 @@ import (
 )
 
 const (
-	// stormLasts is how long it takes all streams to be lost and to come back.
+	// stormLasts is how long it takes all streams to be lost and to come back. CSS tells the one whether it could tell the other or not, stormApart from
+	// each other, and of a network that fails the start first as often as the stop.
 	stormLasts = 10 * time.Second
+	stormApart = 2 * time.Second
 	// stormRetryAfter stands for CSS's minute, and stormPatience is CSS's own: twelve more tries, a minute apart, the last of which may take a while.
 	stormRetryAfter = 30 * time.Second
 	stormPatience   = 13 * time.Minute
@@ -35,6 +37,7 @@ func benchStorm(ctx context.Context, w *world) error {
 	}
 	s := &storm{w: w, rig: r, twin: r.streams.twin(), missed: map[string]bool{}}
 	var drained, ideal []stats.Cost
+	written := 0.0
 	rounds := w.pick(1, 2)
 	if !w.quick {
 		// Before those that count: it is profiled.
@@ -47,17 +50,26 @@ func benchStorm(ctx context.Context, w *world) error {
 		if err != nil {
 			return err
 		}
+		writesBefore, err := w.installed.Writes(ctx)
+		if err != nil {
+			return err
+		}
 		took, err := s.round(ctx)
 		if err != nil {
 			return err
 		}
+		writesAfter, err := w.installed.Writes(ctx)
+		if err != nil {
+			return err
+		}
+		written += float64(sumOf(writesAfter) - sumOf(writesBefore))
 		after, err := s.ceiling(ctx)
 		if err != nil {
 			return err
 		}
 		drained, ideal = append(drained, stats.Cost{Spent: took, Done: 1}), append(ideal, stats.Cost{Spent: s.events() / ((before + after) / 2), Done: 1})
 	}
-	note := fmt.Sprintf("two events a stream: the stop of the lost push, the start of the next; what is refused comes again after %s", stormRetryAfter)
+	note := fmt.Sprintf("two events a stream, %s apart: the stop of the lost push and the start of the next, each first of half of the streams; what is refused comes again after %s", stormApart, stormRetryAfter)
 	if s.givenUp > 0 {
 		note += fmt.Sprintf("; %d events were given up after %s, and their streams not waited for", s.givenUp, stormPatience)
 	}
@@ -65,7 +77,7 @@ func benchStorm(ctx context.Context, w *world) error {
 		Interval: stats.CostRatio(drained, ideal, w.seed), Blocks: len(drained), Drift: stats.DriftOfCosts(ideal),
 		Reference: map[string]float64{"bare_s": stats.PerThing(ideal).Value},
 		Subject: map[string]float64{
-			"drained_s": stats.PerThing(drained).Value, "streams": float64(r.streams.count), "events": s.events(), "resident_mib": resident / (1 << 20),
+			"drained_s": stats.PerThing(drained).Value, "streams": float64(r.streams.count), "events": s.events(), "writes": written / float64(rounds), "resident_mib": resident / (1 << 20),
 			"refused": float64(s.refused), "unanswered": float64(s.unanswered), "given_up": float64(s.givenUp), "longest_answer_s": s.longest.Seconds(),
 		},
 		Note: note,
@@ -112,9 +124,17 @@ func (s *storm) round(ctx context.Context) (float64, error) {
 		return 0, err
 	}
 	began := time.Now()
-	err = openLoop(ctx, stats.Arrivals(float64(s.streams.count)/stormLasts.Seconds(), s.streams.count), func(i int, _ time.Time) {
-		for n := range 2 {
-			s.deliver(ctx, i, 2*s.rounds+1+n)
+	err = openLoop(ctx, stats.Arrivals(float64(s.streams.count)/(stormLasts-stormApart).Seconds(), s.streams.count), func(i int, at time.Time) {
+		stop, start := 2*s.rounds+1, 2*s.rounds+2
+		first, second := stop, start
+		if i%2 == 1 {
+			first, second = start, stop
+		}
+		var group sync.WaitGroup
+		defer group.Wait()
+		group.Go(func() { s.deliver(ctx, i, first) })
+		if waitUntil(ctx, at.Add(stormApart)) == nil {
+			s.deliver(ctx, i, second)
 		}
 	})
 	if err != nil {
