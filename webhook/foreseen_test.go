@@ -128,3 +128,44 @@ func TestDuplicateOfAStreamGetsThePushesAlone(t *testing.T) {
 		t.Errorf("the other one is %s with pushes %q", got.State, shape(got.Pushes))
 	}
 }
+
+// Neither event is seen without the other: the broadcast carries on.
+func TestAStreamThatIsLostAndComesBackInOneWriteCarriesOnItsBroadcast(t *testing.T) {
+	t.Parallel()
+	for name, events := range map[string]func(*desk) []css.Callback{
+		"the stop first": func(d *desk) []css.Callback {
+			return []css.Callback{d.push("a").Interruption(d.clock.Now(), time.Minute, 12, ""), d.push("b").Start(d.clock.Now())}
+		},
+		"the start first": func(d *desk) []css.Callback {
+			return []css.Callback{d.push("b").Start(d.clock.Now()), d.push("a").Interruption(d.clock.Now(), time.Minute, 12, "")}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t)
+			d.reconcile("show")
+			d.tick(10 * time.Second)
+			if status := d.post(d.push("a").Start(d.clock.Now())); status != http.StatusOK {
+				t.Fatalf("the start is answered %d", status)
+			}
+			before := d.stream("show")
+			d.caughtUp(before)
+			d.tick(time.Minute)
+			queue := d.busy()
+			answers := d.laterTogether(before, events(d)...)
+			queue.leave()
+			for i, answer := range answers {
+				if status := <-answer; status != http.StatusOK {
+					t.Errorf("event %d is answered %d", i, status)
+				}
+			}
+			stream := d.stream("show")
+			if b := stream.Status.Broadcast; stream.Status.State != v1alpha1.LiveStreamLive || b.ID != before.Status.Broadcast.ID || b.Pushes != 2 {
+				t.Errorf("the status is %s with broadcast %+v, want Live with %s and 2 pushes", stream.Status.State, b, before.Status.Broadcast.ID)
+			}
+			if diff := gocmp.Diff(d.reported(stream), stream.Status); diff != "" {
+				t.Errorf("a pass would write again (-pass +event):\n%s", diff)
+			}
+		})
+	}
+}
