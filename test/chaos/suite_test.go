@@ -13,7 +13,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime/debug"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,6 +50,10 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
 	flag.Parse()
+	if err := checkPattern(flag.Lookup("test.run").Value.String()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var err error
@@ -68,6 +74,16 @@ func run(m *testing.M) int {
 		return 1
 	}
 	return m.Run()
+}
+
+// checkPattern refuses what package testing would, which ends the process then and leaves the control plane running.
+func checkPattern(run string) error {
+	for part := range strings.SplitSeq(run, "/") {
+		if _, err := regexp.Compile(part); err != nil {
+			return fmt.Errorf("RUN=%s is no regular expression of Go: %w", run, err)
+		}
+	}
+	return nil
 }
 
 // sparing is the GOGC of everything but the operator: the API server and who watches it are what a storm waits for.
