@@ -154,11 +154,7 @@ func TestAStreamThatIsLostAndComesBackInOneWriteCarriesOnItsBroadcast(t *testing
 			queue := d.busy()
 			answers := d.laterTogether(before, events(d)...)
 			queue.leave()
-			for i, answer := range answers {
-				if status := <-answer; status != http.StatusOK {
-					t.Errorf("event %d is answered %d", i, status)
-				}
-			}
+			d.allTaken(answers)
 			stream := d.stream("show")
 			if b := stream.Status.Broadcast; stream.Status.State != v1alpha1.LiveStreamLive || b.ID != before.Status.Broadcast.ID || b.Pushes != 2 {
 				t.Errorf("the status is %s with broadcast %+v, want Live with %s and 2 pushes", stream.Status.State, b, before.Status.Broadcast.ID)

@@ -8,10 +8,12 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/css"
@@ -56,15 +58,9 @@ func states(stream *v1alpha1.LiveStream) map[string]bool {
 func TestEventsOfAStreamThatWaitAreOneWriteAndDuplicatesWaitForNone(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	known := d.push("a").Start(showTime)
-	if status := d.post(known); status != http.StatusOK {
-		t.Fatalf("answered %d", status)
-	}
+	known := d.startsKnown()
 	show := d.stream("show")
-	d.caughtUp(show)
-	w := &slowWriter{StatusClient: d.handler.Store.Writer, let: make(chan struct{})}
-	close(w.let)
-	d.handler.Store.Writer = w
+	w := d.counts()
 	queue := d.busy()
 	answers := d.laterTogether(show,
 		d.push("a").Interruption(showTime.Add(time.Minute), time.Minute, 12, ""), d.push("b").Start(showTime.Add(time.Minute)),
@@ -76,11 +72,7 @@ func TestEventsOfAStreamThatWaitAreOneWriteAndDuplicatesWaitForNone(t *testing.T
 		t.Errorf("a duplicate is answered %d while others of its stream wait", status)
 	}
 	queue.leave()
-	for i, answer := range answers {
-		if status := <-answer; status != http.StatusOK {
-			t.Errorf("event %d is answered %d by one turn for all", i, status)
-		}
-	}
+	d.allTaken(answers)
 	d.eventually("the turn is given back", func() bool { return queue.turns.TryAcquire(1) })
 	if diff := cmp.Diff(map[string]bool{"a": false, "b": true, "c": false}, states(d.stream("show"))); diff != "" || w.all != 1 {
 		t.Errorf("after %d writes, want 1, the pushes that are live (-want +got):\n%s", w.all, diff)
@@ -91,8 +83,7 @@ func TestAnEventThatComesWhileAnotherIsWrittenGoesOnFromIt(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	show := d.stream("show")
-	w := &slowWriter{StatusClient: d.handler.Store.Writer, let: make(chan struct{})}
-	d.handler.Store.Writer = w
+	w := d.slows()
 	answers := d.laterTogether(show, d.push("a").Start(showTime))
 	d.eventually("it is being written", func() bool { return w.count(0) == 1 })
 	answers = append(answers, d.laterTogether(show, d.push("b").Start(showTime), d.push("a").Interruption(showTime.Add(time.Second), time.Second, 1, ""))...)
@@ -104,11 +95,7 @@ func TestAnEventThatComesWhileAnotherIsWrittenGoesOnFromIt(t *testing.T) {
 		}
 	}
 	close(w.let)
-	for i, answer := range answers {
-		if status := <-answer; status != http.StatusOK {
-			t.Errorf("event %d is answered %d", i, status)
-		}
-	}
+	d.allTaken(answers)
 	if diff := cmp.Diff(map[string]bool{"a": false, "b": true}, states(d.stream("show"))); diff != "" || w.all != 2 {
 		t.Errorf("after %d writes, want 2 without a conflict, the pushes that are live (-want +got):\n%s", w.all, diff)
 	}
@@ -119,18 +106,12 @@ func TestThePushThatBeginsAndEndsWhileItsEventsWaitIsOnAirBetweenTwoWrites(t *te
 	t.Parallel()
 	d := newDesk(t)
 	show := d.stream("show")
-	w := &slowWriter{StatusClient: d.handler.Store.Writer, let: make(chan struct{})}
-	close(w.let)
-	d.handler.Store.Writer = w
+	w := d.counts()
 	queue := d.busy()
 	answers := d.laterTogether(show, d.push("a").Start(showTime), d.push("b").Start(showTime), d.push("a").Interruption(showTime.Add(time.Second), time.Second, 1, ""),
 		d.push("b").Interruption(showTime.Add(time.Second), time.Second, 1, ""))
 	queue.leave()
-	for i, answer := range answers {
-		if status := <-answer; status != http.StatusOK {
-			t.Errorf("event %d is answered %d", i, status)
-		}
-	}
+	d.allTaken(answers)
 	if diff := cmp.Diff(map[string]bool{"a": false, "b": false}, states(d.stream("show"))); diff != "" || w.all != 2 {
 		t.Errorf("after %d writes, want 2, the pushes that are live (-want +got):\n%s", w.all, diff)
 	}
@@ -142,8 +123,7 @@ func TestEventsWhoseCommonWriteConflictsAreAllDecidedAnew(t *testing.T) {
 	show := d.stream("show")
 	other := openDesk(t, d.namespace, d.clock)
 	other.knows("show")
-	w := &slowWriter{StatusClient: d.handler.Store.Writer, let: make(chan struct{})}
-	d.handler.Store.Writer = w
+	w := d.slows()
 	queue := d.busy()
 	answers := d.laterTogether(show, d.push("a").Start(showTime), d.push("b").Start(showTime), d.push("x").Interruption(showTime, time.Second, 1, ""))
 	queue.leave()
@@ -154,11 +134,7 @@ func TestEventsWhoseCommonWriteConflictsAreAllDecidedAnew(t *testing.T) {
 		}
 	}
 	close(w.let)
-	for i, answer := range answers {
-		if status := <-answer; status != http.StatusOK {
-			t.Errorf("event %d is answered %d", i, status)
-		}
-	}
+	d.allTaken(answers)
 	if diff := cmp.Diff(map[string]bool{"a": true, "b": true, "x": false}, states(d.stream("show"))); diff != "" {
 		t.Errorf("the pushes that are live (-want +got):\n%s", diff)
 	}
@@ -189,36 +165,19 @@ func TestAnEventThatIsRefusedIsRefusedAlone(t *testing.T) {
 	}
 }
 
-// failsOnce is an API server that does not take the first write.
-type failsOnce struct {
-	client.StatusClient
-
-	tried atomic.Int32
-}
-
-type failingStatus struct {
-	client.SubResourceWriter
-
-	*failsOnce
-}
-
-func (f *failsOnce) Status() client.SubResourceWriter {
-	return &failingStatus{f.StatusClient.Status(), f}
-}
-
-func (f *failingStatus) Patch(ctx context.Context, object client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
-	if f.tried.Add(1) == 1 {
-		return errors.New("the API server does not answer")
-	}
-	return f.SubResourceWriter.Patch(ctx, object, patch, options...)
-}
-
 func TestEventsWhoseCommonWriteFailsAreTriedAgainButForTheOneThatWrote(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	show := d.stream("show")
-	w := &failsOnce{StatusClient: d.handler.Store.Writer}
-	d.handler.Store.Writer = w
+	var tried atomic.Int32
+	d.handler.Store.Writer = interceptor.NewClient(env.Client, interceptor.Funcs{
+		SubResourcePatch: func(ctx context.Context, c client.Client, subResource string, object client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
+			if tried.Add(1) == 1 {
+				return errors.New("the API server does not answer")
+			}
+			return c.SubResource(subResource).Patch(ctx, object, patch, options...)
+		},
+	})
 	queue := d.busy()
 	answers := d.laterTogether(show, d.push("a").Start(showTime), d.push("b").Start(showTime), d.push("c").Start(showTime))
 	queue.leave()
@@ -230,8 +189,8 @@ func TestEventsWhoseCommonWriteFailsAreTriedAgainButForTheOneThatWrote(t *testin
 		t.Errorf("answered %v, want %v", got, want)
 	}
 	live := states(d.stream("show"))
-	if !live["b"] || !live["c"] || w.tried.Load() != 2 {
-		t.Errorf("after %d writes, want 2, b and c are live: %v", w.tried.Load(), live)
+	if !live["b"] || !live["c"] || tried.Load() != 2 {
+		t.Errorf("after %d writes, want 2, b and c are live: %v", tried.Load(), live)
 	}
 	if users, waiting := d.inLane(show); users != 0 || waiting != 0 {
 		t.Errorf("%d are in the lane, %d wait, want none", users, waiting)
@@ -240,45 +199,39 @@ func TestEventsWhoseCommonWriteFailsAreTriedAgainButForTheOneThatWrote(t *testin
 
 func TestWhoGaveUpIsNotKeptWaitingForAndEventsOfOtherKeepersAreNotTakenAlong(t *testing.T) {
 	t.Parallel()
-	var l lanes
-	own, other, gone := newEntry(provider.Event{Sequence: "own"}, "shows", "show"), newEntry(provider.Event{Sequence: "other"}, "shows", "another"), newEntry(provider.Event{Sequence: "gone"}, "shows", "show")
-	lane, leave, err := l.enter(t.Context(), "stream", own, func(*lane) {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	answered := make(chan error, 2)
-	for i, e := range []*entry{other, gone} {
-		go func() {
-			_, _, err := l.enter(ctx, "stream", e, nil)
-			answered <- err
-		}()
-		for {
-			l.mu.Lock()
-			there := len(lane.waiting) == i+2
-			l.mu.Unlock()
-			if there {
-				break
+	synctest.Test(t, func(t *testing.T) {
+		var l lanes
+		own, other, gone := newEntry(provider.Event{Sequence: "own"}, "shows", "show"), newEntry(provider.Event{Sequence: "other"}, "shows", "another"), newEntry(provider.Event{Sequence: "gone"}, "shows", "show")
+		lane, leave, err := l.enter(t.Context(), "stream", own, func(*lane) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		answered := make(chan error, 2)
+		for _, e := range []*entry{other, gone} {
+			go func() {
+				_, _, err := l.enter(ctx, "stream", e, nil)
+				answered <- err
+			}()
+			synctest.Wait()
+		}
+		together := l.take(lane, own)
+		if want := []*entry{own, gone}; !slices.Equal(together, want) {
+			t.Errorf("%d events are written together, want own and gone", len(together))
+		}
+		cancel()
+		for range 2 {
+			if err := <-answered; !errors.Is(err, context.Canceled) {
+				t.Errorf("enter() = %v for who gave up, want %v", err, context.Canceled)
 			}
-			time.Sleep(time.Millisecond)
 		}
-	}
-	together := l.take(lane, own)
-	if want := []*entry{own, gone}; !slices.Equal(together, want) {
-		t.Errorf("%d events are written together, want own and gone", len(together))
-	}
-	cancel()
-	for range 2 {
-		if err := <-answered; !errors.Is(err, context.Canceled) {
-			t.Errorf("enter() = %v for who gave up, want %v", err, context.Canceled)
+		l.giveBack(lane, together)
+		if want := []*entry{own}; !slices.Equal(lane.waiting, want) {
+			t.Errorf("%d wait after who wrote failed, want itself alone", len(lane.waiting))
 		}
-	}
-	l.giveBack(lane, together)
-	if want := []*entry{own}; !slices.Equal(lane.waiting, want) {
-		t.Errorf("%d wait after who wrote failed, want itself alone", len(lane.waiting))
-	}
-	leave()
-	if len(l.of) != 0 || len(lane.waiting) != 0 {
-		t.Errorf("%d lanes and %d events are left, want none", len(l.of), len(lane.waiting))
-	}
+		leave()
+		if len(l.of) != 0 || len(lane.waiting) != 0 {
+			t.Errorf("%d lanes and %d events are left, want none", len(l.of), len(lane.waiting))
+		}
+	})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"sync"
 	"time"
 
@@ -40,7 +39,7 @@ func (q *queue) enter(ctx context.Context) (waited bool, err error) {
 		q.begin()
 		return false, nil
 	}
-	left := time.Duration(math.MaxInt64)
+	left := maxWait
 	if until, bounded := ctx.Deadline(); bounded {
 		left = time.Until(until)
 	}
@@ -90,7 +89,7 @@ func (q *queue) wait(ctx context.Context) error {
 	switch {
 	case err == nil:
 		return nil
-	case ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case errors.Is(ctx.Err(), context.Canceled):
 		return fmt.Errorf("waiting for other events to be written: %w", ctx.Err())
 	default:
 		return errTooManyAtOnce

@@ -188,6 +188,41 @@ func (s *slowStatus) Patch(ctx context.Context, object client.Object, patch clie
 	return s.SubResourceWriter.Patch(ctx, object, patch, options...)
 }
 
+// slows has the desk write through a slow writer.
+func (d *desk) slows() *slowWriter {
+	w := &slowWriter{StatusClient: d.handler.Store.Writer, let: make(chan struct{})}
+	d.handler.Store.Writer = w
+	return w
+}
+
+// counts has the desk write through one that only counts.
+func (d *desk) counts() *slowWriter {
+	w := d.slows()
+	close(w.let)
+	return w
+}
+
+// startsKnown posts a start, and waits until the cache has it.
+func (d *desk) startsKnown() css.Callback {
+	d.t.Helper()
+	known := d.push("a").Start(showTime)
+	if status := d.post(known); status != http.StatusOK {
+		d.t.Fatalf("answered %d", status)
+	}
+	d.caughtUp(d.stream("show"))
+	return known
+}
+
+// allTaken waits until all callbacks are answered, each with 200.
+func (d *desk) allTaken(answers []<-chan int) {
+	d.t.Helper()
+	for i, answer := range answers {
+		if status := <-answer; status != http.StatusOK {
+			d.t.Errorf("callback %d is answered %d", i, status)
+		}
+	}
+}
+
 // later posts a callback, and tells the answer.
 func (d *desk) later(c css.Callback) <-chan int {
 	answer := make(chan int, 1)
@@ -217,8 +252,7 @@ func (d *desk) busy() *queue {
 func TestNoMoreThan64StreamsAreWrittenAtOnceAndAllAreWritten(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	w := &slowWriter{StatusClient: d.handler.Store.Writer, let: make(chan struct{})}
-	d.handler.Store.Writer = w
+	w := d.slows()
 	const count = maxWrites + 16
 	for i := range count {
 		s := d.newStream(fmt.Sprint("s", i))
@@ -260,9 +294,7 @@ func TestWhatAnotherReplicaWroteMeanwhileIsNotWrittenAgain(t *testing.T) {
 		t.Fatalf("the other replica answers %d", status)
 	}
 	d.caughtUp(d.stream("show"))
-	asked := &slowWriter{StatusClient: d.handler.Store.Writer, let: make(chan struct{})}
-	close(asked.let)
-	d.handler.Store.Writer = asked
+	asked := d.counts()
 	queue.leave()
 	if status := <-answer; status != http.StatusOK {
 		t.Errorf("answered %d", status)

@@ -343,11 +343,7 @@ func TestTooManyAtOnceAreToldToComeAgain(t *testing.T) {
 func TestEventsThatWouldWaitTooLongAreToldToComeAgainAtOnceAndDuplicatesAreNot(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	known := d.push("a").Start(showTime)
-	if status := d.post(known); status != http.StatusOK {
-		t.Fatalf("answered %d", status)
-	}
-	d.caughtUp(d.stream("show"))
+	known := d.startsKnown()
 	queue := d.busy()
 	queue.took = 2 * maxWait
 	began := time.Now()
