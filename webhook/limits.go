@@ -23,8 +23,11 @@ const (
 	// foreseenWait is how long an event may have to wait for its turn, by how long writes take now: what is refused comes again after a minute, in
 	// which there may be nothing to do. None waits longer than maxWait, nor may be foreseen to be written later, so that storeTimeout leaves time for the
 	// write. What lies between the two is for an API server that becomes slower meanwhile: who is refused then has waited in vain.
-	foreseenWait = 10 * time.Second
-	maxWait      = 14 * time.Second
+	foreseenWait = 11 * time.Second
+	maxWait      = 15 * time.Second
+	// refusedLately is for how long the refusal of one event of a stream counts for the others: CSS tells within seconds of a push that was lost and
+	// comes back, and of a refused event again a minute later.
+	refusedLately = 5 * time.Second
 	// storeTimeout bounds all that a callback may take from its headers to its answer, under the sender's patience.
 	storeTimeout = 17 * time.Second
 	// conflictWait is how long a write that lost against another waits at most before it reads and tries again.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 )
 
@@ -24,7 +25,8 @@ type queue struct {
 	// took is how long a write takes: a moving mean.
 	took time.Duration
 	// moved is when a write was last done, or the last turn was given away.
-	moved time.Time
+	moved   time.Time
+	refused refusedStreams
 }
 
 func newQueue(clock clock.PassiveClock) *queue {
@@ -32,7 +34,7 @@ func newQueue(clock clock.PassiveClock) *queue {
 }
 
 // enter returns when it is the stream's turn; leave ends the turn. Whoever waited should look again at what it is about to write.
-func (q *queue) enter(ctx context.Context) (waited bool, err error) {
+func (q *queue) enter(ctx context.Context, stream types.UID) (waited bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.turns.TryAcquire(1) {
@@ -43,17 +45,22 @@ func (q *queue) enter(ctx context.Context) (waited bool, err error) {
 	if until, bounded := ctx.Deadline(); bounded {
 		left = time.Until(until)
 	}
-	if !q.joins(left) {
+	if !q.joins(stream, left) {
 		return true, errTooManyAtOnce
 	}
 	q.mu.Unlock()
 	err = q.wait(ctx)
 	q.mu.Lock()
 	q.waiting--
-	if err == nil {
-		q.begin()
+	if err != nil {
+		return true, err
 	}
-	return true, err
+	if until, bounded := ctx.Deadline(); bounded && time.Until(until) < q.took {
+		q.turns.Release(1)
+		return true, errTooManyAtOnce
+	}
+	q.begin()
+	return true, nil
 }
 
 // begin counts a turn; the lock is held.
@@ -68,13 +75,19 @@ func (q *queue) begin() {
 	}
 }
 
-// joins takes a place among those that wait, unless it would be for too long, or for longer than there is left; the lock is held.
-func (q *queue) joins(left time.Duration) bool {
+// joins takes a place among those that wait, unless it would be for too long, or for longer than there is left; the lock is held. Where many
+// wait, streams of which an event was refused just now leave the places to others.
+func (q *queue) joins(stream types.UID, left time.Duration) bool {
 	// Where no write is done at all, the mean is of better times.
 	took := max(q.took, q.clock.Since(q.moved))
 	// In a burst all turns end together, one write from now.
 	wait := took + time.Duration(q.waiting)*took/maxWrites
-	if wait > foreseenWait || wait+took > min(maxWait, left) {
+	now := q.clock.Now()
+	if wait > foreseenWait || wait+took > maxWait || wait > foreseenWait/2 && q.refused.lately(stream, now) {
+		q.refused.note(stream, now)
+		return false
+	}
+	if wait+took > left {
 		return false
 	}
 	q.waiting++

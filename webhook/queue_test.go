@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	testclock "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -34,7 +35,7 @@ func (c *crowd) pass(d time.Duration) { c.clock.SetTime(c.clock.Now().Add(d)) }
 func (c *crowd) fill() {
 	c.t.Helper()
 	for range maxWrites {
-		if waited, err := c.queue.enter(c.t.Context()); err != nil || waited {
+		if waited, err := c.queue.enter(c.t.Context(), "another"); err != nil || waited {
 			c.t.Fatalf("enter() of an empty place waited: %t, %v", waited, err)
 		}
 	}
@@ -53,7 +54,7 @@ func (c *crowd) write(took time.Duration, givenUp bool) {
 // joinAll has further events wait until one is refused, and says how many wait.
 func (c *crowd) joinAll() int {
 	for n := range maxInFlight {
-		if !c.queue.joins(time.Hour) {
+		if !c.queue.joins(types.UID(fmt.Sprint(n)), time.Hour) {
 			return n
 		}
 	}
@@ -76,12 +77,12 @@ func TestAsManyWaitAsCanBeWrittenInTime(t *testing.T) {
 		want              int
 	}{
 		{name: "an API server that is fast", took: 50 * time.Millisecond, want: maxInFlight},
-		{name: "one that is busy", took: 500 * time.Millisecond, want: 19 * maxWrites},
-		{name: "one that is slow", took: time.Second, want: 9 * maxWrites},
-		{name: "one that is so slow that who waits would be written too late", took: 6 * time.Second, want: maxWrites / 3},
-		{name: "one that takes so long that nobody who waits would be written in time", took: 7500 * time.Millisecond, want: 0},
+		{name: "one that is busy", took: 500 * time.Millisecond, want: 21 * maxWrites},
+		{name: "one that is slow", took: time.Second, want: 10 * maxWrites},
+		{name: "one that is so slow that who waits would be written too late", took: 6 * time.Second, want: maxWrites / 2},
+		{name: "one that takes so long that nobody who waits would be written in time", took: 8 * time.Second, want: 0},
 		{name: "one that was slow a while ago", took: 5 * time.Second, idle: 2 * storeTimeout, want: maxInFlight},
-		{name: "one that was fast and does not answer", took: 10 * time.Millisecond, stuck: time.Second, want: 9 * maxWrites},
+		{name: "one that was fast and does not answer", took: 10 * time.Millisecond, stuck: time.Second, want: 10 * maxWrites},
 		{name: "one that has not answered for long", took: 10 * time.Millisecond, stuck: 5 * time.Minute, want: 0},
 		{name: "one whose writes were given up soon, for they had waited for long", took: time.Second, givenUp: true, want: 0},
 	} {
@@ -95,7 +96,7 @@ func TestAsManyWaitAsCanBeWrittenInTime(t *testing.T) {
 			c.pass(tc.idle)
 			c.fill()
 			c.pass(tc.stuck)
-			if got := c.joinAll(); got < tc.want-1 || got > tc.want+1 {
+			if got := c.joinAll(); got < tc.want-1 || got > tc.want+1 || tc.want == 0 && got > 0 {
 				t.Errorf("%d wait, want %d", got, tc.want)
 			}
 		})
@@ -110,16 +111,40 @@ func TestWhoHasLessTimeLeftThanItWouldTakeDoesNotWait(t *testing.T) {
 		c.write(time.Second, false)
 	}
 	c.fill()
-	if c.queue.joins(1900 * time.Millisecond) {
+	if c.queue.joins("a", 1900*time.Millisecond) {
 		t.Error("one waits that has 1.9 s, where its turn comes after 1 s, and its write takes 1 s")
 	}
-	if !c.queue.joins(2100 * time.Millisecond) {
+	if !c.queue.joins("a", 2100*time.Millisecond) {
 		t.Error("one is refused that would be written in time")
 	}
 	late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
-	if _, err := c.queue.enter(late); !errors.Is(err, errTooManyAtOnce) {
+	if _, err := c.queue.enter(late, "b"); !errors.Is(err, errTooManyAtOnce) {
 		t.Errorf("enter() = %v for who has no time left, want %v", err, errTooManyAtOnce)
+	}
+}
+
+func TestWhoseTurnComesWithLessTimeLeftThanAWriteTakesByThenGivesItBack(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t)
+	c.fill()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	refused := make(chan error, 1)
+	go func() {
+		_, err := c.queue.enter(ctx, "a")
+		refused <- err
+	}()
+	eventually(t, "it waits", func() bool { return c.waiting() == 1 })
+	c.queue.mu.Lock()
+	c.queue.took = 2 * time.Minute
+	c.queue.mu.Unlock()
+	c.queue.leave()
+	if err := <-refused; !errors.Is(err, errTooManyAtOnce) || ctx.Err() != nil {
+		t.Errorf("enter() = %v, want %v at once", err, errTooManyAtOnce)
+	}
+	if c.waiting() != 0 || !c.queue.turns.TryAcquire(1) {
+		t.Error("it kept its turn, or waits on")
 	}
 }
 
@@ -128,18 +153,18 @@ func TestWhoIsRefusedAndWhoGivesUpLeaveNothingBehind(t *testing.T) {
 	c := newCrowd(t)
 	c.fill()
 	c.pass(time.Hour)
-	if _, err := c.queue.enter(t.Context()); !errors.Is(err, errTooManyAtOnce) {
+	if _, err := c.queue.enter(t.Context(), "a"); !errors.Is(err, errTooManyAtOnce) {
 		t.Errorf("enter() = %v where it would take too long, want %v", err, errTooManyAtOnce)
 	}
 	c.write(0, false)
 	c.fill()
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := c.queue.enter(gone); !errors.Is(err, context.Canceled) {
+	if _, err := c.queue.enter(gone, "b"); !errors.Is(err, context.Canceled) {
 		t.Errorf("enter() = %v for who gave up, want %v", err, context.Canceled)
 	}
 	began := time.Now()
-	if _, err := c.queue.enter(t.Context()); !errors.Is(err, errTooManyAtOnce) {
+	if _, err := c.queue.enter(t.Context(), "a"); !errors.Is(err, errTooManyAtOnce) {
 		t.Errorf("enter() = %v where it took longer than was foreseen, want %v", err, errTooManyAtOnce)
 	}
 	if took := time.Since(began); took < maxWait {
@@ -242,7 +267,7 @@ func (d *desk) busy() *queue {
 	d.t.Helper()
 	q := d.handler.Store.queue
 	for range maxWrites {
-		if waited, err := q.enter(d.t.Context()); waited || err != nil {
+		if waited, err := q.enter(d.t.Context(), "another"); waited || err != nil {
 			d.t.Fatalf("something is being written: %v", err)
 		}
 	}

@@ -161,7 +161,7 @@ func (s *Store) takeTurn(ctx context.Context, l *lane, stream *v1alpha1.LiveStre
 	case l.writes:
 		return stream, nil
 	}
-	waited, err := s.queue.enter(ctx)
+	waited, err := s.queue.enter(ctx, stream.UID)
 	if err != nil {
 		return nil, err
 	}
