@@ -95,7 +95,7 @@ func PushDomains(ctx context.Context, reader client.Reader, namespace, host stri
 		return nil, fmt.Errorf("listing the PushDomains of %q: %w", host, err)
 	}
 	// Always the same one first, for who asks through one of them.
-	slices.SortFunc(domains.Items, func(a, b v1alpha1.PushDomain) int { return cmp.Compare(a.Name, b.Name) })
+	sort(domains.Items, func(a, b v1alpha1.PushDomain) int { return cmp.Compare(a.Name, b.Name) })
 	return domains.Items, nil
 }
 
@@ -119,8 +119,15 @@ func Holders(ctx context.Context, reader client.Reader, namespace, host, app, na
 			}
 		}
 	}
-	slices.SortFunc(holders, byAge)
+	sort(holders, byAge)
 	return holders, nil
+}
+
+// sort leaves one alone, as there mostly is: SortFunc takes objects by value, for which the goroutine's stack is grown even then.
+func sort[T any](objects []T, compare func(a, b T) int) {
+	if len(objects) > 1 {
+		slices.SortFunc(objects, compare)
+	}
 }
 
 func byAge(a, b v1alpha1.LiveStream) int {
