@@ -22,6 +22,10 @@ const (
 	retries = 12
 	// retryAfter stands for CSS's minute.
 	retryAfter = 10 * time.Second
+	// peakLead and overloadLead are how long either load lasts before it counts. At first nothing is written that could be answered; and of an overload the
+	// first do not wait long, and what is refused comes again only after a while.
+	peakLead     = 3 * time.Second
+	overloadLead = 16 * time.Second
 )
 
 // benchOverload offers five times as many events as the operator takes at most, and has those that are refused sent again as CSS does, only
@@ -32,7 +36,7 @@ func benchOverload(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	if err := streams.grow(ctx, w.pick(6000, 24_000)); err != nil {
+	if err := streams.grow(ctx, w.pick(12_000, 48_000)); err != nil {
 		return err
 	}
 	r, err := w.rigOf(ctx, streams)
@@ -47,7 +51,7 @@ func benchOverload(ctx context.Context, w *world) error {
 			return err
 		}
 	}
-	for range w.pick(1, 5) {
+	for range w.pick(1, 4) {
 		got, err := o.round(ctx, false)
 		if err != nil {
 			return err
@@ -87,21 +91,24 @@ type overload struct {
 	all     attempts
 }
 
-// round finds the peak, offers five times as much for as long, and returns what was taken a second, over that peak. A round that is profiled is in no
-// figure but that of lost events.
+// round finds the peak, offers five times as much, and returns what was taken a second in either case. A round that is profiled is in no figure but that
+// of lost events.
 func (o *overload) round(ctx context.Context, profiled bool) (stats.Cost, error) {
 	// The first of the streams find the peak, five times as many others have the overload.
 	forPeak := o.streams.count / (1 + overloaded)
-	var taken atomic.Int64
+	var used atomic.Int64
 	// A stream of which an event is refused is its worker's next one too.
 	next := make([]int, workers)
 	for i := range next {
-		next[i] = int(taken.Add(1) - 1)
+		next[i] = int(used.Add(1) - 1)
 	}
-	done, took, err := closedLoop(ctx, workers, o.during, func(worker, _ int) error {
+	var atPeak taken
+	began := time.Now()
+	_, _, err := closedLoop(ctx, workers, peakLead+o.during, func(worker, _ int) error {
 		err := o.sender.deliver(ctx, o.streams.event(next[worker]%forPeak, 2*len(o.sent)).Signed(callbackKey, time.Now()))
 		if err == nil {
-			next[worker] = int(taken.Add(1) - 1)
+			next[worker] = int(used.Add(1) - 1)
+			atPeak.add(time.Since(began))
 		}
 		return err
 	})
@@ -111,9 +118,9 @@ func (o *overload) round(ctx context.Context, profiled bool) (stats.Cost, error)
 	if err := o.operator.idle(ctx); err != nil {
 		return stats.Cost{}, err
 	}
-	peak := done / took
-	count := int(overloaded * peak * o.during.Seconds())
-	if int(taken.Load()) > forPeak || forPeak+count > o.streams.count {
+	peak := atPeak.perSecond(peakLead, o.during)
+	count := int(overloaded * peak * (overloadLead + o.during).Seconds())
+	if int(used.Load()) > forPeak || forPeak+count > o.streams.count {
 		return stats.Cost{}, fmt.Errorf("a peak of %.0f events a second, and five times as much, needs more than %d streams", peak, o.streams.count)
 	}
 	got := &attempts{push: len(o.sent)}
@@ -121,7 +128,7 @@ func (o *overload) round(ctx context.Context, profiled bool) (stats.Cost, error)
 		return got.offer(ctx, o.streams, o.sender, forPeak, stats.Arrivals(overloaded*peak, count))
 	}
 	if profiled {
-		err = o.w.profile(ctx, o.operator, "overload", o.during, offer)
+		err = o.w.profile(ctx, o.operator, "overload", overloadLead+o.during, offer)
 	} else {
 		err = offer()
 	}
@@ -132,34 +139,49 @@ func (o *overload) round(ctx context.Context, profiled bool) (stats.Cost, error)
 	if !profiled {
 		o.all.add(got)
 	}
-	return stats.Cost{Spent: float64(got.within(o.during.Seconds())) / o.during.Seconds(), Done: peak}, o.operator.idle(ctx)
+	return stats.Cost{Spent: got.accepted.perSecond(overloadLead, o.during), Done: peak}, o.operator.idle(ctx)
+}
+
+// taken is when each event was that is taken, since the first was due.
+type taken struct {
+	mu sync.Mutex
+	at []time.Duration
+}
+
+func (t *taken) add(at time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.at = append(t.at, at)
+}
+
+// perSecond is how many there were a second, for so long after the lead.
+func (t *taken) perSecond(lead, during time.Duration) float64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	count := 0
+	for _, at := range t.at {
+		if at >= lead && at < lead+during {
+			count++
+		}
+	}
+	return float64(count) / during.Seconds()
 }
 
 // attempts is what became of events that a sender like CSS sent.
 type attempts struct {
 	// push of each stream that they tell the start of.
-	push int
-	mu   sync.Mutex
-	// accepted holds when each was, in seconds since the first was due.
-	accepted              []float64
+	push     int
+	accepted taken
+
+	mu                    sync.Mutex
 	acceptedMS, refusedMS []float64
 	unanswered, givenUp   int
 	sent                  []int
 }
 
-func (a *attempts) within(seconds float64) int {
-	count := 0
-	for _, at := range a.accepted {
-		if at <= seconds {
-			count++
-		}
-	}
-	return count
-}
-
 // add adds how all went.
 func (a *attempts) add(b *attempts) {
-	a.accepted, a.acceptedMS, a.refusedMS = append(a.accepted, b.accepted...), append(a.acceptedMS, b.acceptedMS...), append(a.refusedMS, b.refusedMS...)
+	a.acceptedMS, a.refusedMS = append(a.acceptedMS, b.acceptedMS...), append(a.refusedMS, b.refusedMS...)
 	a.unanswered, a.givenUp = a.unanswered+b.unanswered, a.givenUp+b.givenUp
 }
 
@@ -198,7 +220,8 @@ func (a *attempts) try(ctx context.Context, s *sender, streams *population, stre
 	case err != nil:
 		a.unanswered++
 	case status == http.StatusOK:
-		a.accepted, a.acceptedMS = append(a.accepted, time.Since(began).Seconds()), append(a.acceptedMS, took)
+		a.accepted.add(time.Since(began))
+		a.acceptedMS = append(a.acceptedMS, took)
 		return true
 	default:
 		a.refusedMS = append(a.refusedMS, took)

@@ -63,6 +63,9 @@ func benchStorm(ctx context.Context, w *world) error {
 	if s.givenUp > 0 {
 		note += fmt.Sprintf("; %d events were given up after %s, and their streams not waited for", s.givenUp, stormPatience)
 	}
+	if s.unanswered > 0 {
+		note += fmt.Sprintf("; %d tries had no answer, the last of them because of: %v", s.unanswered, s.why)
+	}
 	w.report.put("storm_drain_ratio", result{
 		Interval: stats.CostRatio([]stats.Cost{{Spent: took, Done: 1}}, []stats.Cost{{Spent: bare, Done: 1}}, w.seed), Blocks: 1,
 		Reference: map[string]float64{"bare_s": bare},
@@ -86,6 +89,8 @@ type storm struct {
 	missed                       map[string]bool
 	refused, unanswered, givenUp int
 	longest                      time.Duration
+	// why is what became of the last that was not answered.
+	why error
 }
 
 // ceiling is how many bare writes a second the control plane takes when it has nothing else to do.
@@ -164,7 +169,7 @@ func (s *storm) deliver(ctx context.Context, i, n int) {
 		s.longest = max(s.longest, took)
 		switch {
 		case err != nil:
-			s.unanswered++
+			s.unanswered, s.why = s.unanswered+1, err
 		case status != http.StatusOK:
 			s.refused++
 		}
