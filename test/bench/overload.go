@@ -20,10 +20,10 @@ const (
 	workers = 64
 	// retries is how often CSS tries again.
 	retries = 12
-	// retryAfter stands for CSS's minute.
-	retryAfter = 10 * time.Second
-	// peakLead and overloadLead are how long either load lasts before it counts. At first nothing is written that could be answered; and of an overload the
-	// first do not wait long, and what is refused comes again only after a while.
+	// retryAfter stands for CSS's minute. What is refused comes again when the overload is over: until then no more is offered than it says.
+	retryAfter = 30 * time.Second
+	// peakLead and overloadLead are how long either load lasts before it counts. At first nothing is written that could be answered; and the first of an
+	// overload do not wait for as long as any will.
 	peakLead     = 3 * time.Second
 	overloadLead = 16 * time.Second
 )
@@ -51,7 +51,7 @@ func benchOverload(ctx context.Context, w *world) error {
 			return err
 		}
 	}
-	for range w.pick(1, 4) {
+	for range w.pick(1, 3) {
 		got, err := o.round(ctx, false)
 		if err != nil {
 			return err
