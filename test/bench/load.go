@@ -14,8 +14,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// sender sends callbacks as CSS does, over connections that stay open. It shares the cores with what is measured, so it has a client that takes a
-// third of what Go's own would.
+// sender sends callbacks as CSS does, over connections that stay open. It shares the cores with what is measured, so its client
+// is one without goroutines of its own for each connection.
 type sender struct {
 	receivers []*fasthttp.HostClient
 	path      string
