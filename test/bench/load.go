@@ -33,14 +33,14 @@ const idleAtMost = 45 * time.Second
 
 // newSender sends to the receivers in turn.
 func newSender(namespace string, replicas ...*process) *sender {
-	s := &sender{path: path(namespace)}
+	s, dialer := &sender{path: path(namespace)}, &fasthttp.TCPDialer{}
 	for _, r := range replicas {
 		s.receivers = append(s.receivers, &fasthttp.HostClient{
 			Addr: strings.TrimPrefix(r.callbacks, "http://"), MaxConns: connections, MaxIdleConnDuration: idleAtMost,
 			// CSS sends again a minute later, not at once.
 			MaxIdemponentCallAttempts: 1,
 			// Its own has a thousand connections made at once at most.
-			Dial: func(address string) (net.Conn, error) { return net.DialTimeout("tcp", address, patience) },
+			Dial: func(address string) (net.Conn, error) { return dialer.DialTimeout(address, patience) },
 		})
 	}
 	return s
