@@ -25,7 +25,7 @@ type crowd struct {
 
 func newCrowd(t *testing.T) *crowd {
 	t.Helper()
-	clock := testclock.NewFakePassiveClock(time.Date(2026, 1, 2, 20, 0, 0, 0, time.UTC))
+	clock := testclock.NewFakePassiveClock(showTime)
 	return &crowd{t: t, clock: clock, queue: newQueue(clock)}
 }
 
@@ -48,6 +48,15 @@ func (c *crowd) write(took time.Duration, givenUp bool) {
 	for range maxWrites {
 		c.queue.wrote(began, givenUp)
 		c.queue.leave()
+	}
+}
+
+// writes has the queue know how long writes take.
+func (c *crowd) writes(took time.Duration, givenUp bool) {
+	c.t.Helper()
+	for range 20 {
+		c.fill()
+		c.write(took, givenUp)
 	}
 }
 
@@ -89,10 +98,7 @@ func TestAsManyWaitAsCanBeWrittenInTime(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			c := newCrowd(t)
-			for range 20 {
-				c.fill()
-				c.write(tc.took, tc.givenUp)
-			}
+			c.writes(tc.took, tc.givenUp)
 			c.pass(tc.idle)
 			c.fill()
 			c.pass(tc.stuck)
@@ -106,10 +112,7 @@ func TestAsManyWaitAsCanBeWrittenInTime(t *testing.T) {
 func TestWhoHasLessTimeLeftThanItWouldTakeDoesNotWait(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t)
-	for range 20 {
-		c.fill()
-		c.write(time.Second, false)
-	}
+	c.writes(time.Second, false)
 	c.fill()
 	if c.queue.joins("a", 1900*time.Millisecond) {
 		t.Error("one waits that has 1.9 s, where its turn comes after 1 s, and its write takes 1 s")

@@ -27,7 +27,7 @@ func (r *refusedStreams) note(stream types.UID, now time.Time) {
 		r.of = map[types.UID]time.Time{}
 	}
 	if now.Sub(r.swept) >= refusedLately {
-		maps.DeleteFunc(r.of, func(_ types.UID, at time.Time) bool { return now.Sub(at) >= refusedLately })
+		maps.DeleteFunc(r.of, func(of types.UID, _ time.Time) bool { return !r.lately(of, now) })
 		r.swept = now
 	}
 	if !r.lately(stream, now) {

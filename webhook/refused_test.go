@@ -32,10 +32,7 @@ func TestWhereManyWaitAStreamOfWhichAnEventWasRefusedJustNowLeavesThePlaceToOthe
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			c := newCrowd(t)
-			for range 20 {
-				c.fill()
-				c.write(time.Second, false)
-			}
+			c.writes(time.Second, false)
 			c.fill()
 			at := func(after time.Duration, waiting int) {
 				c.clock.SetTime(showTime.Add(after))
@@ -68,10 +65,7 @@ func TestRefusedStreamsAreForgotten(t *testing.T) {
 func TestOneThatHasTooLittleTimeItselfIsNoReasonToRefuseTheOthersOfItsStream(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t)
-	for range 20 {
-		c.fill()
-		c.write(time.Second, false)
-	}
+	c.writes(time.Second, false)
 	c.fill()
 	c.queue.waiting = 8 * maxWrites
 	if c.queue.joins("a", 2*time.Second) {
