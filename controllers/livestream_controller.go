@@ -52,6 +52,8 @@ type LiveStreamReconciler struct {
 	Again <-chan event.GenericEvent
 	// Progress knows how workers get on; nil where nobody asks them.
 	Progress *ProgressPoller
+	// Restarts has Jobs that ended at once made again in turns; nil where they wait for nothing.
+	Restarts *Restarts
 	// WorkerImage records and transcodes.
 	WorkerImage string
 
@@ -114,6 +116,7 @@ func (r *LiveStreamReconciler) look(ctx context.Context, name types.NamespacedNa
 	stream = &v1alpha1.LiveStream{}
 	if err := r.Get(ctx, name, stream); apierrors.IsNotFound(err) {
 		r.refused.Forget(name)
+		r.Restarts.forget(name)
 		return nil, "", nil
 	} else if err != nil {
 		return nil, "", err
@@ -178,6 +181,10 @@ func (r *LiveStreamReconciler) decide(ctx context.Context, stream *v1alpha1.Live
 		again = sooner(again, wait)
 		p = plan.Compute(observed.Observed)
 	}
+	if !r.Restarts.hasTurn(client.ObjectKeyFromObject(stream), p.Again) && p.Again.Jobs > 0 {
+		observed.HoldAgain = true
+		p = plan.Compute(observed.Observed)
+	}
 	if len(p.Start)+len(p.Stop) == 0 && !p.Delete && !observed.yields(p) {
 		return observed, p, again, nil
 	}
@@ -206,6 +213,7 @@ func (r *LiveStreamReconciler) planAnew(ctx context.Context, v *view) (plan.Plan
 // leave ends what a LiveStream that is being deleted runs, and lets its scale targets go. Its Jobs would go with it by their owner references, but
 // only once nothing holds it up any more, and the next LiveStream of the stream does not wait for that.
 func (r *LiveStreamReconciler) leave(ctx context.Context, stream *v1alpha1.LiveStream) (ctrl.Result, error) {
+	r.Restarts.forget(client.ObjectKeyFromObject(stream))
 	p, err := r.planLeave(ctx, stream)
 	if err == nil {
 		err = r.stop(ctx, stream, p.Stop)
@@ -259,6 +267,7 @@ func (r *LiveStreamReconciler) report(ctx context.Context, stream *v1alpha1.Live
 func (r *LiveStreamReconciler) write(ctx context.Context, stream *v1alpha1.LiveStream, status *v1alpha1.LiveStreamStatus) (*v1alpha1.LiveStream, error) {
 	begun := r.Clock.Now()
 	next, err := statuspatch.Write(ctx, r, stream, status)
+	r.Restarts.noteWrite(begun)
 	if err == nil {
 		r.Written.Note(next.UID, next.ResourceVersion, begun)
 	}

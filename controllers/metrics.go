@@ -17,12 +17,20 @@ var (
 		Name: "livestream_jobs_ended_total",
 		Help: "Workloads that came to an end, by result: Stopped after the broadcast, Completed or Failed by themselves, Waiting for their next part.",
 	}, []string{"result"})
+	restartsWaiting = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "livestream_restarts_waiting",
+		Help: "LiveStreams whose Jobs ended at once, are due to be made again, and wait for their turn.",
+	})
+	restartRate = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "livestream_restarts_per_second",
+		Help: "Jobs a second that are made again at most, by how long writes take; 0 where nothing is reconciled.",
+	})
 	streamsDesc = prometheus.NewDesc("livestream_streams",
 		"LiveStreams by state, as this replica's cache has them.", []string{"state"}, nil)
 )
 
 func init() {
-	metrics.Registry.MustRegister(jobsStarted, jobsEnded)
+	metrics.Registry.MustRegister(jobsStarted, jobsEnded, restartsWaiting, restartRate)
 }
 
 // countEnded counts workloads whose state became an end.

@@ -308,9 +308,13 @@ func addReconcilers(ctx context.Context, mgr ctrl.Manager, common shared, option
 	if err := mgr.Add(progress); err != nil {
 		return fmt.Errorf("adding the poller of workers: %w", err)
 	}
+	restarts := controllers.NewRestarts(clock.RealClock{}, streamsAgain)
+	if err := mgr.Add(restarts); err != nil {
+		return fmt.Errorf("adding the turns of Jobs that are made again: %w", err)
+	}
 	streams := &controllers.LiveStreamReconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Secrets: common.secrets, Scaler: scaler, Truth: poller,
-		Tell: notices.NewTeller(mgr.GetEventRecorder(eventSource), notices.Delay), Elected: mgr.Elected(), Written: common.written, Clock: clock.RealClock{}, Again: streamsAgain, Progress: progress, WorkerImage: options.WorkerImage,
+		Tell: notices.NewTeller(mgr.GetEventRecorder(eventSource), notices.Delay), Elected: mgr.Elected(), Written: common.written, Clock: clock.RealClock{}, Again: streamsAgain, Progress: progress, Restarts: restarts, WorkerImage: options.WorkerImage,
 	}
 	if err := streams.SetupWithManager(ctx, mgr); err != nil {
 		return fmt.Errorf("setting up the LiveStream reconciler: %w", err)

@@ -12,19 +12,15 @@ const (
 	// A Job that ran this long is not one that fails at once: its next part starts after the first backoff.
 	healthyRun = 10 * time.Minute
 	// A recorder that recorded this long was no failure of its own: its node went, or somebody deleted its Pod. Each second counts.
-	recordedWell = 5 * time.Second
+	wellRecorded = 5 * time.Second
 )
 
 // backoff is how long after a Job ended, while the stream is on air, its next part starts: 10 s, 20 s, ... 5 min.
 func backoff(run workload.Run) time.Duration {
-	ran := time.Duration(0)
-	if !run.Ready.IsZero() {
-		ran = run.Finished.Sub(run.Ready)
-	}
-	if run.Signals && ran >= recordedWell {
+	switch {
+	case recordedWell(run):
 		return 0
-	}
-	if ran >= healthyRun {
+	case !endedAtOnce(run):
 		return firstBackoff
 	}
 	wait := firstBackoff
@@ -32,4 +28,16 @@ func backoff(run workload.Run) time.Duration {
 		wait *= 2
 	}
 	return min(wait, longestBackoff)
+}
+
+// endedAtOnce says whether the next part may well end as soon as this one. Such parts are made in turns.
+func endedAtOnce(run workload.Run) bool { return !recordedWell(run) && ran(run) < healthyRun }
+
+func recordedWell(run workload.Run) bool { return run.Signals && ran(run) >= wellRecorded }
+
+func ran(run workload.Run) time.Duration {
+	if run.Ready.IsZero() {
+		return 0
+	}
+	return run.Finished.Sub(run.Ready)
 }

@@ -31,6 +31,8 @@ type Observed struct {
 	// InterruptedAt is when the operator itself saw the stream become Interrupted; zero where it did not. The status has it by the
 	// clock of another replica.
 	InterruptedAt time.Time
+	// HoldAgain keeps Jobs that ended at once from being made again: it is not their turn.
+	HoldAgain bool
 	// HoldOpen keeps a broadcast open past its window, for who cannot tell yet whether the stream is on air.
 	HoldOpen bool
 }
@@ -48,6 +50,8 @@ type Plan struct {
 	// GivenUp is when the window was over in which a lost push did not come back; zero unless the broadcast ends by that. Its
 	// start may be late, or lost: who can ask whether the stream is on air asks before this plan is carried out.
 	GivenUp time.Time
+	// Again is what of it all ended at once and is due to be made again; it is in Start too, unless it is held.
+	Again Again
 	// LookAgain is how long until something changes by itself; 0 for never.
 	LookAgain time.Duration
 }
@@ -60,6 +64,22 @@ type Start struct {
 	Ended *v1alpha1.BroadcastRecord
 	// Finish says that the Job is a recorder's, and only finishes the recording of Ended.
 	Finish bool
+}
+
+// Again is what is due to be made again.
+type Again struct {
+	// Jobs is how many, Part the lowest of those that ended.
+	Jobs int
+	Part int32
+	// Podless says that a Job that was made again has no Pod yet.
+	Podless bool
+}
+
+func (a *Again) add(part int32) {
+	if a.Jobs == 0 || part < a.Part {
+		a.Part = part
+	}
+	a.Jobs++
 }
 
 // Key tells the Starts of a plan from each other.

@@ -122,6 +122,7 @@ func (p *Plan) planJob(o Observed, c course, previous v1alpha1.WorkloadStatus, l
 		status.State, status.Message = v1alpha1.WorkloadRunning, runningMessage(previous, *latest)
 	case workload.Pending:
 		status.Message = p.pendingTrouble(o.Now, *latest)
+		p.Again.Podless = p.Again.Podless || latest.Part > 1 && latest.Pod == ""
 	case workload.Terminating:
 		// Somebody else deleted it. Its name is taken until it is gone, so the next part does not wait.
 		status.State, status.Message = v1alpha1.WorkloadWaiting, "the Job was deleted while the stream is on air"
@@ -129,7 +130,7 @@ func (p *Plan) planJob(o Observed, c course, previous v1alpha1.WorkloadStatus, l
 			return p.start(*spec, latest.Part+1)
 		}
 	case workload.Complete, workload.Failed:
-		return p.planEnded(o.Now, status, *latest, spec, mayStart)
+		return p.planEnded(o, status, *latest, spec, mayStart)
 	}
 	return status
 }
@@ -168,24 +169,38 @@ func (p *Plan) start(w v1alpha1.Workload, part int32) v1alpha1.WorkloadStatus {
 	return v1alpha1.WorkloadStatus{Name: w.Name, State: v1alpha1.WorkloadPending, Part: part}
 }
 
-func (p *Plan) planEnded(now time.Time, status v1alpha1.WorkloadStatus, run workload.Run, spec *v1alpha1.Workload, mayStart bool) v1alpha1.WorkloadStatus {
+func (p *Plan) planEnded(o Observed, status v1alpha1.WorkloadStatus, run workload.Run, spec *v1alpha1.Workload, mayStart bool) v1alpha1.WorkloadStatus {
 	ended := endedText(run)
 	switch {
 	case spec == nil:
 		status.State, status.Message = endedState(run), ended
 	case mayStart:
 		next := run.Finished.Add(backoff(run))
-		if !now.Before(next) {
+		switch {
+		case o.Now.Before(next):
+			p.lookAgainAt(o.Now, next)
+		case p.hasTurn(o, run):
 			return p.start(*spec, run.Part+1)
+		default:
+			// Its turn brings it; this is for a turn that got lost.
+			p.lookAgainAt(o.Now, o.Now.Add(longestBackoff))
 		}
-		p.lookAgainAt(now, next)
 		status.State = v1alpha1.WorkloadWaiting
-		status.Message = fmt.Sprintf("%s while the stream is on air; part %d starts at %s", ended, run.Part+1, next.UTC().Format(time.RFC3339))
+		status.Message = fmt.Sprintf("%s while the stream is on air; part %d starts no sooner than %s", ended, run.Part+1, next.UTC().Format(time.RFC3339))
 	default:
 		status.State = v1alpha1.WorkloadWaiting
 		status.Message = ended + " while the stream is on air; it starts again when the push is back"
 	}
 	return status
+}
+
+// hasTurn says whether the next part of a Job that ended may be made now, and counts it among those that are due where it needs a turn.
+func (p *Plan) hasTurn(o Observed, run workload.Run) bool {
+	if !endedAtOnce(run) {
+		return true
+	}
+	p.Again.add(run.Part)
+	return !o.HoldAgain
 }
 
 // podlessEvery is how often a Job without a ready Pod is looked at again: what keeps its Pods from being made changes nothing

@@ -1,0 +1,112 @@
+package plan
+
+import (
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/workload"
+)
+
+// ended is a stream that is on air, of which all Jobs have just ended as they say.
+func ended(t *testing.T, how ...func(*workload.Run)) *world {
+	t.Helper()
+	names := []string{"record", "transcode", "thumbnails"}[:len(how)]
+	w := newWorld(names...)
+	w.receive(t, started("A", w.now))
+	w.pass(t)
+	w.advance(t, w.now.Add(time.Minute))
+	for i, job := range w.jobs {
+		job.run.Phase, job.run.Ready, job.run.Finished = workload.Failed, job.ready, w.now
+		how[i](&job.run)
+	}
+	return w
+}
+
+// longEnded is the same after the longest backoff.
+func longEnded(t *testing.T, how ...func(*workload.Run)) Observed {
+	t.Helper()
+	w := ended(t, how...)
+	w.now = w.now.Add(longestBackoff)
+	return w.observed()
+}
+
+func TestWhatEndedAtOnceWaitsForItsTurnAndNothingElseDoes(t *testing.T) {
+	part := func(n int32) func(*workload.Run) { return func(r *workload.Run) { r.Part = n } }
+	ranLong := func(r *workload.Run) { r.Ready = r.Finished.Add(-healthyRun) }
+	recorded := func(r *workload.Run) { r.Signals, r.Ready = true, r.Finished.Add(-wellRecorded) }
+	recordedNothing := func(r *workload.Run) { r.Signals, r.Ready = true, time.Time{} }
+	for _, tc := range []struct {
+		name  string
+		ended []func(*workload.Run)
+		again Again
+		held  int
+	}{
+		{"one that failed at once", []func(*workload.Run){part(1)}, Again{Jobs: 1, Part: 1}, 1},
+		{"three, and the one that failed least often tells", []func(*workload.Run){part(4), part(2), part(3)}, Again{Jobs: 3, Part: 2}, 3},
+		{"one that ran for ten minutes", []func(*workload.Run){ranLong}, Again{}, 0},
+		{"a recorder that recorded", []func(*workload.Run){recorded}, Again{}, 0},
+		{"a recorder that recorded nothing", []func(*workload.Run){recordedNothing}, Again{Jobs: 1, Part: 1}, 1},
+		{"one of either", []func(*workload.Run){part(1), ranLong}, Again{Jobs: 1, Part: 1}, 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			o := longEnded(t, tc.ended...)
+			free := Compute(o)
+			if diff := gocmp.Diff(tc.again, free.Again); diff != "" || len(free.Start) != len(tc.ended) {
+				t.Errorf("%d start, want %d; due to be made again (-want +got):\n%s", len(free.Start), len(tc.ended), diff)
+			}
+			o.HoldAgain = true
+			held := Compute(o)
+			if diff := gocmp.Diff(tc.again, held.Again); diff != "" || len(held.Start) != len(tc.ended)-tc.held {
+				t.Errorf("held, %d start, want %d; due (-want +got):\n%s", len(held.Start), len(tc.ended)-tc.held, diff)
+			}
+		})
+	}
+}
+
+func TestToWaitForATurnIsNoWrite(t *testing.T) {
+	w := ended(t, func(*workload.Run) {})
+	w.pass(t)
+	w.now = w.now.Add(longestBackoff)
+	o := w.observed()
+	o.HoldAgain = true
+	p := Compute(o)
+	if status := Report(o, p, nil, nil); !Same(&o.Stream.Status, &status) {
+		t.Errorf("the status changes where a Job waits for its turn (-before +after):\n%s", gocmp.Diff(o.Stream.Status, status))
+	}
+	if p.LookAgain != longestBackoff {
+		t.Errorf("it is looked at again after %s, want %s: its turn brings it", p.LookAgain, longestBackoff)
+	}
+}
+
+func TestAJobThatWasMadeAgainHasNoPodUntilItHas(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		run  workload.Run
+		want bool
+	}{
+		{"the first part", workload.Run{Part: 1}, false},
+		{"a later one", workload.Run{Part: 2}, true},
+		{"a later one with a Pod", workload.Run{Part: 2, Pod: "pod-uid"}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			o := longEnded(t, func(*workload.Run) {})
+			tc.run.Workload, tc.run.Broadcast, tc.run.Phase, tc.run.Created = "record", o.Stream.Status.Broadcast.ID, workload.Pending, o.Now
+			o.Runs = []workload.Run{tc.run}
+			if got := Compute(o).Again.Podless; got != tc.want {
+				t.Errorf("Podless = %t, want %t", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestNothingIsMadeAgainOfAStreamThatIsNotOnAir(t *testing.T) {
+	o := longEnded(t, func(*workload.Run) {})
+	o.Stream = o.Stream.DeepCopy()
+	o.Stream.Spec.State = v1alpha1.LiveStreamSuspended
+	if p := Compute(o); p.Again != (Again{}) || len(p.Start) > 0 {
+		t.Errorf("%+v is due and %d Jobs start of a suspended stream", p.Again, len(p.Start))
+	}
+}
