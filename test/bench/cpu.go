@@ -15,6 +15,8 @@ type eventCost struct {
 	writes            []stats.Cost
 	// parts is what each part of the operator and each component of the control plane spends for it.
 	parts map[string][]stats.Cost
+	// atRest is what each part of the operator spends in a second in which nothing happens: it is in the cost of events, which are few a second.
+	atRest map[string]float64
 }
 
 const (
@@ -35,6 +37,7 @@ func benchCPU(ctx context.Context, w *world) error {
 	for name, spent := range cost.parts {
 		subject[name+"_cpu_us"] = 1e6 * stats.PerThing(spent).Value
 	}
+	cost.tellRest(subject)
 	w.report.put("cpu_per_event_ratio", result{
 		Interval: stats.CostRatio(cost.operator, cost.handler, w.seed), Blocks: len(cost.operator), Drift: stats.DriftOfCosts(cost.handler),
 		Reference: map[string]float64{"cpu_us": 1e6 * stats.PerThing(cost.handler).Value}, Subject: subject,
@@ -60,6 +63,9 @@ func (w *world) cost(ctx context.Context) (*eventCost, error) {
 	}
 	defer operator.kill()
 	if w.costAt100, err = w.costOf(ctx, "cpu", operator, streams, w.pick(2, 20), w.pick(12, 20)); err != nil {
+		return nil, err
+	}
+	if w.costAt100.atRest, err = w.restCPU(ctx, operator); err != nil {
 		return nil, err
 	}
 	return w.costAt100, w.finish(ctx, operator, streams)
@@ -106,6 +112,31 @@ func (w *world) costOf(ctx context.Context, name string, operator *operator, str
 	}
 	err = w.profile(ctx, operator, name, time.Duration(2*float64(perBlock)/eventRate*float64(time.Second)), func() error { return measure(false) })
 	return cost, err
+}
+
+// restCPU is what each part of the operator spends in a second in which nothing happens. It takes two minutes to see all that comes by time alone, such as
+// Go's collections.
+func (w *world) restCPU(ctx context.Context, operator *operator) (map[string]float64, error) {
+	if err := operator.idle(ctx); err != nil {
+		return nil, err
+	}
+	receiver, reconciler, err := operator.cpu()
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	if err := waitUntil(ctx, began.Add(time.Duration(w.pick(5, 120))*time.Second)); err != nil {
+		return nil, err
+	}
+	receiverAfter, reconcilerAfter, err := operator.cpu()
+	took := time.Since(began).Seconds()
+	return map[string]float64{"receiver": (receiverAfter - receiver) / took, "reconciler": (reconcilerAfter - reconciler) / took}, err
+}
+
+func (c *eventCost) tellRest(to map[string]float64) {
+	for name, spent := range c.atRest {
+		to[name+"_rest_us_per_s"] = 1e6 * spent
+	}
 }
 
 // allCPU is what each part of the operator and each component of the control plane has run so far, in seconds.
