@@ -59,6 +59,7 @@ type LiveStreamReconciler struct {
 
 	interruptions interruptions
 	refused       versions.Refused
+	podless       podlessTroubles
 }
 
 // versionPatience is how long a version may be on its way through the cache.

@@ -11,7 +11,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
@@ -186,17 +185,9 @@ func (r *LiveStreamReconciler) findRunning(ctx context.Context, v *view, p plan.
 	return nil
 }
 
-const (
-	// podlessAfter is how long a Job may be without any Pod before the reason is looked for: a quota, or an admission policy.
-	podlessAfter = 5 * time.Second
-	// eventsPatience is how long a pass waits for the Events that tell it.
-	eventsPatience = 2 * time.Second
-)
-
-// explainPending asks for the Events of Jobs that should have Pods and have none: nothing in the Job itself tells why. That is for a message
-// alone: where they cannot be listed it stays, and the pass goes on.
+// explainPending finds out why Jobs that should have Pods have none: nothing in the Job itself tells. That is for a message alone: where it is not known now
+// the message stays, and the pass goes on.
 func (r *LiveStreamReconciler) explainPending(ctx context.Context, v *view, pods []corev1.Pod) {
-	away := false
 	for i := range v.Runs {
 		run := &v.Runs[i]
 		hasPods := slices.ContainsFunc(pods, func(p corev1.Pod) bool {
@@ -206,26 +197,12 @@ func (r *LiveStreamReconciler) explainPending(ctx context.Context, v *view, pods
 		if hasPods || run.Phase != workload.Pending || v.Now.Sub(run.Created) < podlessAfter {
 			continue
 		}
-		run.Trouble = pendingMessage(v.Stream.Status, run.JobName)
-		if away {
-			continue
+		trouble, known := r.podless.of(ctx, r.Live, r.Clock, v.Stream.Namespace, run.UID)
+		if !known {
+			trouble = pendingMessage(v.Stream.Status, run.JobName)
 		}
-		events, err := r.eventsOf(ctx, v.Stream.Namespace, run.UID)
-		if err != nil {
-			away = true
-			ctrl.LoggerFrom(ctx).Info("Could not list the Events of a Job without Pods; its message stays as it was", "Job", run.JobName, "reason", err.Error())
-			continue
-		}
-		run.Trouble = workload.PodlessTrouble(events)
+		run.Trouble = trouble
 	}
-}
-
-func (r *LiveStreamReconciler) eventsOf(ctx context.Context, namespace string, object types.UID) ([]corev1.Event, error) {
-	ctx, cancel := context.WithTimeout(ctx, eventsPatience)
-	defer cancel()
-	var events corev1.EventList
-	err := r.Live.List(ctx, &events, client.InNamespace(namespace), client.MatchingFields{"involvedObject.uid": string(object)})
-	return events.Items, err
 }
 
 // pendingMessage is what the status says of a Job that waits for its Pods.

@@ -45,6 +45,7 @@ func TestEventsThatCannotBeListedHoldNoStopUp(t *testing.T) {
 				}
 				return c.List(ctx, objects, opts...)
 			}})
+			b.pass(time.Minute)
 			b.reconcile("show")
 			if after := b.stream("show").Status.Workloads[0]; after.Message != before.Message {
 				t.Errorf("its message is %q now, it was %q", after.Message, before.Message)

@@ -266,11 +266,14 @@ func trouble(pod corev1.Pod) string {
 	return ""
 }
 
+// ReasonFailedCreate is that of the Events which tell why a Job has no Pod.
+const ReasonFailedCreate = "FailedCreate"
+
 // PodlessTrouble is why a Job has no Pod, as the latest of its Events tells: the quota is used up, or a policy refuses the Pod.
 func PodlessTrouble(events []corev1.Event) string {
 	latest := corev1.Event{}
 	for _, e := range events {
-		if e.Reason == "FailedCreate" && !e.LastTimestamp.Before(&latest.LastTimestamp) {
+		if e.Reason == ReasonFailedCreate && !e.LastTimestamp.Before(&latest.LastTimestamp) {
 			latest = e
 		}
 	}
