@@ -176,9 +176,7 @@ func (r *LiveStreamReconciler) playbackURL(ctx context.Context, o view) (string,
 }
 
 func (r *LiveStreamReconciler) create(ctx context.Context, stream *v1alpha1.LiveStream, job *batchv1.Job) error {
-	begun := r.Clock.Now()
 	err := r.Create(ctx, job)
-	r.Restarts.noteWrite(begun)
 	if err == nil {
 		jobsStarted.Inc()
 		ctrl.LoggerFrom(ctx).Info("Started Job", "job", job.Name)

@@ -98,6 +98,9 @@ func (r *LiveStreamReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	case started.leaving:
 		return ctrl.Result{}, nil
 	case started.outdated:
+		if !observed.HoldAgain {
+			r.Restarts.giveBack(req.NamespacedName, p.Again)
+		}
 		return ctrl.Result{}, errOutdated
 	}
 	status := plan.Report(observed.Observed, p, started.made, started.failures)
@@ -182,8 +185,9 @@ func (r *LiveStreamReconciler) decide(ctx context.Context, stream *v1alpha1.Live
 		again = sooner(again, wait)
 		p = plan.Compute(observed.Observed)
 	}
-	if !r.Restarts.hasTurn(client.ObjectKeyFromObject(stream), p.Again) && p.Again.Jobs > 0 {
-		observed.HoldAgain = true
+	name := client.ObjectKeyFromObject(stream)
+	due := p.Again
+	if observed.HoldAgain = r.Restarts.holds(name, due); observed.HoldAgain && due.Jobs > 0 {
 		p = plan.Compute(observed.Observed)
 	}
 	if len(p.Start)+len(p.Stop) == 0 && !p.Delete && !observed.yields(p) {
@@ -191,6 +195,9 @@ func (r *LiveStreamReconciler) decide(ctx context.Context, stream *v1alpha1.Live
 	}
 	p, gone, err := r.planConfirmed(ctx, &observed, p)
 	if gone || err != nil {
+		if err != nil && !observed.HoldAgain {
+			r.Restarts.giveBack(name, due)
+		}
 		return view{}, plan.Plan{}, 0, err
 	}
 	return observed, p, again, nil
@@ -268,7 +275,7 @@ func (r *LiveStreamReconciler) report(ctx context.Context, stream *v1alpha1.Live
 func (r *LiveStreamReconciler) write(ctx context.Context, stream *v1alpha1.LiveStream, status *v1alpha1.LiveStreamStatus) (*v1alpha1.LiveStream, error) {
 	begun := r.Clock.Now()
 	next, err := statuspatch.Write(ctx, r, stream, status)
-	r.Restarts.noteWrite(begun)
+	r.Restarts.noteWrite(begun, err)
 	if err == nil {
 		r.Written.Note(next.UID, next.ResourceVersion, begun)
 	}

@@ -34,21 +34,21 @@ func NewRestarts(clock clock.PassiveClock, streams chan<- event.GenericEvent) *R
 // NeedLeaderElection is true: who does not lead makes no Jobs.
 func (*Restarts) NeedLeaderElection() bool { return true }
 
+// longestSleep is how long a change of the rate may go unseen.
+const longestSleep = time.Second
+
 // Start gives turns until the context ends. It implements manager.Runnable.
 func (r *Restarts) Start(ctx context.Context) error {
 	for {
-		wait := r.GiveTurns(ctx)
-		timer := time.NewTimer(wait)
-		if wait == 0 {
-			timer.Stop()
+		var later <-chan time.Time
+		if wait := r.GiveTurns(ctx); wait > 0 {
+			later = time.After(min(wait, longestSleep))
 		}
 		select {
 		case <-ctx.Done():
-			timer.Stop()
 			return nil
 		case <-r.changed:
-			timer.Stop()
-		case <-timer.C:
+		case <-later:
 		}
 	}
 }
@@ -65,44 +65,64 @@ func (r *Restarts) GiveTurns(ctx context.Context) time.Duration {
 	return wait
 }
 
-// noteWrite learns how long a write took that has just ended.
-func (r *Restarts) noteWrite(begun time.Time) {
-	if r == nil {
+// noteWrite learns how long a write took that has just ended with the error. One that was refused at once says nothing of how long they take.
+func (r *Restarts) noteWrite(begun time.Time, err error) {
+	if r == nil || err != nil && r.clock.Since(begun) < restarts.AlwaysSlow {
 		return
 	}
-	now := r.clock.Now()
+	took := r.clock.Since(begun)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.budget.NoteWrite(now, now.Sub(begun))
+	// By a clock that was read under the lock: turns may have been given since.
+	r.budget.NoteWrite(r.clock.Now(), took)
 	r.tell()
 }
 
-// hasTurn says whether what is due of the LiveStream may be made again now. Where not, it is brought when it may.
-func (r *Restarts) hasTurn(name types.NamespacedName, due plan.Again) bool {
+// holds says whether Jobs of the LiveStream that ended at once are not to be made now. Those that are due wait for their turn then, and are brought when it
+// comes.
+func (r *Restarts) holds(name types.NamespacedName, due plan.Again) bool {
 	if r == nil {
-		return true
+		return false
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	has := false
-	switch {
-	case due.Jobs > 0:
-		has = r.budget.Ask(r.clock.Now(), name, restarts.Due{Jobs: due.Jobs, Part: due.Part})
-	case !due.Podless:
-		r.budget.Forget(name)
-	}
-	r.tell()
-	if r.budget.Waiting() > 0 {
-		select {
-		case r.changed <- struct{}{}:
-		default:
+	defer r.tell()
+	if due.Jobs == 0 {
+		if r.budget.Settle(name, due.Podless) {
+			r.wake()
 		}
+		return true
 	}
-	return has
+	if r.budget.Ask(r.clock.Now(), name, restarts.Due{Jobs: due.Jobs, Part: due.Part}) {
+		return false
+	}
+	r.wake()
+	return true
+}
+
+// giveBack is for a turn whose pass could not make the Jobs, and is repeated.
+func (r *Restarts) giveBack(name types.NamespacedName, due plan.Again) {
+	if r == nil || due.Jobs == 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.budget.GiveBack(r.clock.Now(), name, due.Jobs)
 }
 
 // forget is for a LiveStream that is gone, or going.
-func (r *Restarts) forget(name types.NamespacedName) { r.hasTurn(name, plan.Again{}) }
+func (r *Restarts) forget(name types.NamespacedName) { r.holds(name, plan.Again{}) }
+
+// wake has the turns looked at where somebody waits; the lock is held.
+func (r *Restarts) wake() {
+	if r.budget.Waiting() == 0 {
+		return
+	}
+	select {
+	case r.changed <- struct{}{}:
+	default:
+	}
+}
 
 func (r *Restarts) tell() {
 	restartsWaiting.Set(float64(r.budget.Waiting()))

@@ -1,11 +1,16 @@
 package controllers
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	testclock "k8s.io/utils/clock/testing"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/plan"
@@ -19,12 +24,30 @@ func (b *bench) withRestarts() *Restarts {
 		if i > 1000 {
 			b.t.Fatal("there is no end of turns")
 		}
-		if !restarts.hasTurn(types.NamespacedName{Name: fmt.Sprintf("other-%d", i)}, plan.Again{Jobs: 1, Part: 1}) {
+		if restarts.holds(types.NamespacedName{Name: fmt.Sprintf("other-%d", i)}, plan.Again{Jobs: 1, Part: 1}) {
 			break
 		}
 	}
 	b.reconciler.Restarts = restarts
 	return restarts
+}
+
+// slowWriter takes a second for the patch of a status.
+type slowWriter struct {
+	client.Client
+	clock *testclock.FakePassiveClock
+}
+
+func (w slowWriter) Status() client.SubResourceWriter { return slowStatus{w.Client.Status(), w.clock} }
+
+type slowStatus struct {
+	client.SubResourceWriter
+	clock *testclock.FakePassiveClock
+}
+
+func (w slowStatus) Patch(ctx context.Context, o client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
+	w.clock.SetTime(w.clock.Now().Add(time.Second))
+	return w.SubResourceWriter.Patch(ctx, o, patch, opts...)
 }
 
 func TestAJobThatEndedAtOnceIsMadeAgainWhenItIsItsTurn(t *testing.T) {
@@ -82,11 +105,27 @@ func TestAJobThatRanForLongIsMadeAgainWithoutATurn(t *testing.T) {
 	}
 }
 
+// request is a pass without a look at what the status says.
+func (b *bench) request(name string) {
+	b.t.Helper()
+	if _, err := b.reconciler.Reconcile(b.t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Namespace: b.namespace, Name: name}}); err != nil {
+		b.t.Fatalf("reconciling %s: %v", name, err)
+	}
+}
+
 func TestAStreamThatIsOverOrGoneWaitsForNoTurn(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*bench){
-		"the push has ended":        func(b *bench) { b.over("show", "A") },
-		"the LiveStream is deleted": func(b *bench) { b.delete(b.stream("show")); b.reconcile("show") },
+		"the push has ended": func(b *bench) { b.over("show", "A") },
+		"the LiveStream is gone": func(b *bench) {
+			b.delete(b.stream("show"))
+			b.request("show")
+		},
+		"the LiveStream is going": func(b *bench) {
+			edit(b, "show", &v1alpha1.LiveStream{}, func(s *v1alpha1.LiveStream) { s.Finalizers = []string{"example.com/held"} })
+			b.delete(b.stream("show"))
+			b.request("show")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -109,21 +148,87 @@ func TestAStreamThatIsOverOrGoneWaitsForNoTurn(t *testing.T) {
 	}
 }
 
-// TestTurnsAreGivenWhileNothingElseHappens has no pass that would ask.
-func TestTurnsAreGivenWhileNothingElseHappens(t *testing.T) {
+// TestTurnsAreGivenAsTimePasses has nobody ask after the first.
+func TestTurnsAreGivenAsTimePasses(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	restarts := b.withRestarts()
-	waiting := restarts.budget.Waiting()
-	stopped := make(chan error)
-	go func() { stopped <- restarts.Start(t.Context()) }()
+	ctx, stop := context.WithCancel(t.Context())
+	stopped := make(chan error, 1)
+	go func() { stopped <- restarts.Start(ctx) }()
 	b.pass(time.Minute)
-	restarts.hasTurn(types.NamespacedName{Name: "one more"}, plan.Again{Jobs: 1, Part: 1})
-	for range waiting + 1 {
-		select {
-		case <-b.streamsAgain:
-		case err := <-stopped:
-			t.Fatalf("it stopped: %v", err)
-		}
+	<-b.streamsAgain
+	stop()
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnotherTurnIsGivenWhenAJobHasItsPod(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	restarts := b.withRestarts()
+	go func() { _ = restarts.Start(t.Context()) }()
+	b.pass(time.Second)
+	restarts.holds(types.NamespacedName{Name: "other-0"}, plan.Again{Podless: true})
+	select {
+	case got := <-b.streamsAgain:
+		t.Fatalf("%s was brought while the Job has no Pod", got.Object.GetName())
+	default:
+	}
+	restarts.holds(types.NamespacedName{Name: "other-0"}, plan.Again{})
+	<-b.streamsAgain
+}
+
+func TestOnlyWritesThatSayHowLongTheyTakeAreNoted(t *testing.T) {
+	t.Parallel()
+	failed := errors.New("no")
+	for _, tc := range []struct {
+		name string
+		took time.Duration
+		err  error
+		slow bool
+	}{
+		{name: "slow ones", took: time.Second, slow: true},
+		{name: "quick ones", took: time.Millisecond},
+		{name: "refused at once, after slow ones", took: time.Millisecond, err: failed, slow: true},
+		{name: "failed after long", took: time.Second, err: failed, slow: true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			clock := testclock.NewFakePassiveClock(showTime)
+			restarts := NewRestarts(clock, nil)
+			for i := range 40 {
+				begun, took, err := clock.Now(), tc.took, tc.err
+				if tc.slow && i < 20 {
+					took, err = time.Second, nil
+				}
+				clock.SetTime(begun.Add(took))
+				restarts.noteWrite(begun, err)
+				clock.SetTime(clock.Now().Add(100 * time.Millisecond))
+			}
+			if got := restarts.budget.Rate() < 2; got != tc.slow {
+				t.Errorf("the rate is %.1f, want slow %t", restarts.budget.Rate(), tc.slow)
+			}
+		})
+	}
+}
+
+func TestTheStatusThatAPassWritesTellsHowLongWritesTake(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.show()
+	restarts := NewRestarts(b.clock, b.streamsAgain)
+	b.reconciler.Restarts = restarts
+	b.reconciler.Client = slowWriter{b.reconciler.Client, b.clock}
+	before := restarts.budget.Rate()
+	for i := range 20 {
+		edit(b, "show", &v1alpha1.LiveStream{}, func(s *v1alpha1.LiveStream) {
+			s.Spec.State = []v1alpha1.LiveStreamActivity{v1alpha1.LiveStreamSuspended, v1alpha1.LiveStreamActive}[i%2]
+		})
+		b.reconcile("show")
+	}
+	if after := restarts.budget.Rate(); after >= before {
+		t.Errorf("the rate is %.1f after writes of a second, and was %.1f before", after, before)
 	}
 }

@@ -10,14 +10,14 @@ import (
 	"github.com/livestream-operator/livestream-operator/internal/workload"
 )
 
-// ended is a stream that is on air, of which all Jobs have just ended as they say.
-func ended(t *testing.T, how ...func(*workload.Run)) *world {
+// ended is a stream that has been on air for so long, of which all Jobs have just ended as they say.
+func ended(t *testing.T, after time.Duration, how ...func(*workload.Run)) *world {
 	t.Helper()
 	names := []string{"record", "transcode", "thumbnails"}[:len(how)]
 	w := newWorld(names...)
 	w.receive(t, started("A", w.now))
 	w.pass(t)
-	w.advance(t, w.now.Add(time.Minute))
+	w.advance(t, w.now.Add(after))
 	for i, job := range w.jobs {
 		job.run.Phase, job.run.Ready, job.run.Finished = workload.Failed, job.ready, w.now
 		how[i](&job.run)
@@ -28,7 +28,7 @@ func ended(t *testing.T, how ...func(*workload.Run)) *world {
 // longEnded is the same after the longest backoff.
 func longEnded(t *testing.T, how ...func(*workload.Run)) Observed {
 	t.Helper()
-	w := ended(t, how...)
+	w := ended(t, time.Minute, how...)
 	w.now = w.now.Add(longestBackoff)
 	return w.observed()
 }
@@ -37,7 +37,7 @@ func TestWhatEndedAtOnceWaitsForItsTurnAndNothingElseDoes(t *testing.T) {
 	part := func(n int32) func(*workload.Run) { return func(r *workload.Run) { r.Part = n } }
 	ranLong := func(r *workload.Run) { r.Ready = r.Finished.Add(-healthyRun) }
 	recorded := func(r *workload.Run) { r.Signals, r.Ready = true, r.Finished.Add(-wellRecorded) }
-	recordedNothing := func(r *workload.Run) { r.Signals, r.Ready = true, time.Time{} }
+	recordedNothing := func(r *workload.Run) { r.Signals, r.Ready = true, r.Finished.Add(-time.Second) }
 	for _, tc := range []struct {
 		name  string
 		ended []func(*workload.Run)
@@ -66,8 +66,41 @@ func TestWhatEndedAtOnceWaitsForItsTurnAndNothingElseDoes(t *testing.T) {
 	}
 }
 
+func TestAJobThatRanForLongAndWhosePodIsGoneNeedsNoTurn(t *testing.T) {
+	w := ended(t, healthyRun+time.Minute, func(r *workload.Run) { r.Ready = time.Time{} })
+	w.pass(t)
+	w.now = w.now.Add(firstBackoff)
+	o := w.observed()
+	o.HoldAgain = true
+	if p := Compute(o); p.Again.Jobs > 0 || len(p.Start) != 1 {
+		t.Errorf("%+v is due and %d Jobs start, want one without a turn", p.Again, len(p.Start))
+	}
+}
+
+func TestAPartThatHadItsTurnIsMadeWithoutAnother(t *testing.T) {
+	o := longEnded(t, func(*workload.Run) {})
+	o.HoldAgain = true
+	o.Stream = o.Stream.DeepCopy()
+	o.Stream.Status.Workloads[0].Part, o.Stream.Status.Workloads[0].JobName = 2, ""
+	if p := Compute(o); p.Again.Jobs > 0 || len(p.Start) != 1 || p.Start[0].Part != 2 {
+		t.Errorf("%+v is due and %+v start, want part 2, which had its turn and could not be made", p.Again, p.Start)
+	}
+}
+
+func TestAPushThatBeginsStartsWhatEndedBeforeItWithoutATurn(t *testing.T) {
+	w := ended(t, time.Minute, func(*workload.Run) {})
+	w.receive(t, interrupted("A", w.now, v1alpha1.PushReasonNetworkError))
+	w.now = w.now.Add(20 * time.Second)
+	w.receive(t, started("B", w.now))
+	o := w.observed()
+	o.HoldAgain = true
+	if p := Compute(o); p.Again.Jobs > 0 || len(p.Start) != 1 {
+		t.Errorf("%+v is due and %d Jobs start, want the push that is back to start its own", p.Again, len(p.Start))
+	}
+}
+
 func TestToWaitForATurnIsNoWrite(t *testing.T) {
-	w := ended(t, func(*workload.Run) {})
+	w := ended(t, time.Minute, func(*workload.Run) {})
 	w.pass(t)
 	w.now = w.now.Add(longestBackoff)
 	o := w.observed()

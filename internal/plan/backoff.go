@@ -1,8 +1,11 @@
 package plan
 
 import (
+	"slices"
 	"time"
 
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/push"
 	"github.com/livestream-operator/livestream-operator/internal/workload"
 )
 
@@ -30,7 +33,7 @@ func backoff(run workload.Run) time.Duration {
 	return min(wait, longestBackoff)
 }
 
-// endedAtOnce says whether the next part may well end as soon as this one. Such parts are made in turns.
+// endedAtOnce says whether the next part may well end as soon as this one.
 func endedAtOnce(run workload.Run) bool { return !recordedWell(run) && ran(run) < healthyRun }
 
 func recordedWell(run workload.Run) bool { return run.Signals && ran(run) >= wellRecorded }
@@ -40,4 +43,11 @@ func ran(run workload.Run) time.Duration {
 		return 0
 	}
 	return run.Finished.Sub(run.Ready)
+}
+
+// needsTurn says whether the next part is made in its turn: that of one that ended at once, unless a push began since. A part that the status tells of
+// already had its turn: the Job could not be made, or is not seen yet.
+func needsTurn(o Observed, previous v1alpha1.WorkloadStatus, run workload.Run) bool {
+	beganSince := func(p v1alpha1.Push) bool { return p.RecordedTime != nil && p.RecordedTime.After(run.Finished) }
+	return endedAtOnce(run) && previous.Part <= run.Part && !slices.ContainsFunc(push.Live(o.Stream.Status.Pushes), beganSince)
 }

@@ -31,7 +31,7 @@ type Observed struct {
 	// InterruptedAt is when the operator itself saw the stream become Interrupted; zero where it did not. The status has it by the
 	// clock of another replica.
 	InterruptedAt time.Time
-	// HoldAgain keeps Jobs that ended at once from being made again: it is not their turn.
+	// HoldAgain keeps Jobs from being made again that ended at once: it is not their turn.
 	HoldAgain bool
 	// HoldOpen keeps a broadcast open past its window, for who cannot tell yet whether the stream is on air.
 	HoldOpen bool
@@ -50,7 +50,7 @@ type Plan struct {
 	// GivenUp is when the window was over in which a lost push did not come back; zero unless the broadcast ends by that. Its
 	// start may be late, or lost: who can ask whether the stream is on air asks before this plan is carried out.
 	GivenUp time.Time
-	// Again is what of it all ended at once and is due to be made again; it is in Start too, unless it is held.
+	// Again is what ended at once and is due to be made again; it is in Start too, unless it is held.
 	Again Again
 	// LookAgain is how long until something changes by itself; 0 for never.
 	LookAgain time.Duration

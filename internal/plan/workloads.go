@@ -114,6 +114,7 @@ func (p *Plan) planJob(o Observed, c course, previous v1alpha1.WorkloadStatus, l
 		return p.planMissing(o, previous, spec, mayStart)
 	}
 	status := v1alpha1.WorkloadStatus{Name: previous.Name, State: v1alpha1.WorkloadPending, JobName: latest.JobName, Part: latest.Part}
+	latest = withReady(latest, previous)
 	if !latest.Ready.IsZero() {
 		status.StartTime = new(metav1.NewTime(latest.Ready))
 	}
@@ -130,9 +131,20 @@ func (p *Plan) planJob(o Observed, c course, previous v1alpha1.WorkloadStatus, l
 			return p.start(*spec, latest.Part+1)
 		}
 	case workload.Complete, workload.Failed:
-		return p.planEnded(o, status, *latest, spec, mayStart)
+		return p.planEnded(o, previous, status, *latest, spec, mayStart)
 	}
 	return status
+}
+
+// withReady has what the status knows of a Job that ended and whose Pod is gone, as with its node: when it became ready.
+func withReady(run *workload.Run, previous v1alpha1.WorkloadStatus) *workload.Run {
+	ended := run.Phase == workload.Complete || run.Phase == workload.Failed
+	if !ended || !run.Ready.IsZero() || previous.JobName != run.JobName || previous.StartTime == nil {
+		return run
+	}
+	known := *run
+	known.Ready = previous.StartTime.Time
+	return &known
 }
 
 // runningMessage is how a worker gets on. Until it tells, after a change of leader too, what it told before stays.
@@ -169,7 +181,7 @@ func (p *Plan) start(w v1alpha1.Workload, part int32) v1alpha1.WorkloadStatus {
 	return v1alpha1.WorkloadStatus{Name: w.Name, State: v1alpha1.WorkloadPending, Part: part}
 }
 
-func (p *Plan) planEnded(o Observed, status v1alpha1.WorkloadStatus, run workload.Run, spec *v1alpha1.Workload, mayStart bool) v1alpha1.WorkloadStatus {
+func (p *Plan) planEnded(o Observed, previous, status v1alpha1.WorkloadStatus, run workload.Run, spec *v1alpha1.Workload, mayStart bool) v1alpha1.WorkloadStatus {
 	ended := endedText(run)
 	switch {
 	case spec == nil:
@@ -179,7 +191,7 @@ func (p *Plan) planEnded(o Observed, status v1alpha1.WorkloadStatus, run workloa
 		switch {
 		case o.Now.Before(next):
 			p.lookAgainAt(o.Now, next)
-		case p.hasTurn(o, run):
+		case p.hasTurn(o, previous, run):
 			return p.start(*spec, run.Part+1)
 		default:
 			// Its turn brings it; this is for a turn that got lost.
@@ -195,8 +207,8 @@ func (p *Plan) planEnded(o Observed, status v1alpha1.WorkloadStatus, run workloa
 }
 
 // hasTurn says whether the next part of a Job that ended may be made now, and counts it among those that are due where it needs a turn.
-func (p *Plan) hasTurn(o Observed, run workload.Run) bool {
-	if !endedAtOnce(run) {
+func (p *Plan) hasTurn(o Observed, previous v1alpha1.WorkloadStatus, run workload.Run) bool {
+	if !needsTurn(o, previous, run) {
 		return true
 	}
 	p.Again.add(run.Part)

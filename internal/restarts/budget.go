@@ -1,17 +1,21 @@
 package restarts
 
 import (
-	"cmp"
-	"slices"
+	"container/heap"
 	"time"
 )
 
 const (
-	// mostPodless is how many turns may be without an end: what makes Pods of Jobs, the controller manager, asks the API server 20 times a second by its
+	// mostPodless is how many Jobs may be without a Pod: what makes Pods of Jobs, the controller manager, asks the API server 20 times a second by its
 	// default, and the Pod of a push that has just begun waits behind those of all Jobs that were made before.
 	mostPodless = 32
-	// turnLife is how long a turn counts without a Pod: some Jobs get none, as where a quota is used up.
-	turnLife = 30 * time.Second
+	// podlessLife is how long a Job counts without a Pod: some get none, as where a quota is used up.
+	podlessLife = 30 * time.Second
+	// calledLife is how long a turn waits for the pass that uses it.
+	calledLife = 5 * time.Minute
+	// Each part that ended at once is a minute of waiting that others have ahead, up to these: who failed less often is first, and nobody waits for ever.
+	headStart  = time.Minute
+	headStarts = 5
 	// shortestWait keeps who asks again from asking at once.
 	shortestWait = 10 * time.Millisecond
 )
@@ -20,7 +24,7 @@ const (
 type Due struct {
 	// Jobs is how many.
 	Jobs int
-	// Part is the lowest of those that failed: who failed less often is first.
+	// Part is the lowest of those that ended.
 	Part int32
 }
 
@@ -30,18 +34,24 @@ type Budget[K comparable] struct {
 	// room is how many Jobs may be made now. It is less than nothing after a stream with several.
 	room    float64
 	counted time.Time
-	line    []waiting[K]
-	turns   map[K]time.Time
+	line    line[K]
+	waiting map[K]*place[K]
+	asked   uint64
+	given   map[K]*turn
+	// jobs is how many those are for that were given a turn.
+	jobs int
 }
 
-type waiting[K comparable] struct {
-	key K
-	due Due
+// turn is what a LiveStream has been given.
+type turn struct {
+	// called is how many Jobs the pass may make that is on its way, podless how many were made and have no Pod yet.
+	called, podless int
+	until           time.Time
 }
 
 // New is a Budget that knows of no slow write yet.
 func New[K comparable]() *Budget[K] {
-	return &Budget[K]{pace: newPace(), room: fastest, turns: map[K]time.Time{}}
+	return &Budget[K]{pace: newPace(), room: fastest, waiting: map[K]*place[K]{}, given: map[K]*turn{}}
 }
 
 // NoteWrite learns how long a write of the API server took that has just ended.
@@ -50,38 +60,66 @@ func (b *Budget[K]) NoteWrite(now time.Time, took time.Duration) {
 	b.pace.noteWrite(now, took)
 }
 
-// Ask says whether what is due of the LiveStream may be made now. Where not, it waits for its turn, which Next tells.
+// Ask says whether what is due of the LiveStream may be made now; it counts as made then. Where not, it waits for its turn, which Next tells.
 func (b *Budget[K]) Ask(now time.Time, key K, due Due) bool {
 	b.count(now)
-	if _, has := b.turns[key]; has {
-		return true
-	}
-	if slices.ContainsFunc(b.line, func(w waiting[K]) bool { return w.key == key }) {
+	if at, waits := b.waiting[key]; waits {
+		if at.due != due {
+			at.change(due)
+			heap.Fix(&b.line, at.index)
+		}
 		return false
 	}
-	if len(b.line) == 0 && b.open() {
-		b.give(now, key, due)
+	if t, has := b.given[key]; has && t.called > 0 {
+		b.take(due.Jobs - t.called)
+		t.called, t.podless, t.until = 0, t.podless+due.Jobs, now.Add(podlessLife)
 		return true
 	}
-	// Behind all that failed as often.
-	at, _ := slices.BinarySearchFunc(b.line, due.Part, func(w waiting[K], part int32) int { return cmp.Or(cmp.Compare(w.due.Part, part), -1) })
-	b.line = slices.Insert(b.line, at, waiting[K]{key, due})
+	if len(b.line) == 0 && b.open() {
+		t := b.turnOf(key)
+		b.take(due.Jobs)
+		t.podless, t.until = t.podless+due.Jobs, now.Add(podlessLife)
+		return true
+	}
+	b.asked++
+	at := &place[K]{key: key, asked: now, number: b.asked}
+	at.change(due)
+	b.waiting[key] = at
+	heap.Push(&b.line, at)
 	return false
 }
 
-// Forget is for a LiveStream of which nothing is due: its Jobs have their Pods, or are wanted no more.
-func (b *Budget[K]) Forget(key K) {
-	delete(b.turns, key)
-	b.line = slices.DeleteFunc(b.line, func(w waiting[K]) bool { return w.key == key })
+// GiveBack is for a turn of so many Jobs whose pass could make none, and is repeated.
+func (b *Budget[K]) GiveBack(now time.Time, key K, jobs int) {
+	if t, has := b.given[key]; has && t.called == 0 {
+		t.called, t.podless, t.until = jobs, max(0, t.podless-jobs), now.Add(calledLife)
+	}
+}
+
+// Settle is for a LiveStream of which nothing is due: it waits for no turn, and where none of its Jobs is podless its last turn is over. It says whether
+// that makes room for others.
+func (b *Budget[K]) Settle(key K, podless bool) bool {
+	if at, waits := b.waiting[key]; waits {
+		heap.Remove(&b.line, at.index)
+		delete(b.waiting, key)
+	}
+	t, has := b.given[key]
+	if !has || podless && t.called == 0 {
+		return false
+	}
+	b.end(key)
+	return true
 }
 
 // Next says whose turn it is now, and how long until it is the next one's; 0 while nobody waits.
 func (b *Budget[K]) Next(now time.Time) (turns []K, wait time.Duration) {
 	b.count(now)
 	for len(b.line) > 0 && b.open() {
-		first := b.line[0]
-		b.line = slices.Delete(b.line, 0, 1)
-		b.give(now, first.key, first.due)
+		first, _ := heap.Pop(&b.line).(*place[K])
+		delete(b.waiting, first.key)
+		t := b.turnOf(first.key)
+		b.take(first.due.Jobs)
+		t.called, t.until = first.due.Jobs, now.Add(calledLife)
 		turns = append(turns, first.key)
 	}
 	if len(b.line) == 0 {
@@ -96,26 +134,39 @@ func (b *Budget[K]) Waiting() int { return len(b.line) }
 // Rate is how many Jobs a second are made again at most.
 func (b *Budget[K]) Rate() float64 { return b.pace.rate }
 
-func (b *Budget[K]) open() bool { return b.room >= 1 && len(b.turns) < mostPodless }
+func (b *Budget[K]) open() bool { return b.room >= 1 && b.jobs < mostPodless }
 
-func (b *Budget[K]) give(now time.Time, key K, due Due) {
-	b.room -= float64(due.Jobs)
-	b.turns[key] = now
+func (b *Budget[K]) turnOf(key K) *turn {
+	if b.given[key] == nil {
+		b.given[key] = &turn{}
+	}
+	return b.given[key]
+}
+
+// take takes room for more Jobs, or gives it back for fewer.
+func (b *Budget[K]) take(jobs int) {
+	b.room -= float64(jobs)
+	b.jobs += jobs
+}
+
+func (b *Budget[K]) end(key K) {
+	b.jobs -= b.given[key].called + b.given[key].podless
+	delete(b.given, key)
 }
 
 // closedFor is how long nobody gets a turn, as far as time alone ends it.
 func (b *Budget[K]) closedFor(now time.Time) time.Duration {
 	wait := time.Duration((1 - b.room) / b.pace.rate * float64(time.Second))
-	if len(b.turns) < mostPodless {
+	if b.jobs < mostPodless {
 		return wait
 	}
-	first := now
-	for _, given := range b.turns {
-		if given.Before(first) {
-			first = given
+	first := now.Add(calledLife)
+	for _, t := range b.given {
+		if t.until.Before(first) {
+			first = t.until
 		}
 	}
-	return max(wait, first.Add(turnLife).Sub(now))
+	return max(wait, first.Sub(now))
 }
 
 // count adds the room of the time since it was counted, for a second's Jobs at most and never for less than two, and ends turns that are over.
@@ -124,9 +175,9 @@ func (b *Budget[K]) count(now time.Time) {
 		b.room = min(max(2, b.pace.rate), b.room+b.pace.rate*passed)
 	}
 	b.counted = now
-	for key, given := range b.turns {
-		if now.Sub(given) >= turnLife || now.Before(given) {
-			delete(b.turns, key)
+	for key, t := range b.given {
+		if !now.Before(t.until) {
+			b.end(key)
 		}
 	}
 }

@@ -17,9 +17,10 @@ type played struct {
 	*Budget[string]
 	now   time.Time
 	turns []string
+	asked map[string]Due
 }
 
-func newPlayed() *played { return &played{Budget: New[string](), now: began} }
+func newPlayed() *played { return &played{Budget: New[string](), now: began, asked: map[string]Due{}} }
 
 // writes lets time pass in which a write takes as long as that ten times a second.
 func (p *played) writes(took, during time.Duration) {
@@ -31,19 +32,34 @@ func (p *played) writes(took, during time.Duration) {
 
 func (p *played) ask(due Due, names ...string) {
 	for _, name := range names {
+		p.asked[name] = due
 		if p.Ask(p.now, name, due) {
 			p.turns = append(p.turns, name)
 		}
 	}
 }
 
-// next gives the turns of now. Who has one has its Pods at once.
+// next gives the turns of now, and has them used.
 func (p *played) next() time.Duration {
 	turns, wait := p.Next(p.now)
-	p.turns = append(p.turns, turns...)
 	for _, name := range turns {
-		p.Forget(name)
+		p.ask(p.asked[name], name)
 	}
+	return wait
+}
+
+// settled has the Pods of the LiveStreams there.
+func (p *played) settled(names ...string) {
+	for _, name := range names {
+		p.Settle(name, false)
+	}
+}
+
+// pods is next where Pods are there at once.
+func (p *played) pods() time.Duration {
+	before := len(p.turns)
+	wait := p.next()
+	p.settled(p.turns[before:]...)
 	return wait
 }
 
@@ -70,7 +86,7 @@ func TestWhileWritesAreSlowOneJobASecondIsMadeAgain(t *testing.T) {
 	p.ask(Due{Jobs: 1, Part: 1}, names("stream", 200)...)
 	for range 600 {
 		p.writes(time.Second, 100*time.Millisecond)
-		p.next()
+		p.pods()
 	}
 	if got := len(p.turns); got < 60 || got > 62 {
 		t.Errorf("%d Jobs were made again in a minute of slow writes, want 60", got)
@@ -83,7 +99,7 @@ func TestOnceWritesAreQuickAgainAWholeFleetIsBackInThreeMinutes(t *testing.T) {
 	p.ask(Due{Jobs: 1, Part: 9}, names("stream", 5000)...)
 	for range 1800 {
 		p.writes(5*time.Millisecond, 100*time.Millisecond)
-		p.next()
+		p.pods()
 	}
 	if got := len(p.turns); got != 5000 {
 		t.Errorf("%d of 5000 were made again within three minutes of quick writes", got)
@@ -96,76 +112,165 @@ func TestTheEndOfAWaitIsTold(t *testing.T) {
 	p.ask(Due{Jobs: 1, Part: 1}, "first", "second", "third", "fourth")
 	for range 2 {
 		before := len(p.turns)
-		p.now = p.now.Add(p.next())
-		p.next()
+		p.now = p.now.Add(p.pods())
+		p.pods()
 		if got := len(p.turns) - before; got != 1 {
 			t.Fatalf("%d had their turn when the wait that was told was over, want 1", got)
 		}
 	}
-	if wait := p.next(); wait != 0 {
+	if wait := p.pods(); wait != 0 {
 		t.Errorf("a wait of %s is told while nobody waits", wait)
 	}
 }
 
-func TestWhoFailedLessOftenIsFirstAndOthersAsTheyCame(t *testing.T) {
+func TestWhoFailedLessOftenIsFirstAndNobodyWaitsForEver(t *testing.T) {
 	p := newPlayed()
 	p.ask(Due{Jobs: fastest + 1}, "all that there is room for")
+	p.settled("all that there is room for")
 	p.turns = nil
 	p.ask(Due{Jobs: 1, Part: 7}, "often", "as often")
+	p.ask(Due{Jobs: 1, Part: 100}, "far more often")
 	p.ask(Due{Jobs: 1, Part: 1}, "once")
 	p.ask(Due{Jobs: 1, Part: 3}, "thrice")
 	p.ask(Due{Jobs: 1, Part: 1}, "once too")
-	p.now = p.now.Add(time.Second)
+	p.now = p.now.Add(headStarts * headStart)
+	p.ask(Due{Jobs: 1, Part: 2}, "twice, and minutes later")
 	p.next()
-	if diff := gocmp.Diff([]string{"once", "once too", "thrice", "often", "as often"}, p.turns); diff != "" {
+	if diff := gocmp.Diff([]string{"once", "once too", "thrice", "often", "as often", "far more often", "twice, and minutes later"}, p.turns); diff != "" {
 		t.Errorf("turns (-want +got):\n%s", diff)
 	}
 }
 
-func TestATurnLastsUntilThePodIsThereOrHalfAMinute(t *testing.T) {
+func TestWhoseWorkloadsEndOneAfterTheOtherHasOnePlace(t *testing.T) {
+	p := newPlayed()
+	p.ask(Due{Jobs: fastest + 1}, "all that there is room for")
+	p.settled("all that there is room for")
+	p.turns = nil
+	p.ask(Due{Jobs: 1, Part: 4}, "show")
+	p.ask(Due{Jobs: 1, Part: 2}, "other")
+	p.ask(Due{Jobs: 2, Part: 1}, "show")
+	if p.Waiting() != 2 {
+		t.Errorf("%d wait, want 2", p.Waiting())
+	}
+	p.now = p.now.Add(time.Second)
+	p.next()
+	if diff := gocmp.Diff([]string{"show", "other"}, p.turns); diff != "" {
+		t.Errorf("turns (-want +got):\n%s", diff)
+	}
+}
+
+func TestATurnIsForWhatIsDueWhenItIsUsed(t *testing.T) {
+	for _, tc := range []struct {
+		name        string
+		asked, used int
+		others      []string
+	}{
+		{"more than were asked for", 1, 4, []string{"a"}},
+		{"fewer than were asked for", 4, 1, []string{"a", "b", "c", "d"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := newPlayed()
+			p.ask(Due{Jobs: fastest}, "all that there is room for")
+			p.settled("all that there is room for")
+			p.turns = nil
+			p.ask(Due{Jobs: tc.asked, Part: 1}, "show")
+			p.now = p.now.Add(5 * time.Second / fastest)
+			p.asked["show"] = Due{Jobs: tc.used, Part: 1}
+			p.next()
+			p.ask(Due{Jobs: 1, Part: 1}, "a", "b", "c", "d", "e")
+			if diff := gocmp.Diff(append([]string{"show"}, tc.others...), p.turns); diff != "" {
+				t.Errorf("turns of five Jobs' time (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// podless has so many Jobs that no Pod is made of, and nobody else with a turn.
+func podless() *played {
 	p := newPlayed()
 	p.ask(Due{Jobs: 1, Part: 1}, names("podless", mostPodless)...)
 	p.turns = nil
+	return p
+}
+
+func TestWhileManyJobsHaveNoPodNoneIsMadeAgain(t *testing.T) {
+	p := podless()
 	p.ask(Due{Jobs: 1, Part: 1}, "next", "the one after it")
-	if len(p.turns) > 0 {
+	p.Settle("podless-3", true)
+	if p.next(); len(p.turns) > 0 {
 		t.Fatalf("%v have a turn while %d Jobs have no Pod", p.turns, mostPodless)
 	}
-	p.Forget("podless-3")
+	p.settled("podless-3")
 	p.next()
 	if diff := gocmp.Diff([]string{"next"}, p.turns); diff != "" {
 		t.Errorf("when one has its Pod (-want +got):\n%s", diff)
 	}
-	p.ask(Due{Jobs: 1, Part: 1}, "who takes the turn that is free")
+}
+
+func TestAJobThatGetsNoPodCountsForHalfAMinute(t *testing.T) {
+	p := podless()
+	p.ask(Due{Jobs: 1, Part: 1}, "next")
 	wait := p.next()
+	if wait != podlessLife {
+		t.Errorf("the next turn is told for %s from now, want %s", wait, podlessLife)
+	}
 	p.now = p.now.Add(wait)
-	if p.next(); !slices.Contains(p.turns, "the one after it") || wait > turnLife {
-		t.Errorf("%v had their turn after %s, and the others got no Pod for that long", p.turns, wait)
+	p.next()
+	if diff := gocmp.Diff([]string{"next"}, p.turns); diff != "" {
+		t.Errorf("after half a minute (-want +got):\n%s", diff)
 	}
 }
 
-func TestWhoHasATurnMayAskAgain(t *testing.T) {
+func TestATurnIsUsedOnce(t *testing.T) {
 	p := newPlayed()
 	p.ask(Due{Jobs: fastest, Part: 1}, "show")
+	p.ask(Due{Jobs: 1, Part: 1}, "show")
+	if diff := gocmp.Diff([]string{"show"}, p.turns); diff != "" || p.Waiting() != 1 {
+		t.Errorf("%d wait, want 1; turns (-want +got):\n%s", p.Waiting(), diff)
+	}
+}
+
+func TestATurnThatIsGivenBackIsStillThere(t *testing.T) {
+	p := newPlayed()
+	p.ask(Due{Jobs: fastest, Part: 1}, "show")
+	p.ask(Due{Jobs: 1, Part: 1}, "other")
+	p.GiveBack(p.now, "show", fastest)
+	p.now = p.now.Add(podlessLife)
 	p.ask(Due{Jobs: fastest, Part: 1}, "show")
 	if diff := gocmp.Diff([]string{"show", "show"}, p.turns); diff != "" {
 		t.Errorf("turns (-want +got):\n%s", diff)
 	}
-	p.Forget("show")
-	p.ask(Due{Jobs: 1, Part: 1}, "show")
-	if len(p.turns) != 2 || p.Waiting() != 1 {
-		t.Errorf("after it was forgotten it had its turn at once, and there was no room")
+}
+
+func TestATurnThatNobodyUsesIsOver(t *testing.T) {
+	p := podless()
+	p.ask(Due{Jobs: mostPodless, Part: 1}, "gone without a word")
+	p.settled(names("podless", mostPodless)...)
+	if turns, _ := p.Next(p.now); len(turns) != 1 {
+		t.Fatalf("%v are called, want 1", turns)
+	}
+	p.ask(Due{Jobs: 1, Part: 1}, "next")
+	wait := p.next()
+	p.now = p.now.Add(wait)
+	if p.next(); wait != calledLife || len(p.turns) != 1 {
+		t.Errorf("%v have their turn after %s, want the next one after %s", p.turns, wait, calledLife)
 	}
 }
 
-func TestWhoIsForgottenWaitsNoMore(t *testing.T) {
-	p := newPlayed()
-	p.ask(Due{Jobs: fastest, Part: 1}, "first")
-	p.ask(Due{Jobs: 1, Part: 1}, "show", "other")
-	p.Forget("show")
-	p.turns, p.now = nil, p.now.Add(time.Second)
-	p.next()
-	if diff := gocmp.Diff([]string{"other"}, p.turns); diff != "" {
-		t.Errorf("turns (-want +got):\n%s", diff)
+func TestWhoHasNothingDueWaitsNoMore(t *testing.T) {
+	for name, podless := range map[string]bool{"with all Pods": false, "with a Job that has none": true} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlayed()
+			p.ask(Due{Jobs: fastest, Part: 1}, "first")
+			p.settled("first")
+			p.ask(Due{Jobs: 1, Part: 1}, "show", "other")
+			p.Settle("show", podless)
+			p.turns, p.now = nil, p.now.Add(time.Second)
+			p.next()
+			if diff := gocmp.Diff([]string{"other"}, p.turns); diff != "" {
+				t.Errorf("turns (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 
@@ -176,13 +281,13 @@ func TestEachJobOfAStreamCounts(t *testing.T) {
 	p.ask(Due{Jobs: 1, Part: 1}, "one")
 	for range 35 {
 		p.writes(time.Second, 100*time.Millisecond)
-		p.next()
+		p.pods()
 	}
 	if diff := gocmp.Diff([]string{"five renditions"}, p.turns); diff != "" {
 		t.Errorf("turns of 3.5 seconds (-want +got):\n%s", diff)
 	}
 	p.writes(time.Second, time.Second)
-	if p.next(); !slices.Contains(p.turns, "one") {
+	if p.pods(); !slices.Contains(p.turns, "one") {
 		t.Errorf("nobody else had a turn after the seconds that five Jobs take")
 	}
 }
@@ -194,7 +299,7 @@ func TestAClockThatIsSetBackStopsNobody(t *testing.T) {
 	p.now = p.now.Add(-time.Hour)
 	for range 150 {
 		p.writes(time.Second, 100*time.Millisecond)
-		p.next()
+		p.pods()
 	}
 	if p.Waiting() != 0 {
 		t.Errorf("%d of 10 still wait 15 s after the clock was set back by an hour", p.Waiting())
@@ -203,65 +308,52 @@ func TestAClockThatIsSetBackStopsNobody(t *testing.T) {
 
 // TestInAnyOrderTheBudgetIsKeptAndEveryoneHasATurn plays random failures, Pods and writes.
 func TestInAnyOrderTheBudgetIsKeptAndEveryoneHasATurn(t *testing.T) {
+	const streams, mostJobs = 60, 3
 	for seed := range uint64(200) {
 		random := rand.New(rand.NewPCG(seed, 6)) //nolint:gosec // a seeded order is wanted
-		b, now := New[int](), began
-		podless, room, waits := map[int]time.Time{}, fastest, map[int]time.Time{}
-		turn := func(key int, jobs int) {
-			if room -= float64(jobs); room < -3 {
-				t.Fatalf("seed %d: %.1f Jobs more than there was room for", seed, -room)
-			}
-			podless[key] = now
-			delete(waits, key)
-			if len(podless) > mostPodless {
-				t.Fatalf("seed %d: %d turns at once", seed, len(podless))
-			}
-		}
-		jobsOf := func(key int) int { return 1 + key%3 }
+		p := newPlayed()
+		// As much as may be made, and what may have no Pod, by another count than the budget's.
+		room, podless := fastest, map[string]int{}
 		for range 2000 {
 			passed := time.Duration(random.IntN(int(200 * time.Millisecond)))
-			room, now = min(fastest, room+b.Rate()*passed.Seconds()), now.Add(passed)
-			for key, since := range podless {
-				if now.Sub(since) >= turnLife {
-					delete(podless, key)
-				}
-			}
-			key := random.IntN(60)
+			room, p.now = min(max(2, p.Rate()), room+p.Rate()*passed.Seconds()), p.now.Add(passed)
+			name := fmt.Sprint(random.IntN(streams))
+			before := len(p.turns)
 			switch random.IntN(4) {
 			case 0:
-				b.NoteWrite(now, time.Duration(random.IntN(int(300*time.Millisecond))))
+				p.NoteWrite(p.now, time.Duration(random.IntN(int(300*time.Millisecond))))
 			case 1:
-				if _, has := podless[key]; has {
-					break
-				}
-				if b.Ask(now, key, Due{Jobs: jobsOf(key), Part: int32(random.IntN(5))}) { //nolint:gosec // below 5
-					turn(key, jobsOf(key))
-				} else if _, waiting := waits[key]; !waiting {
-					waits[key] = now
-				}
+				p.ask(Due{Jobs: 1 + random.IntN(mostJobs), Part: int32(random.IntN(9))}, name) //nolint:gosec // below 9
 			case 2:
-				b.Forget(key)
-				delete(podless, key)
-				delete(waits, key)
+				p.settled(name)
+				delete(podless, name)
 			default:
-				turns, _ := b.Next(now)
-				for _, key := range turns {
-					turn(key, jobsOf(key))
-				}
+				p.next()
+			}
+			for _, name := range p.turns[before:] {
+				room -= float64(p.asked[name].Jobs)
+				podless[name] += p.asked[name].Jobs
+			}
+			if room < 1-mostJobs-0.01 {
+				t.Fatalf("seed %d: %.2f Jobs more were made than there was room for", seed, -room)
+			}
+			if p.now.Sub(began) < podlessLife && sum(podless) > mostPodless+mostJobs-1 {
+				t.Fatalf("seed %d: %d Jobs without a Pod at once", seed, sum(podless))
 			}
 		}
-		if b.Waiting() != len(waits) {
-			t.Fatalf("seed %d: %d wait, want %d", seed, b.Waiting(), len(waits))
+		for range streams * mostJobs {
+			p.now = p.now.Add(2 * time.Second)
+			p.pods()
 		}
-		for range 60 {
-			now = now.Add(5 * time.Second)
-			turns, _ := b.Next(now)
-			for _, key := range turns {
-				b.Forget(key)
-			}
-		}
-		if b.Waiting() != 0 {
-			t.Fatalf("seed %d: %d never had their turn", seed, b.Waiting())
+		if p.Waiting() != 0 || p.jobs != 0 {
+			t.Fatalf("seed %d: %d never had their turn, %d Jobs never had an end", seed, p.Waiting(), p.jobs)
 		}
 	}
+}
+
+func sum(of map[string]int) (all int) {
+	for _, n := range of {
+		all += n
+	}
+	return all
 }

@@ -10,17 +10,16 @@ const (
 	// slowest is what is made again however slow the API server is, in Jobs a second: in the five minutes between two parts of a Job that fails at
 	// once it is three hundred.
 	slowest = 1.0
-	// fastest is what is made again where nothing is slow: as many streams as a big fleet has are back in a minute or two.
+	// fastest is what is made again where nothing is slow.
 	fastest = 64.0
 	// The rate changes once a second: it is halved where writes are slow, and grows by a tenth where they are not.
 	adjustEvery = time.Second
 	faster      = 1.1
 	slower      = 0.5
 
-	// Slow is what takes twice as long as usual, between these two: a write of 30 ms is never slow, one of 200 ms always.
+	// What takes twice as long as usual is slow, but a write of 30 ms never is.
 	timesUsual  = 2
 	neverSlow   = 30 * time.Millisecond
-	alwaysSlow  = 200 * time.Millisecond
 	usualDouble = 10 * time.Minute
 
 	// The middle one of so many writes counts, none of them older.
@@ -28,6 +27,9 @@ const (
 	judgedFew = judged / 2
 	judgedAge = 10 * time.Second
 )
+
+// AlwaysSlow is what a write takes that is slow wherever it is.
+const AlwaysSlow = 200 * time.Millisecond
 
 // pace is how many Jobs a second are made again, by how long the process's own writes take.
 type pace struct {
@@ -60,7 +62,7 @@ func (p *pace) noteWrite(now time.Time, took time.Duration) {
 	}
 	p.adjusted = now
 	p.learnUsual(now, middle)
-	if middle > min(max(timesUsual*p.usual, neverSlow), alwaysSlow) {
+	if middle > min(max(timesUsual*p.usual, neverSlow), AlwaysSlow) {
 		p.rate = max(slowest, p.rate*slower)
 	} else {
 		p.rate = min(fastest, p.rate*faster)
@@ -83,7 +85,9 @@ func (p *pace) middle(now time.Time) (time.Duration, bool) {
 
 func (p *pace) learnUsual(now time.Time, middle time.Duration) {
 	if p.usual > 0 {
-		p.usual = time.Duration(float64(p.usual) * math.Exp2(max(0, now.Sub(p.usualAt).Minutes())/usualDouble.Minutes()))
+		forgotten := math.Exp2(max(0, now.Sub(p.usualAt).Minutes()) / usualDouble.Minutes())
+		// More than this makes no difference, and after a night it is more than there are nanoseconds.
+		p.usual = time.Duration(min(float64(p.usual)*forgotten, float64(AlwaysSlow)))
 	}
 	p.usualAt = now
 	if p.usual == 0 || middle < p.usual {

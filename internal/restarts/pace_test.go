@@ -64,3 +64,18 @@ func TestAnAPIServerThatIsSlowerForGoodIsUsualInTheEnd(t *testing.T) {
 		t.Errorf("the rate is %.1f after 25 minutes more, want %.1f", p.Rate(), fastest)
 	}
 }
+
+func TestAfterANightWithoutWritesTheUsualIsLearntAnew(t *testing.T) {
+	p := newPlayed()
+	p.writes(60*time.Millisecond, time.Minute)
+	p.now = p.now.Add(24 * time.Hour)
+	p.writes(60*time.Millisecond, time.Minute)
+	p.writes(115*time.Millisecond, time.Minute)
+	if p.Rate() != fastest {
+		t.Errorf("the rate is %.1f for writes that take as long as the evening before, want %.1f", p.Rate(), fastest)
+	}
+	p.writes(150*time.Millisecond, time.Minute)
+	if p.Rate() != slowest {
+		t.Errorf("the rate is %.1f for writes of more than twice what is usual, want %.1f", p.Rate(), slowest)
+	}
+}
