@@ -50,6 +50,9 @@ type Run struct {
 	Phase    Phase
 	// Created is when the Job was made, Ready when its Pod became ready, Finished when the Job ended; zero where they did not.
 	Created, Ready, Finished time.Time
+	// Exited is when the last container of its Pod ended: the Job is told to be Finished later, by much where the controller manager is behind. Zero where no Pod
+	// tells.
+	Exited time.Time
 	// PodsGone says of a Terminating Job that no Pod of it runs any more.
 	PodsGone bool
 	// Signals says that the Job is told when its broadcast is over, instead of deleted; Told is when it was, zero where it was not.
@@ -123,6 +126,7 @@ func read(job *batchv1.Job, pods []corev1.Pod, part int32) Run {
 			r.Phase = Running
 		}
 	}
+	r.Exited = exited(latest)
 	if r.Phase != Running {
 		r.Trouble = trouble(latest)
 	}
@@ -215,7 +219,7 @@ func finished(pod corev1.Pod) bool {
 func readySince(pod corev1.Pod) time.Time {
 	if finished(pod) {
 		for _, status := range pod.Status.ContainerStatuses {
-			if ended := status.State.Terminated; ended != nil && !ended.StartedAt.IsZero() {
+			if ended := status.State.Terminated; ended != nil && wasTold(ended.StartedAt) {
 				return ended.StartedAt.Time
 			}
 		}
@@ -230,6 +234,21 @@ func readySince(pod corev1.Pod) time.Time {
 		}
 	}
 	return time.Time{}
+}
+
+// wasTold says whether a node told the time. Of a container that could not be started the kubelet tells the beginning of Unix time.
+func wasTold(at metav1.Time) bool { return at.Unix() > 0 }
+
+func exited(pod corev1.Pod) (last time.Time) {
+	if !finished(pod) {
+		return last
+	}
+	for _, status := range pod.Status.ContainerStatuses {
+		if ended := status.State.Terminated; ended != nil && wasTold(ended.FinishedAt) && ended.FinishedAt.After(last) {
+			last = ended.FinishedAt.Time
+		}
+	}
+	return last
 }
 
 // trouble is one sentence on why the Pod is not ready, or how it ended. A container that failed speaks before one that ended

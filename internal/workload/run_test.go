@@ -83,6 +83,35 @@ func inits(statuses ...corev1.ContainerStatus) func(*corev1.Pod) {
 	return func(p *corev1.Pod) { p.Status.InitContainerStatuses = statuses }
 }
 
+func TestARunIsAsLongAsItsContainersWere(t *testing.T) {
+	t.Parallel()
+	lasted := func(from, to metav1.Time) corev1.ContainerStatus {
+		status := exits(1, "Error", "")
+		status.State.Terminated.StartedAt, status.State.Terminated.FinishedAt = from, to
+		return status
+	}
+	epoch := metav1.Unix(0, 0)
+	for _, row := range []struct {
+		name          string
+		pod           func(*corev1.Pod)
+		ready, exited time.Time
+	}{
+		{"one container", containers(lasted(later(10), later(11))), later(10).Time, later(11).Time},
+		{"the last of two", containers(lasted(later(10), later(30)), lasted(later(10), later(20))), later(10).Time, later(30).Time},
+		{"one that could not be started", containers(lasted(epoch, later(11))), time.Time{}, later(11).Time},
+		{"one of which nothing is told", containers(lasted(epoch, epoch)), time.Time{}, time.Time{}},
+		{"none", func(*corev1.Pod) {}, time.Time{}, time.Time{}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			runs := Runs([]batchv1.Job{job("j", condition(batchv1.JobFailed, corev1.ConditionTrue))}, []corev1.Pod{pod("a", 1, phase(corev1.PodFailed), row.pod)})
+			if got := runs[0]; !got.Ready.Equal(row.ready) || !got.Exited.Equal(row.exited) || !got.Finished.Equal(later(90).Time) {
+				t.Errorf("ready %s, exited %s, finished %s; want ready %s, exited %s", got.Ready, got.Exited, got.Finished, row.ready, row.exited)
+			}
+		})
+	}
+}
+
 func TestRunsReadOneJob(t *testing.T) {
 	t.Parallel()
 	const running, failed, succeeded = corev1.PodRunning, corev1.PodFailed, corev1.PodSucceeded
