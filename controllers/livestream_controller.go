@@ -90,6 +90,7 @@ func (r *LiveStreamReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 		// The last pass could not end them. Until they are told to, the next broadcast does not start: two recorders on one show are
 		// worse than one that comes later.
 		if err := r.stop(ctx, observed.Stream, p.Left(observed.Stream.Status)); err != nil {
+			r.Restarts.giveBack(req.NamespacedName, observed.madeAgain(p))
 			return ctrl.Result{}, err
 		}
 	}
@@ -98,9 +99,7 @@ func (r *LiveStreamReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	case started.leaving:
 		return ctrl.Result{}, nil
 	case started.outdated:
-		if !observed.HoldAgain {
-			r.Restarts.giveBack(req.NamespacedName, p.Again)
-		}
+		r.Restarts.giveBack(req.NamespacedName, observed.madeAgain(p)-len(started.made))
 		return ctrl.Result{}, errOutdated
 	}
 	status := plan.Report(observed.Observed, p, started.made, started.failures)
@@ -187,7 +186,7 @@ func (r *LiveStreamReconciler) decide(ctx context.Context, stream *v1alpha1.Live
 	}
 	name := client.ObjectKeyFromObject(stream)
 	due := p.Again
-	if observed.HoldAgain = r.Restarts.holds(name, due); observed.HoldAgain && due.Jobs > 0 {
+	if observed.HoldAgain = r.Restarts.holds(name, due); observed.HoldAgain {
 		p = plan.Compute(observed.Observed)
 	}
 	if len(p.Start)+len(p.Stop) == 0 && !p.Delete && !observed.yields(p) {
@@ -195,8 +194,8 @@ func (r *LiveStreamReconciler) decide(ctx context.Context, stream *v1alpha1.Live
 	}
 	p, gone, err := r.planConfirmed(ctx, &observed, p)
 	if gone || err != nil {
-		if err != nil && !observed.HoldAgain {
-			r.Restarts.giveBack(name, due)
+		if err != nil {
+			r.Restarts.giveBack(name, observed.madeAgain(plan.Plan{Again: due}))
 		}
 		return view{}, plan.Plan{}, 0, err
 	}

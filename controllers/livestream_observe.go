@@ -32,6 +32,14 @@ type view struct {
 	elder   *v1alpha1.LiveStream
 }
 
+// madeAgain is how many Jobs of the plan are made in a turn.
+func (v *view) madeAgain(p plan.Plan) int {
+	if v.HoldAgain {
+		return 0
+	}
+	return p.Again.Jobs
+}
+
 // observe reads all that a pass rests on, and writes nothing.
 func (r *LiveStreamReconciler) observe(ctx context.Context, stream *v1alpha1.LiveStream) (view, error) {
 	v := view{Observed: plan.Observed{Now: r.Clock.Now(), Stream: stream, Settings: workload.WithPresets(stream.Spec.LiveStreamSettings), InterruptedAt: r.interruptions.began(stream.UID)}}
@@ -197,7 +205,7 @@ func (r *LiveStreamReconciler) explainPending(ctx context.Context, v *view, pods
 		if hasPods || run.Phase != workload.Pending || v.Now.Sub(run.Created) < podlessAfter {
 			continue
 		}
-		trouble, known := r.podless.of(ctx, r.Live, r.Clock, v.Stream.Namespace, run.UID)
+		trouble, known := r.podless.of(ctx, r.Live, r.Clock, v.Stream.Namespace, run)
 		if !known {
 			trouble = pendingMessage(v.Stream.Status, run.JobName)
 		}

@@ -35,13 +35,13 @@ type podlessTroubles struct {
 }
 
 type listedTroubles struct {
-	// begun is when they were last listed, next when they may be again.
-	begun, next time.Time
-	of          map[types.UID]string
+	// begun is when they were last asked for, next when they may be again, told when the last list began that was answered.
+	begun, next, told time.Time
+	of                map[types.UID]string
 }
 
-// of says why the Job has no Pod, "" where nothing tells; it is known unless it takes a list that is not made now.
-func (p *podlessTroubles) of(ctx context.Context, live client.Reader, clock clock.PassiveClock, namespace string, job types.UID) (trouble string, known bool) {
+// of says why the Job has no Pod, "" where nothing tells; it is known unless that takes a list which is not made now.
+func (p *podlessTroubles) of(ctx context.Context, live client.Reader, clock clock.PassiveClock, namespace string, job *workload.Run) (trouble string, known bool) {
 	begun := clock.Now()
 	if trouble, known, ask := p.last(begun, namespace, job); !ask {
 		return trouble, known
@@ -50,43 +50,53 @@ func (p *podlessTroubles) of(ctx context.Context, live client.Reader, clock cloc
 	defer cancel()
 	var events corev1.EventList
 	err := live.List(asking, &events, client.InNamespace(namespace), client.MatchingFields{"reason": workload.ReasonFailedCreate, "involvedObject.kind": "Job"})
+	troubles := troublesOf(events.Items)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := clock.Now()
-	listed := p.in[namespace]
-	listed.next = now.Add(max(eventsEvery, eventsShare*now.Sub(begun)))
+	listed := p.ofNamespace(namespace)
+	listed.next = now.Add(max(eventsEvery, eventsShare*min(now.Sub(begun), eventsPatience)))
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Info("Could not list the Events of Jobs without Pods; their messages stay as they were", "namespace", namespace, "reason", err.Error())
 		return "", false
 	}
-	byJob := map[types.UID][]corev1.Event{}
-	for _, e := range events.Items {
-		byJob[e.InvolvedObject.UID] = append(byJob[e.InvolvedObject.UID], e)
-	}
-	listed.of = make(map[types.UID]string, len(byJob))
-	for uid, events := range byJob {
-		listed.of[uid] = workload.PodlessTrouble(events)
-	}
-	return listed.of[job], true
+	listed.told, listed.of = begun, troubles
+	return troubles[job.UID], true
 }
 
 // last is what the last list told of the Job, and whether to ask for the next: nobody else does until that is done, or was given up.
-func (p *podlessTroubles) last(now time.Time, namespace string, job types.UID) (trouble string, known, ask bool) {
+func (p *podlessTroubles) last(now time.Time, namespace string, job *workload.Run) (trouble string, known, ask bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	listed := p.in[namespace]
-	if listed != nil && now.Before(listed.next) {
-		trouble, known = listed.of[job]
-		return trouble, known, false
+	listed := p.ofNamespace(namespace)
+	if now.Before(listed.next) {
+		trouble, known = listed.of[job.UID]
+		return trouble, known || listed.told.After(job.Created.Add(podlessAfter)), false
 	}
-	if listed == nil {
-		if p.in == nil {
-			p.in = map[string]*listedTroubles{}
-		}
-		maps.DeleteFunc(p.in, func(_ string, l *listedTroubles) bool { return now.Sub(l.begun) > eventsKept })
-		listed = &listedTroubles{}
-		p.in[namespace] = listed
-	}
+	maps.DeleteFunc(p.in, func(_ string, l *listedTroubles) bool { return l != listed && now.Sub(l.begun) > eventsKept })
 	listed.begun, listed.next = now, now.Add(2*eventsPatience)
 	return "", false, true
+}
+
+// ofNamespace is what is known of it, if nothing that nothing is; the lock is held.
+func (p *podlessTroubles) ofNamespace(namespace string) *listedTroubles {
+	if p.in == nil {
+		p.in = map[string]*listedTroubles{}
+	}
+	if p.in[namespace] == nil {
+		p.in[namespace] = &listedTroubles{}
+	}
+	return p.in[namespace]
+}
+
+func troublesOf(events []corev1.Event) map[types.UID]string {
+	byJob := map[types.UID][]corev1.Event{}
+	for _, e := range events {
+		byJob[e.InvolvedObject.UID] = append(byJob[e.InvolvedObject.UID], e)
+	}
+	troubles := make(map[types.UID]string, len(byJob))
+	for job, events := range byJob {
+		troubles[job] = workload.PodlessTrouble(events)
+	}
+	return troubles
 }

@@ -78,8 +78,7 @@ func (r *Restarts) noteWrite(begun time.Time, err error) {
 	r.tell()
 }
 
-// holds says whether Jobs of the LiveStream that ended at once are not to be made now. Those that are due wait for their turn then, and are brought when it
-// comes.
+// holds says whether what is due of the LiveStream is not to be made now. It waits for its turn then, and is brought when that comes.
 func (r *Restarts) holds(name types.NamespacedName, due plan.Again) bool {
 	if r == nil {
 		return false
@@ -91,7 +90,7 @@ func (r *Restarts) holds(name types.NamespacedName, due plan.Again) bool {
 		if r.budget.Settle(name, due.Podless) {
 			r.wake()
 		}
-		return true
+		return false
 	}
 	if r.budget.Ask(r.clock.Now(), name, restarts.Due{Jobs: due.Jobs, Part: due.Part}) {
 		return false
@@ -100,14 +99,14 @@ func (r *Restarts) holds(name types.NamespacedName, due plan.Again) bool {
 	return true
 }
 
-// giveBack is for a turn whose pass could not make the Jobs, and is repeated.
-func (r *Restarts) giveBack(name types.NamespacedName, due plan.Again) {
-	if r == nil || due.Jobs == 0 {
+// giveBack is for a turn whose pass could not make so many of its Jobs, and is repeated.
+func (r *Restarts) giveBack(name types.NamespacedName, jobs int) {
+	if r == nil {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.budget.GiveBack(r.clock.Now(), name, due.Jobs)
+	r.budget.GiveBack(r.clock.Now(), name, jobs)
 }
 
 // forget is for a LiveStream that is gone, or going.

@@ -7,10 +7,12 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	testclock "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/plan"
@@ -168,46 +170,85 @@ func TestAnotherTurnIsGivenWhenAJobHasItsPod(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	restarts := b.withRestarts()
-	go func() { _ = restarts.Start(t.Context()) }()
 	b.pass(time.Second)
 	restarts.holds(types.NamespacedName{Name: "other-0"}, plan.Again{Podless: true})
+	if restarts.GiveTurns(t.Context()); len(b.streamsAgain) > 0 {
+		t.Fatalf("%s was brought while the Jobs have no Pods", (<-b.streamsAgain).Object.GetName())
+	}
 	select {
-	case got := <-b.streamsAgain:
-		t.Fatalf("%s was brought while the Job has no Pod", got.Object.GetName())
+	case <-restarts.changed:
 	default:
 	}
 	restarts.holds(types.NamespacedName{Name: "other-0"}, plan.Again{})
-	<-b.streamsAgain
+	if len(restarts.changed) != 1 {
+		t.Error("nobody is told that a turn is free")
+	}
+	if restarts.GiveTurns(t.Context()); len(b.streamsAgain) != 1 {
+		t.Errorf("%d were brought for the turn that is free, want 1", len(b.streamsAgain))
+	}
+}
+
+func TestATurnIsKeptWhereItsPassFailed(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.show()
+	b.live("show", "A")
+	restarts := b.withRestarts()
+	b.fail(b.onlyJob())
+	b.pass(11 * time.Second)
+	b.reconcile("show")
+	b.pass(time.Minute)
+	restarts.GiveTurns(t.Context())
+	live, away := b.reconciler.Live, true
+	b.reconciler.Live = interceptor.NewClient(env.Client, interceptor.Funcs{Get: func(ctx context.Context, _ client.WithWatch, key client.ObjectKey, object client.Object, opts ...client.GetOption) error {
+		if away {
+			return apierrors.NewServiceUnavailable("away")
+		}
+		return live.Get(ctx, key, object, opts...)
+	}})
+	for range 3 {
+		if _, err := b.reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Namespace: b.namespace, Name: "show"}}); err == nil {
+			t.Fatal("the pass did not fail")
+		}
+	}
+	away = false
+	b.reconcile("show")
+	if jobs := b.jobs(); len(jobs) != 2 {
+		t.Errorf("there are %d Jobs, want the second made in the turn that it had", len(jobs))
+	}
 }
 
 func TestOnlyWritesThatSayHowLongTheyTakeAreNoted(t *testing.T) {
 	t.Parallel()
 	failed := errors.New("no")
 	for _, tc := range []struct {
-		name string
-		took time.Duration
-		err  error
-		slow bool
+		name       string
+		took, then time.Duration
+		err        error
+		slow       bool
 	}{
-		{name: "slow ones", took: time.Second, slow: true},
-		{name: "quick ones", took: time.Millisecond},
-		{name: "refused at once, after slow ones", took: time.Millisecond, err: failed, slow: true},
-		{name: "failed after long", took: time.Second, err: failed, slow: true},
+		{name: "quick ones", took: time.Millisecond, then: time.Millisecond},
+		{name: "slow ones", took: time.Millisecond, then: time.Second, slow: true},
+		{name: "refused at once after slow ones", took: time.Second, then: time.Millisecond, err: failed, slow: true},
+		{name: "failed after long", took: time.Millisecond, then: time.Second, err: failed, slow: true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			clock := testclock.NewFakePassiveClock(showTime)
 			restarts := NewRestarts(clock, nil)
-			for i := range 40 {
-				begun, took, err := clock.Now(), tc.took, tc.err
-				if tc.slow && i < 20 {
-					took, err = time.Second, nil
-				}
+			write := func(took time.Duration, err error) {
+				begun := clock.Now()
 				clock.SetTime(begun.Add(took))
 				restarts.noteWrite(begun, err)
-				clock.SetTime(clock.Now().Add(100 * time.Millisecond))
+				clock.SetTime(clock.Now().Add(300 * time.Millisecond))
 			}
-			if got := restarts.budget.Rate() < 2; got != tc.slow {
+			for range 100 {
+				write(tc.took, nil)
+			}
+			for range 100 {
+				write(tc.then, tc.err)
+			}
+			if got := restarts.budget.Rate() == 1; got != tc.slow {
 				t.Errorf("the rate is %.1f, want slow %t", restarts.budget.Rate(), tc.slow)
 			}
 		})

@@ -142,7 +142,7 @@ func (b *bench) restart(through client.WithWatch) {
 	keys := &secrets.Reader{Client: env.Client, Clock: b.clock, Keep: time.Minute, AgainAfter: time.Second, MaxKept: 10}
 	b.poller = &OnlinePoller{Cache: reader, Secrets: keys, Clock: b.clock, Hosts: []string{"127.0.0.1"}, Streams: b.streamsAgain, Domains: b.domainsAgain}
 	b.scaler = &Scaler{Client: reader, Live: env.Client, Clock: b.clock}
-	b.reconciler = &LiveStreamReconciler{Client: reader, Live: env.Client, Secrets: keys, Scaler: b.scaler, Truth: b.poller, Tell: notices.NewTeller(b.events, 0), Clock: b.clock, WorkerImage: "worker"}
+	b.reconciler = &LiveStreamReconciler{Client: reader, Live: env.Client, Secrets: keys, Scaler: b.scaler, Truth: b.poller, Tell: notices.NewTeller(b.events, 0), Clock: b.clock, WorkerImage: "worker", Restarts: NewRestarts(b.clock, b.streamsAgain)}
 	b.domains = &PushDomainReconciler{
 		Client: reader, Live: env.Client, Streams: reader, Secrets: keys, Truth: b.poller, Clock: b.clock,
 		Setup: &CallbackSetup{Poller: b.poller, Secrets: keys, Clock: b.clock},

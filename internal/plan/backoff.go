@@ -4,6 +4,8 @@ import (
 	"slices"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/push"
 	"github.com/livestream-operator/livestream-operator/internal/workload"
@@ -42,12 +44,18 @@ func ran(run workload.Run) time.Duration {
 	if run.Ready.IsZero() {
 		return 0
 	}
-	return run.Finished.Sub(run.Ready)
+	ended := run.Finished
+	if !run.Exited.IsZero() && run.Exited.Before(ended) {
+		ended = run.Exited
+	}
+	return ended.Sub(run.Ready)
 }
 
 // needsTurn says whether the next part is made in its turn: that of one that ended at once, unless a push began since. A part that the status tells of
 // already had its turn: the Job could not be made, or is not seen yet.
 func needsTurn(o Observed, previous v1alpha1.WorkloadStatus, run workload.Run) bool {
-	beganSince := func(p v1alpha1.Push) bool { return p.RecordedTime != nil && p.RecordedTime.After(run.Finished) }
+	// Recorded alone is a push, too, that was only confirmed.
+	since := func(at *metav1.Time) bool { return at != nil && at.After(run.Finished) }
+	beganSince := func(p v1alpha1.Push) bool { return since(p.StartTime) && since(p.RecordedTime) }
 	return endedAtOnce(run) && previous.Part <= run.Part && !slices.ContainsFunc(push.Live(o.Stream.Status.Pushes), beganSince)
 }

@@ -115,6 +115,7 @@ func (p *Plan) planJob(o Observed, c course, previous v1alpha1.WorkloadStatus, l
 	}
 	status := v1alpha1.WorkloadStatus{Name: previous.Name, State: v1alpha1.WorkloadPending, JobName: latest.JobName, Part: latest.Part}
 	latest = withReady(latest, previous)
+	p.Again.Podless = p.Again.Podless || podless(previous, *latest)
 	if !latest.Ready.IsZero() {
 		status.StartTime = new(metav1.NewTime(latest.Ready))
 	}
@@ -123,7 +124,6 @@ func (p *Plan) planJob(o Observed, c course, previous v1alpha1.WorkloadStatus, l
 		status.State, status.Message = v1alpha1.WorkloadRunning, runningMessage(previous, *latest)
 	case workload.Pending:
 		status.Message = p.pendingTrouble(o.Now, *latest)
-		p.Again.Podless = p.Again.Podless || latest.Part > 1 && latest.Pod == ""
 	case workload.Terminating:
 		// Somebody else deleted it. Its name is taken until it is gone, so the next part does not wait.
 		status.State, status.Message = v1alpha1.WorkloadWaiting, "the Job was deleted while the stream is on air"
@@ -136,10 +136,14 @@ func (p *Plan) planJob(o Observed, c course, previous v1alpha1.WorkloadStatus, l
 	return status
 }
 
-// withReady has what the status knows of a Job that ended and whose Pod is gone, as with its node: when it became ready.
+// podless says whether a Job that was made again has no Pod yet, or is not even seen yet.
+func podless(previous v1alpha1.WorkloadStatus, latest workload.Run) bool {
+	return latest.Phase == workload.Pending && latest.Part > 1 && latest.Pod == "" || previous.Part > latest.Part && previous.JobName != ""
+}
+
+// withReady has what the status knows of a Job whose Pod is gone, or is not heard of, as with its node: when it became ready.
 func withReady(run *workload.Run, previous v1alpha1.WorkloadStatus) *workload.Run {
-	ended := run.Phase == workload.Complete || run.Phase == workload.Failed
-	if !ended || !run.Ready.IsZero() || previous.JobName != run.JobName || previous.StartTime == nil {
+	if run.Phase == workload.Terminating || !run.Ready.IsZero() || previous.JobName != run.JobName || previous.StartTime == nil {
 		return run
 	}
 	known := *run
@@ -166,6 +170,13 @@ func (p *Plan) planMissing(o Observed, previous v1alpha1.WorkloadStatus, spec *v
 	if previous.State == v1alpha1.WorkloadWaiting || previous.JobName != "" {
 		// It had ended and was cleaned up since, or somebody deleted it, and its Pod may still end: the next one must not write to the same files.
 		part++
+	}
+	if mayStart && previous.State == v1alpha1.WorkloadWaiting {
+		// It was cleaned up while it waited for its turn.
+		if p.Again.add(previous.Part); o.HoldAgain {
+			p.lookAgainAt(o.Now, o.Now.Add(longestBackoff))
+			return previous
+		}
 	}
 	if mayStart {
 		return p.start(*spec, part)

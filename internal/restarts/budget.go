@@ -12,9 +12,10 @@ const (
 	// podlessLife is how long a Job counts without a Pod: some get none, as where a quota is used up.
 	podlessLife = 30 * time.Second
 	// calledLife is how long a turn waits for the pass that uses it.
-	calledLife = 5 * time.Minute
-	// Each part that ended at once is a minute of waiting that others have ahead, up to these: who failed less often is first, and nobody waits for ever.
-	headStart  = time.Minute
+	calledLife = time.Minute
+	// Each part that ended is a quarter of an hour of waiting that others have ahead, up to these: who failed less often is first, also where the line is an
+	// hour long, and nobody waits for ever.
+	headStart  = 15 * time.Minute
 	headStarts = 5
 	// shortestWait keeps who asks again from asking at once.
 	shortestWait = 10 * time.Millisecond
@@ -91,24 +92,34 @@ func (b *Budget[K]) Ask(now time.Time, key K, due Due) bool {
 
 // GiveBack is for a turn of so many Jobs whose pass could make none, and is repeated.
 func (b *Budget[K]) GiveBack(now time.Time, key K, jobs int) {
-	if t, has := b.given[key]; has && t.called == 0 {
-		t.called, t.podless, t.until = jobs, max(0, t.podless-jobs), now.Add(calledLife)
+	if t, has := b.given[key]; has && t.called == 0 && jobs > 0 {
+		t.called = min(jobs, t.podless)
+		t.podless, t.until = t.podless-t.called, now.Add(calledLife)
 	}
 }
 
-// Settle is for a LiveStream of which nothing is due: it waits for no turn, and where none of its Jobs is podless its last turn is over. It says whether
-// that makes room for others.
+// Settle is for a LiveStream of which nothing is due: it waits for no turn and uses none, and where none of its Jobs is podless its last turn is over. It
+// says whether that makes room for others.
 func (b *Budget[K]) Settle(key K, podless bool) bool {
 	if at, waits := b.waiting[key]; waits {
 		heap.Remove(&b.line, at.index)
 		delete(b.waiting, key)
 	}
 	t, has := b.given[key]
-	if !has || podless && t.called == 0 {
+	switch {
+	case !has:
 		return false
+	case podless && t.podless > 0:
+		unused := t.called
+		b.take(-unused)
+		t.called = 0
+		return unused > 0
+	default:
+		b.take(-t.called)
+		t.called = 0
+		b.end(key)
+		return true
 	}
-	b.end(key)
-	return true
 }
 
 // Next says whose turn it is now, and how long until it is the next one's; 0 while nobody waits.
@@ -119,7 +130,7 @@ func (b *Budget[K]) Next(now time.Time) (turns []K, wait time.Duration) {
 		delete(b.waiting, first.key)
 		t := b.turnOf(first.key)
 		b.take(first.due.Jobs)
-		t.called, t.until = first.due.Jobs, now.Add(calledLife)
+		t.called, t.until = t.called+first.due.Jobs, now.Add(calledLife)
 		turns = append(turns, first.key)
 	}
 	if len(b.line) == 0 {
