@@ -69,8 +69,8 @@ func benchInterference(ctx context.Context, w *world) error {
 	return errors.Join(w.finish(ctx, r.operator, others, "malformed", "busy", "unavailable"), w.remove(ctx, r.streams.namespace))
 }
 
-// failAll puts all streams on air, as fast as they are taken, and waits until the Job of each has failed once: it is made again then, with backoff. It
-// does not wait for ever, as it is told how many have failed.
+// failAll puts all streams on air, as fast as they are taken, and waits until the Job of each has failed once and the wave is over: Jobs that failed are made
+// again, and few are on their way. It does not wait for ever, as it is told how many have failed.
 func (w *world) failAll(ctx context.Context, operator *operator, streams *population) error {
 	s := newSender(streams.namespace, operator.receiver)
 	defer s.close()
@@ -92,13 +92,13 @@ func (w *world) failAll(ctx context.Context, operator *operator, streams *popula
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	const longest, every = 15 * time.Minute, 10 * time.Second
+	const longest, every, onTheirWay = 20 * time.Minute, 10 * time.Second, 50
 	for began := time.Now(); time.Since(began) < longest; {
 		got, err := w.failures(ctx, streams.namespace)
-		if err != nil || got.streams >= streams.count {
+		if err != nil || got.streams >= streams.count && got.pending <= onTheirWay {
 			return err
 		}
-		w.say("%d of %d have a Job that failed", got.streams, streams.count)
+		w.say("%d of %d have a Job that failed, %d Jobs are on their way", got.streams, streams.count, got.pending)
 		if err := waitUntil(ctx, time.Now().Add(every)); err != nil {
 			return err
 		}
@@ -106,8 +106,8 @@ func (w *world) failAll(ctx context.Context, operator *operator, streams *popula
 	return nil
 }
 
-// failures are the Jobs that have failed, and whose they are.
-type failures struct{ jobs, streams int }
+// failures are the Jobs that have failed, and whose they are; pending are those that have not.
+type failures struct{ jobs, streams, pending int }
 
 func (w *world) failures(ctx context.Context, namespace string) (failures, error) {
 	var got failures
@@ -122,6 +122,8 @@ func (w *world) failures(ctx context.Context, namespace string) (failures, error
 			if hasFailed(&page.Items[i]) {
 				got.jobs++
 				streams[page.Items[i].Labels[v1alpha1.LabelLiveStream]] = true
+			} else {
+				got.pending++
 			}
 		}
 		if next = page.Continue; next == "" {
