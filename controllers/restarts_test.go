@@ -22,16 +22,19 @@ import (
 func (b *bench) withRestarts() *Restarts {
 	b.t.Helper()
 	restarts := NewRestarts(b.clock, b.streamsAgain)
-	for i := 0; ; i++ {
-		if i > 1000 {
-			b.t.Fatal("there is no end of turns")
-		}
-		if restarts.holds(types.NamespacedName{Name: fmt.Sprintf("other-%d", i)}, plan.Again{Jobs: 1, Part: 1}) {
-			break
-		}
-	}
+	b.takeTurns(restarts, "other")
 	b.reconciler.Restarts = restarts
 	return restarts
+}
+
+func (b *bench) takeTurns(restarts *Restarts, others string) {
+	b.t.Helper()
+	for i := range 1000 {
+		if restarts.holds(types.NamespacedName{Name: fmt.Sprintf("%s-%d", others, i)}, plan.Again{Jobs: 1, Part: 1}) {
+			return
+		}
+	}
+	b.t.Fatal("there is no end of turns")
 }
 
 // slowWriter takes a second for the patch of a status.
@@ -188,33 +191,45 @@ func TestAnotherTurnIsGivenWhenAJobHasItsPod(t *testing.T) {
 	}
 }
 
-func TestATurnIsKeptWhereItsPassFailed(t *testing.T) {
+func TestATurnIsKeptWhereItsPassMadeNothing(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	b.show()
-	b.live("show", "A")
-	restarts := b.withRestarts()
-	b.fail(b.onlyJob())
-	b.pass(11 * time.Second)
-	b.reconcile("show")
-	b.pass(time.Minute)
-	restarts.GiveTurns(t.Context())
-	live, away := b.reconciler.Live, true
-	b.reconciler.Live = interceptor.NewClient(env.Client, interceptor.Funcs{Get: func(ctx context.Context, _ client.WithWatch, key client.ObjectKey, object client.Object, opts ...client.GetOption) error {
-		if away {
-			return apierrors.NewServiceUnavailable("away")
-		}
-		return live.Get(ctx, key, object, opts...)
-	}})
-	for range 3 {
-		if _, err := b.reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Namespace: b.namespace, Name: "show"}}); err == nil {
-			t.Fatal("the pass did not fail")
-		}
-	}
-	away = false
-	b.reconcile("show")
-	if jobs := b.jobs(); len(jobs) != 2 {
-		t.Errorf("there are %d Jobs, want the second made in the turn that it had", len(jobs))
+	for name, read := range map[string]func(*bench) error{
+		"the API server is away": func(*bench) error { return apierrors.NewServiceUnavailable("away") },
+		"it takes too long": func(b *bench) error {
+			b.pass(decisionLife + time.Second)
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.show()
+			b.live("show", "A")
+			restarts := b.withRestarts()
+			b.fail(b.onlyJob())
+			b.pass(11 * time.Second)
+			b.reconcile("show")
+			b.pass(time.Minute)
+			restarts.GiveTurns(t.Context())
+			b.takeTurns(restarts, "later")
+			b.reconciler.Live = interceptor.NewClient(env.Client, interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, opts ...client.GetOption) error {
+				if err := read(b); err != nil {
+					return err
+				}
+				return c.Get(ctx, key, object, opts...)
+			}})
+			for range 2 {
+				if _, err := b.reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Namespace: b.namespace, Name: "show"}}); err == nil {
+					t.Fatal("the pass did not fail")
+				}
+				b.takeTurns(restarts, "later")
+			}
+			b.reconciler.Live = env.Client
+			b.reconcile("show")
+			if jobs := b.jobs(); len(jobs) != 2 {
+				t.Errorf("there are %d Jobs, want the second made in the turn that it had", len(jobs))
+			}
+		})
 	}
 }
 

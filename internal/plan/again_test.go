@@ -7,6 +7,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/push"
 	"github.com/livestream-operator/livestream-operator/internal/workload"
 )
 
@@ -49,6 +50,9 @@ func TestWhatEndedAtOnceWaitsForItsTurnAndNothingElseDoes(t *testing.T) {
 		{"one that ran for ten minutes", []func(*workload.Run){ranLong}, Again{}, 0},
 		{"a recorder that recorded", []func(*workload.Run){recorded}, Again{}, 0},
 		{"a recorder that recorded nothing", []func(*workload.Run){recordedNothing}, Again{Jobs: 1, Part: 1}, 1},
+		{"one that ended soon, of which the Job was told late", []func(*workload.Run){func(r *workload.Run) {
+			r.Exited, r.Ready = r.Finished.Add(-healthyRun), r.Finished.Add(-healthyRun-time.Second)
+		}}, Again{Jobs: 1, Part: 1}, 1},
 		{"one of either", []func(*workload.Run){part(1), ranLong}, Again{Jobs: 1, Part: 1}, 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -74,6 +78,47 @@ func TestAJobThatRanForLongAndWhosePodIsGoneNeedsNoTurn(t *testing.T) {
 	o.HoldAgain = true
 	if p := Compute(o); p.Again.Jobs > 0 || len(p.Start) != 1 {
 		t.Errorf("%+v is due and %d Jobs start, want one without a turn", p.Again, len(p.Start))
+	}
+}
+
+func TestAJobWhoseNodeIsNotHeardOfAndThenLostNeedsNoTurn(t *testing.T) {
+	w := ended(t, healthyRun+time.Minute, func(r *workload.Run) { r.Phase, r.Ready, r.Finished = workload.Pending, time.Time{}, time.Time{} })
+	w.jobs[0].ready = w.now.Add(time.Hour)
+	w.pass(t)
+	w.now = w.now.Add(firstBackoff)
+	w.jobs[0].run.Phase, w.jobs[0].run.Finished = workload.Failed, w.now
+	w.pass(t)
+	w.now = w.now.Add(firstBackoff)
+	o := w.observed()
+	o.HoldAgain = true
+	if p := Compute(o); p.Again.Jobs > 0 || len(p.Start) != 1 {
+		t.Errorf("%+v is due and %d Jobs start, want one without a turn", p.Again, len(p.Start))
+	}
+}
+
+func TestAJobThatIsCleanedUpWhileItWaitsNeedsItsTurnAllTheSame(t *testing.T) {
+	w := ended(t, time.Minute, func(*workload.Run) {})
+	w.pass(t)
+	w.now = w.now.Add(longestBackoff)
+	o := w.observed()
+	o.Runs, o.HoldAgain = nil, true
+	p := Compute(o)
+	if status := Report(o, p, nil, nil); p.Again != (Again{Jobs: 1, Part: 1}) || len(p.Start) > 0 || !Same(&o.Stream.Status, &status) || p.LookAgain != longestBackoff {
+		t.Errorf("%+v is due, %d Jobs start, look again after %s", p.Again, len(p.Start), p.LookAgain)
+	}
+	o.HoldAgain = false
+	if p := Compute(o); len(p.Start) != 1 || p.Start[0].Part != 2 {
+		t.Errorf("%+v start in its turn, want part 2", p.Start)
+	}
+}
+
+func TestAPushThatIsOnlyConfirmedSavesNoTurn(t *testing.T) {
+	o := longEnded(t, func(*workload.Run) {})
+	o.HoldAgain = true
+	o.Stream = o.Stream.DeepCopy()
+	o.Stream.Status.Pushes = push.Confirm(o.Stream.Status.Pushes, o.Now)
+	if p := Compute(o); p.Again.Jobs != 1 {
+		t.Errorf("%+v is due, want the Job to wait for its turn", p.Again)
 	}
 }
 
@@ -132,6 +177,12 @@ func TestAJobThatWasMadeAgainHasNoPodUntilItHas(t *testing.T) {
 				t.Errorf("Podless = %t, want %t", got, tc.want)
 			}
 		})
+	}
+	o := longEnded(t, func(*workload.Run) {})
+	o.Stream = o.Stream.DeepCopy()
+	o.Stream.Status.Workloads[0].Part = 2
+	if !Compute(o).Again.Podless {
+		t.Error("a later one that is not seen yet has its Pod")
 	}
 }
 

@@ -109,7 +109,7 @@ func (b *Budget[K]) Settle(key K, podless bool) bool {
 	switch {
 	case !has:
 		return false
-	case podless && t.podless > 0:
+	case podless:
 		unused := t.called
 		b.take(-unused)
 		t.called = 0
