@@ -117,7 +117,7 @@ func holdConnections(address string) []net.Conn {
 // Every realClock of the operator is replaced, and none may go unnoticed.
 const (
 	realClock  = "clock.RealClock{}"
-	realClocks = 10
+	realClocks = 11
 )
 
 // steppedClock is what takes the place of the operator's clock. It has no monotonic part: what the operator measures by it steps, too.
