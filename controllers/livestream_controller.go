@@ -90,7 +90,7 @@ func (r *LiveStreamReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 		// The last pass could not end them. Until they are told to, the next broadcast does not start: two recorders on one show are
 		// worse than one that comes later.
 		if err := r.stop(ctx, observed.Stream, p.Left(observed.Stream.Status)); err != nil {
-			r.Restarts.giveBack(req.NamespacedName, observed.madeAgain(p))
+			r.Restarts.giveBack(req.NamespacedName, observed.turns)
 			return ctrl.Result{}, err
 		}
 	}
@@ -99,11 +99,12 @@ func (r *LiveStreamReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	case started.leaving:
 		return ctrl.Result{}, nil
 	case started.outdated:
-		r.Restarts.giveBack(req.NamespacedName, observed.madeAgain(p)-len(started.made))
+		r.Restarts.giveBack(req.NamespacedName, observed.turns-len(started.made))
 		return ctrl.Result{}, errOutdated
 	}
 	status := plan.Report(observed.Observed, p, started.made, started.failures)
 	if err := r.report(ctx, observed.Stream, status); err != nil {
+		r.Restarts.giveBack(req.NamespacedName, observed.turns-len(started.made))
 		if apierrors.IsConflict(err) {
 			return r.overtaken(req.NamespacedName, shown), nil
 		}
@@ -185,8 +186,9 @@ func (r *LiveStreamReconciler) decide(ctx context.Context, stream *v1alpha1.Live
 		p = plan.Compute(observed.Observed)
 	}
 	name := client.ObjectKeyFromObject(stream)
-	due := p.Again
-	if observed.HoldAgain = r.Restarts.holds(name, due); observed.HoldAgain {
+	observed.turns = p.Again.Jobs
+	if observed.HoldAgain = r.Restarts.holds(name, p.Again); observed.HoldAgain {
+		observed.turns = 0
 		p = plan.Compute(observed.Observed)
 	}
 	if len(p.Start)+len(p.Stop) == 0 && !p.Delete && !observed.yields(p) {
@@ -195,7 +197,7 @@ func (r *LiveStreamReconciler) decide(ctx context.Context, stream *v1alpha1.Live
 	p, gone, err := r.planConfirmed(ctx, &observed, p)
 	if gone || err != nil {
 		if err != nil {
-			r.Restarts.giveBack(name, observed.madeAgain(plan.Plan{Again: due}))
+			r.Restarts.giveBack(name, observed.turns)
 		}
 		return view{}, plan.Plan{}, 0, err
 	}

@@ -30,14 +30,8 @@ type view struct {
 	// holders are the LiveStreams of the same stream, the one that keeps it first; elder is that one where it is another, else nil.
 	holders []v1alpha1.LiveStream
 	elder   *v1alpha1.LiveStream
-}
-
-// madeAgain is how many Jobs of the plan are made in a turn.
-func (v *view) madeAgain(p plan.Plan) int {
-	if v.HoldAgain {
-		return 0
-	}
-	return p.Again.Jobs
+	// turns is how many Jobs that ended at once have their turn in this pass.
+	turns int
 }
 
 // observe reads all that a pass rests on, and writes nothing.

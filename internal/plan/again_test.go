@@ -96,19 +96,22 @@ func TestAJobWhoseNodeIsNotHeardOfAndThenLostNeedsNoTurn(t *testing.T) {
 	}
 }
 
-func TestAJobThatIsCleanedUpWhileItWaitsNeedsItsTurnAllTheSame(t *testing.T) {
-	w := ended(t, time.Minute, func(*workload.Run) {})
-	w.pass(t)
+func TestAPodThatNeverWasReadyIsNotSoSinceTheOneBeforeIt(t *testing.T) {
+	w := ended(t, healthyRun+time.Minute, func(r *workload.Run) { r.Ready, r.PodMade = time.Time{}, r.Finished.Add(-time.Minute) })
 	w.now = w.now.Add(longestBackoff)
-	o := w.observed()
-	o.Runs, o.HoldAgain = nil, true
-	p := Compute(o)
-	if status := Report(o, p, nil, nil); p.Again != (Again{Jobs: 1, Part: 1}) || len(p.Start) > 0 || !Same(&o.Stream.Status, &status) || p.LookAgain != longestBackoff {
-		t.Errorf("%+v is due, %d Jobs start, look again after %s", p.Again, len(p.Start), p.LookAgain)
+	if p := Compute(w.observed()); p.Again.Jobs != 1 {
+		t.Errorf("%+v is due, want the Job to need its turn", p.Again)
 	}
-	o.HoldAgain = false
-	if p := Compute(o); len(p.Start) != 1 || p.Start[0].Part != 2 {
-		t.Errorf("%+v start in its turn, want part 2", p.Start)
+}
+
+func TestAPushThatIsToldLateSavesTheTurnOfWhatEndedMeanwhile(t *testing.T) {
+	w := ended(t, time.Minute, func(*workload.Run) {})
+	w.receive(t, interrupted("A", w.now.Add(-20*time.Second), v1alpha1.PushReasonNetworkError))
+	began := w.now.Add(-10 * time.Second)
+	w.now = w.now.Add(20 * time.Second)
+	w.receive(t, started("B", began))
+	if p := Compute(w.observed()); p.Again.Jobs > 0 || len(p.Start) != 1 {
+		t.Errorf("%+v is due and %d Jobs start, want the push that is back to start its own", p.Again, len(p.Start))
 	}
 }
 

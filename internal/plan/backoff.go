@@ -4,8 +4,6 @@ import (
 	"slices"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/push"
 	"github.com/livestream-operator/livestream-operator/internal/workload"
@@ -44,18 +42,24 @@ func ran(run workload.Run) time.Duration {
 	if run.Ready.IsZero() {
 		return 0
 	}
-	ended := run.Finished
-	if !run.Exited.IsZero() && run.Exited.Before(ended) {
-		ended = run.Exited
+	return endOf(run).Sub(run.Ready)
+}
+
+// endOf is when its containers ended, as far as a Pod tells; the Job is told later.
+func endOf(run workload.Run) time.Time {
+	if !run.Exited.IsZero() && run.Exited.Before(run.Finished) {
+		return run.Exited
 	}
-	return ended.Sub(run.Ready)
+	return run.Finished
 }
 
 // needsTurn says whether the next part is made in its turn: that of one that ended at once, unless a push began since. A part that the status tells of
 // already had its turn: the Job could not be made, or is not seen yet.
 func needsTurn(o Observed, previous v1alpha1.WorkloadStatus, run workload.Run) bool {
-	// Recorded alone is a push, too, that was only confirmed.
-	since := func(at *metav1.Time) bool { return at != nil && at.After(run.Finished) }
-	beganSince := func(p v1alpha1.Push) bool { return since(p.StartTime) && since(p.RecordedTime) }
-	return endedAtOnce(run) && previous.Part <= run.Part && !slices.ContainsFunc(push.Live(o.Stream.Status.Pushes), beganSince)
+	return endedAtOnce(run) && previous.Part <= run.Part && !slices.ContainsFunc(push.Live(o.Stream.Status.Pushes), func(p v1alpha1.Push) bool { return beganSince(p, run) })
+}
+
+// beganSince goes by when the push was recorded, as its start may be told late. One that was on air when the Job was made may have been confirmed since.
+func beganSince(p v1alpha1.Push, run workload.Run) bool {
+	return p.RecordedTime != nil && p.RecordedTime.After(endOf(run)) && p.StartTime != nil && p.StartTime.After(run.Created)
 }

@@ -143,7 +143,7 @@ func podless(previous v1alpha1.WorkloadStatus, latest workload.Run) bool {
 
 // withReady has what the status knows of a Job whose Pod is gone, or is not heard of, as with its node: when it became ready.
 func withReady(run *workload.Run, previous v1alpha1.WorkloadStatus) *workload.Run {
-	if run.Phase == workload.Terminating || !run.Ready.IsZero() || previous.JobName != run.JobName || previous.StartTime == nil {
+	if run.Phase == workload.Terminating || !run.Ready.IsZero() || previous.JobName != run.JobName || previous.StartTime == nil || run.PodMade.After(previous.StartTime.Time) {
 		return run
 	}
 	known := *run
@@ -170,13 +170,6 @@ func (p *Plan) planMissing(o Observed, previous v1alpha1.WorkloadStatus, spec *v
 	if previous.State == v1alpha1.WorkloadWaiting || previous.JobName != "" {
 		// It had ended and was cleaned up since, or somebody deleted it, and its Pod may still end: the next one must not write to the same files.
 		part++
-	}
-	if mayStart && previous.State == v1alpha1.WorkloadWaiting {
-		// It was cleaned up while it waited for its turn.
-		if p.Again.add(previous.Part); o.HoldAgain {
-			p.lookAgainAt(o.Now, o.Now.Add(longestBackoff))
-			return previous
-		}
 	}
 	if mayStart {
 		return p.start(*spec, part)

@@ -12,7 +12,7 @@ const (
 	// podlessLife is how long a Job counts without a Pod: some get none, as where a quota is used up.
 	podlessLife = 30 * time.Second
 	// calledLife is how long a turn waits for the pass that uses it.
-	calledLife = time.Minute
+	calledLife = 5 * time.Minute
 	// Each part that ended is a quarter of an hour of waiting that others have ahead, up to these: who failed less often is first, also where the line is an
 	// hour long, and nobody waits for ever.
 	headStart  = 15 * time.Minute
@@ -188,6 +188,8 @@ func (b *Budget[K]) count(now time.Time) {
 	b.counted = now
 	for key, t := range b.given {
 		if !now.Before(t.until) {
+			b.take(-t.called)
+			t.called = 0
 			b.end(key)
 		}
 	}

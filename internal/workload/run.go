@@ -50,6 +50,8 @@ type Run struct {
 	Phase    Phase
 	// Created is when the Job was made, Ready when its Pod became ready, Finished when the Job ended; zero where they did not.
 	Created, Ready, Finished time.Time
+	// PodMade is when the Pod was made that speaks for the Job, zero where there is none.
+	PodMade time.Time
 	// Exited is when the last container of its Pod ended: the Job is told to be Finished later, by much where the controller manager is behind. Zero where no Pod
 	// tells.
 	Exited time.Time
@@ -119,7 +121,7 @@ func read(job *batchv1.Job, pods []corev1.Pod, part int32) Run {
 		return r
 	}
 	latest := pods[len(pods)-1]
-	r.Pod = latest.UID
+	r.Pod, r.PodMade = latest.UID, latest.CreationTimestamp.Time
 	if ready := readySince(latest); !ready.IsZero() {
 		r.Ready = ready
 		if r.Phase == Pending && !finished(latest) {
