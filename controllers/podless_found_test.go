@@ -6,23 +6,16 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 )
 
 // countLists counts the lists of Events, each of which takes as long as that by the test's clock.
 func (b *bench) countLists(take time.Duration) *int {
 	lists := 0
-	b.reconciler.Live = interceptor.NewClient(env.Client, interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, objects client.ObjectList, opts ...client.ListOption) error {
-		if _, is := objects.(*corev1.EventList); is {
-			lists++
-			b.pass(take)
-		}
-		return c.List(ctx, objects, opts...)
-	}})
+	b.beforeEvents(func(context.Context) error {
+		lists++
+		b.pass(take)
+		return nil
+	})
 	return &lists
 }
 
@@ -41,10 +34,7 @@ func TestManyJobsWithoutPodsAreExplainedByOneList(t *testing.T) {
 		b.live(stream.Name, "A")
 	}
 	for _, job := range b.jobs() {
-		b.create(&corev1.Event{
-			ObjectMeta: metav1.ObjectMeta{Name: "quota-" + job.Name}, InvolvedObject: corev1.ObjectReference{Kind: "Job", Namespace: b.namespace, Name: job.Name, UID: job.UID},
-			Reason: "FailedCreate", Message: `Error creating: pods "x" is forbidden: exceeded quota: few`,
-		})
+		b.exceedsQuota(&job)
 	}
 	b.pass(time.Minute)
 	lists := b.countLists(0)

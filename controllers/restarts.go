@@ -67,10 +67,13 @@ func (r *Restarts) GiveTurns(ctx context.Context) time.Duration {
 
 // noteWrite learns how long a write took that has just ended with the error. One that was refused at once says nothing of how long they take.
 func (r *Restarts) noteWrite(begun time.Time, err error) {
-	if r == nil || err != nil && r.clock.Since(begun) < restarts.AlwaysSlow {
+	if r == nil {
 		return
 	}
 	took := r.clock.Since(begun)
+	if err != nil && took < restarts.AlwaysSlow {
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	// By a clock that was read under the lock: turns may have been given since.

@@ -55,15 +55,22 @@ func (w slowStatus) Patch(ctx context.Context, o client.Object, patch client.Pat
 	return w.SubResourceWriter.Patch(ctx, o, patch, opts...)
 }
 
-func TestAJobThatEndedAtOnceIsMadeAgainWhenItIsItsTurn(t *testing.T) {
-	t.Parallel()
-	b := newBench(t)
+// ended puts the show on air and has its Job end at once, while all turns are taken, and waits for its backoff.
+func (b *bench) ended() *Restarts {
+	b.t.Helper()
 	b.show()
 	b.live("show", "A")
 	restarts := b.withRestarts()
 	b.fail(b.onlyJob())
 	b.reconcile("show")
 	b.pass(11 * time.Second)
+	return restarts
+}
+
+func TestAJobThatEndedAtOnceIsMadeAgainWhenItIsItsTurn(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	restarts := b.ended()
 	before := b.stream("show")
 	b.reconcile("show")
 	b.onlyJob()
@@ -135,12 +142,8 @@ func TestAStreamThatIsOverOrGoneWaitsForNoTurn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
-			b.show()
-			b.live("show", "A")
-			restarts := b.withRestarts()
+			restarts := b.ended()
 			others := restarts.budget.Waiting()
-			b.fail(b.onlyJob())
-			b.pass(11 * time.Second)
 			b.reconcile("show")
 			if got := restarts.budget.Waiting(); got != others+1 {
 				t.Fatalf("%d wait for their turn, want the show too, so %d", got, others+1)
@@ -203,11 +206,7 @@ func TestATurnIsKeptWhereItsPassMadeNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
-			b.show()
-			b.live("show", "A")
-			restarts := b.withRestarts()
-			b.fail(b.onlyJob())
-			b.pass(11 * time.Second)
+			restarts := b.ended()
 			b.reconcile("show")
 			b.pass(time.Minute)
 			restarts.GiveTurns(t.Context())

@@ -70,15 +70,21 @@ func TestWhatEndedAtOnceWaitsForItsTurnAndNothingElseDoes(t *testing.T) {
 	}
 }
 
-func TestAJobThatRanForLongAndWhosePodIsGoneNeedsNoTurn(t *testing.T) {
-	w := ended(t, healthyRun+time.Minute, func(r *workload.Run) { r.Ready = time.Time{} })
-	w.pass(t)
-	w.now = w.now.Add(firstBackoff)
+// startsWithoutTurn checks that the one Job is made again although no turn is given.
+func startsWithoutTurn(t *testing.T, w *world) {
+	t.Helper()
 	o := w.observed()
 	o.HoldAgain = true
 	if p := Compute(o); p.Again.Jobs > 0 || len(p.Start) != 1 {
 		t.Errorf("%+v is due and %d Jobs start, want one without a turn", p.Again, len(p.Start))
 	}
+}
+
+func TestAJobThatRanForLongAndWhosePodIsGoneNeedsNoTurn(t *testing.T) {
+	w := ended(t, healthyRun+time.Minute, func(r *workload.Run) { r.Ready = time.Time{} })
+	w.pass(t)
+	w.now = w.now.Add(firstBackoff)
+	startsWithoutTurn(t, w)
 }
 
 func TestAJobWhoseNodeIsNotHeardOfAndThenLostNeedsNoTurn(t *testing.T) {
@@ -89,11 +95,7 @@ func TestAJobWhoseNodeIsNotHeardOfAndThenLostNeedsNoTurn(t *testing.T) {
 	w.jobs[0].run.Phase, w.jobs[0].run.Finished = workload.Failed, w.now
 	w.pass(t)
 	w.now = w.now.Add(firstBackoff)
-	o := w.observed()
-	o.HoldAgain = true
-	if p := Compute(o); p.Again.Jobs > 0 || len(p.Start) != 1 {
-		t.Errorf("%+v is due and %d Jobs start, want one without a turn", p.Again, len(p.Start))
-	}
+	startsWithoutTurn(t, w)
 }
 
 func TestAPodThatNeverWasReadyIsNotSoSinceTheOneBeforeIt(t *testing.T) {
@@ -110,9 +112,7 @@ func TestAPushThatIsToldLateSavesTheTurnOfWhatEndedMeanwhile(t *testing.T) {
 	began := w.now.Add(-10 * time.Second)
 	w.now = w.now.Add(20 * time.Second)
 	w.receive(t, started("B", began))
-	if p := Compute(w.observed()); p.Again.Jobs > 0 || len(p.Start) != 1 {
-		t.Errorf("%+v is due and %d Jobs start, want the push that is back to start its own", p.Again, len(p.Start))
-	}
+	startsWithoutTurn(t, w)
 }
 
 func TestAPushThatIsOnlyConfirmedSavesNoTurn(t *testing.T) {
@@ -140,11 +140,7 @@ func TestAPushThatBeginsStartsWhatEndedBeforeItWithoutATurn(t *testing.T) {
 	w.receive(t, interrupted("A", w.now, v1alpha1.PushReasonNetworkError))
 	w.now = w.now.Add(20 * time.Second)
 	w.receive(t, started("B", w.now))
-	o := w.observed()
-	o.HoldAgain = true
-	if p := Compute(o); p.Again.Jobs > 0 || len(p.Start) != 1 {
-		t.Errorf("%+v is due and %d Jobs start, want the push that is back to start its own", p.Again, len(p.Start))
-	}
+	startsWithoutTurn(t, w)
 }
 
 func TestToWaitForATurnIsNoWrite(t *testing.T) {

@@ -71,15 +71,10 @@ func (b *Budget[K]) Ask(now time.Time, key K, due Due) bool {
 		}
 		return false
 	}
-	if t, has := b.given[key]; has && t.called > 0 {
+	if t, has := b.given[key]; has && t.called > 0 || len(b.line) == 0 && b.open() {
+		t = b.turnOf(key)
 		b.take(due.Jobs - t.called)
 		t.called, t.podless, t.until = 0, t.podless+due.Jobs, now.Add(podlessLife)
-		return true
-	}
-	if len(b.line) == 0 && b.open() {
-		t := b.turnOf(key)
-		b.take(due.Jobs)
-		t.podless, t.until = t.podless+due.Jobs, now.Add(podlessLife)
 		return true
 	}
 	b.asked++
@@ -115,8 +110,6 @@ func (b *Budget[K]) Settle(key K, podless bool) bool {
 		t.called = 0
 		return unused > 0
 	default:
-		b.take(-t.called)
-		t.called = 0
 		b.end(key)
 		return true
 	}
@@ -160,8 +153,11 @@ func (b *Budget[K]) take(jobs int) {
 	b.jobs += jobs
 }
 
+// end gives back the room of what was not made.
 func (b *Budget[K]) end(key K) {
-	b.jobs -= b.given[key].called + b.given[key].podless
+	t := b.given[key]
+	b.take(-t.called)
+	b.jobs -= t.podless
 	delete(b.given, key)
 }
 
@@ -188,8 +184,6 @@ func (b *Budget[K]) count(now time.Time) {
 	b.counted = now
 	for key, t := range b.given {
 		if !now.Before(t.until) {
-			b.take(-t.called)
-			t.called = 0
 			b.end(key)
 		}
 	}

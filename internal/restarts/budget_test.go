@@ -22,6 +22,15 @@ type played struct {
 
 func newPlayed() *played { return &played{Budget: New[string](), now: began, asked: map[string]Due{}} }
 
+// withoutRoom has had so many Jobs made at once.
+func withoutRoom(made int) *played {
+	p := newPlayed()
+	p.ask(Due{Jobs: made}, "all that there is room for")
+	p.settled("all that there is room for")
+	p.turns = nil
+	return p
+}
+
 // writes lets time pass in which a write takes as long as that ten times a second.
 func (p *played) writes(took, during time.Duration) {
 	for end := p.now.Add(during); p.now.Before(end); {
@@ -124,10 +133,7 @@ func TestTheEndOfAWaitIsTold(t *testing.T) {
 }
 
 func TestWhoFailedLessOftenIsFirstAndNobodyWaitsForEver(t *testing.T) {
-	p := newPlayed()
-	p.ask(Due{Jobs: fastest + 1}, "all that there is room for")
-	p.settled("all that there is room for")
-	p.turns = nil
+	p := withoutRoom(fastest + 1)
 	p.ask(Due{Jobs: 1, Part: 7}, "often", "as often")
 	p.ask(Due{Jobs: 1, Part: 100}, "far more often")
 	p.ask(Due{Jobs: 1, Part: 1}, "once")
@@ -142,10 +148,7 @@ func TestWhoFailedLessOftenIsFirstAndNobodyWaitsForEver(t *testing.T) {
 }
 
 func TestWhoseWorkloadsEndOneAfterTheOtherHasOnePlace(t *testing.T) {
-	p := newPlayed()
-	p.ask(Due{Jobs: fastest + 1}, "all that there is room for")
-	p.settled("all that there is room for")
-	p.turns = nil
+	p := withoutRoom(fastest + 1)
 	p.ask(Due{Jobs: 1, Part: 4}, "show")
 	p.ask(Due{Jobs: 1, Part: 2}, "other")
 	p.ask(Due{Jobs: 2, Part: 1}, "show")
@@ -169,10 +172,7 @@ func TestATurnIsForWhatIsDueWhenItIsUsed(t *testing.T) {
 		{"fewer than were asked for", 4, 1, []string{"a", "b", "c", "d"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			p := newPlayed()
-			p.ask(Due{Jobs: fastest}, "all that there is room for")
-			p.settled("all that there is room for")
-			p.turns = nil
+			p := withoutRoom(fastest)
 			p.ask(Due{Jobs: tc.asked, Part: 1}, "show")
 			p.now = p.now.Add(5 * time.Second / fastest)
 			p.asked["show"] = Due{Jobs: tc.used, Part: 1}
