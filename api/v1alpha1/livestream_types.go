@@ -383,7 +383,7 @@ const (
 	WorkloadPending WorkloadState = "Pending"
 	// WorkloadRunning means: a pod is ready, or the target is scaled.
 	WorkloadRunning WorkloadState = "Running"
-	// WorkloadWaiting means: the Job ended while the stream is live; the next part starts after a backoff.
+	// WorkloadWaiting means: the Job ended while the stream is live; the next part starts after a backoff, and where many wait in its turn.
 	WorkloadWaiting WorkloadState = "Waiting"
 	// WorkloadStopping means: the broadcast is over and the workload finishes.
 	WorkloadStopping WorkloadState = "Stopping"
