@@ -20,11 +20,16 @@ const (
 	maxInFlight = 4096
 	// maxWrites streams are written at once. An API server does not get faster by more, and what it is busy with waits here, not there.
 	maxWrites = 64
-	// foreseenWait is how long an event may have to wait for its turn, by how long writes take now: what is refused comes again after a minute, in
-	// which there may be nothing to do. None waits longer than maxWait, nor may be foreseen to be written later, so that storeTimeout leaves time for the
-	// write. What lies between the two is for an API server that becomes slower meanwhile: who is refused then has waited in vain.
-	foreseenWait = 11 * time.Second
-	maxWait      = 15 * time.Second
+	// burstWait is how long an event may have to wait for its turn, by how long writes take now: what is refused comes again after a minute, in which
+	// there may be nothing to do. Where the queue has been long for burstLasts it is standingWait: as many are written a second however long it is, so
+	// a longer one would only have each wait, and those in vain for whom writes become slower meanwhile. It is no longer long where half of that is
+	// waited.
+	burstWait    = 13 * time.Second
+	burstLasts   = 15 * time.Second
+	standingWait = 6 * time.Second
+	// maxWait is how long any waits, and when it may be foreseen to be written at the latest, so that storeTimeout leaves time for the write. What lies
+	// between it and what was foreseen is for an API server that becomes slower: who is refused then has waited in vain.
+	maxWait = 15 * time.Second
 	// refusedLately is for how long the refusal of one event of a stream counts for the others: CSS tells within seconds of a push that was lost and
 	// comes back, and of a refused event again a minute later.
 	refusedLately = 5 * time.Second

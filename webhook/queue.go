@@ -12,8 +12,8 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// queue has at most maxWrites streams written at once; the others wait for their turn, first come, first served. Who would wait longer than
-// foreseenWait, or be written too late, is refused at once: to be told after seconds costs the sender as much, and a write that nobody waits for
+// queue has at most maxWrites streams written at once; the others wait for their turn, first come, first served. Who would wait for too
+// long, or be written too late, is refused at once: to be told after seconds costs the sender as much, and a write that nobody waits for
 // any more costs the API server what another event needs.
 type queue struct {
 	// clock is monotonic.
@@ -22,6 +22,8 @@ type queue struct {
 
 	mu               sync.Mutex
 	waiting, writing int
+	// long is since when all who came would have had to wait for more than half of standingWait; zero where the last one would not.
+	long time.Time
 	// took is how long a write takes: a moving mean.
 	took time.Duration
 	// moved is when a write was last done, or the last turn was given away.
@@ -38,6 +40,7 @@ func (q *queue) enter(ctx context.Context, stream types.UID) (waited bool, err e
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.turns.TryAcquire(1) {
+		q.long = time.Time{}
 		q.begin()
 		return false, nil
 	}
@@ -83,7 +86,8 @@ func (q *queue) joins(stream types.UID, left time.Duration) bool {
 	// In a burst all turns end together, one write from now.
 	wait := took + time.Duration(q.waiting)*took/maxWrites
 	now := q.clock.Now()
-	if wait > foreseenWait || wait+took > maxWait || wait > foreseenWait/2 && q.refused.lately(stream, now) {
+	longest := q.longest(wait, now)
+	if wait > longest || wait+took > maxWait || wait > longest/2 && q.refused.lately(stream, now) {
 		q.refused.note(stream, now)
 		return false
 	}
@@ -92,6 +96,19 @@ func (q *queue) joins(stream types.UID, left time.Duration) bool {
 	}
 	q.waiting++
 	return true
+}
+
+// longest is how long one that comes now may have to wait, which is foreseen to be so long; the lock is held.
+func (q *queue) longest(foreseen time.Duration, now time.Time) time.Duration {
+	switch {
+	case foreseen <= standingWait/2:
+		q.long = time.Time{}
+	case q.long.IsZero():
+		q.long = now
+	case now.Sub(q.long) >= burstLasts:
+		return standingWait
+	}
+	return burstWait
 }
 
 // wait waits for a turn, for no longer than was foreseen: what was foreseen may not come.

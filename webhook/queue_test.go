@@ -60,6 +60,13 @@ func (c *crowd) writes(took time.Duration, givenUp bool) {
 	}
 }
 
+// stays has so much time pass, in which writes take a second as ever, after which so many wait.
+func (c *crowd) stays(after time.Duration, waiting int) {
+	c.pass(after)
+	c.queue.wrote(c.clock.Now().Add(-time.Second), false)
+	c.queue.waiting = waiting
+}
+
 // joinAll has further events wait until one is refused, and says how many wait.
 func (c *crowd) joinAll() int {
 	for n := range maxInFlight {
@@ -86,12 +93,12 @@ func TestAsManyWaitAsCanBeWrittenInTime(t *testing.T) {
 		want              int
 	}{
 		{name: "an API server that is fast", took: 50 * time.Millisecond, want: maxInFlight},
-		{name: "one that is busy", took: 500 * time.Millisecond, want: 21 * maxWrites},
-		{name: "one that is slow", took: time.Second, want: 10 * maxWrites},
+		{name: "one that is busy", took: 500 * time.Millisecond, want: 25 * maxWrites},
+		{name: "one that is slow", took: time.Second, want: 12 * maxWrites},
 		{name: "one that is so slow that who waits would be written too late", took: 6 * time.Second, want: maxWrites / 2},
 		{name: "one that takes so long that nobody who waits would be written in time", took: 8 * time.Second, want: 0},
 		{name: "one that was slow a while ago", took: 5 * time.Second, idle: 2 * storeTimeout, want: maxInFlight},
-		{name: "one that was fast and does not answer", took: 10 * time.Millisecond, stuck: time.Second, want: 10 * maxWrites},
+		{name: "one that was fast and does not answer", took: 10 * time.Millisecond, stuck: time.Second, want: 12 * maxWrites},
 		{name: "one that has not answered for long", took: 10 * time.Millisecond, stuck: 5 * time.Minute, want: 0},
 		{name: "one whose writes were given up soon, for they had waited for long", took: time.Second, givenUp: true, want: 0},
 	} {
@@ -103,6 +110,53 @@ func TestAsManyWaitAsCanBeWrittenInTime(t *testing.T) {
 			c.fill()
 			c.pass(tc.stuck)
 			if got := c.joinAll(); got < tc.want-1 || got > tc.want+1 || tc.want == 0 && got > 0 {
+				t.Errorf("%d wait, want %d", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestAQueueThatHasBeenLongForLongGetsShort(t *testing.T) {
+	t.Parallel()
+	const burst, standing = 12 * maxWrites, 5 * maxWrites
+	type arrival struct {
+		after time.Duration
+		// waiting are those that the next one finds.
+		waiting int
+	}
+	for _, tc := range []struct {
+		name     string
+		arrivals []arrival
+		// emptied says that all turns were free once, and after how long then it is asked how many wait in the end.
+		emptied bool
+		after   time.Duration
+		want    int
+	}{
+		{name: "a burst", arrivals: []arrival{{0, 4 * maxWrites}}, after: 15*time.Second - time.Millisecond, want: burst},
+		{name: "an overload that lasts", arrivals: []arrival{{0, 4 * maxWrites}}, after: 15 * time.Second, want: standing},
+		{name: "one that gets short, and is refused what would make it long", arrivals: []arrival{{0, burst}, {15 * time.Second, 3 * maxWrites}}, after: 10 * time.Second, want: standing},
+		{name: "one that was never long", arrivals: []arrival{{0, maxWrites}, {5 * time.Second, maxWrites}}, after: 15 * time.Second, want: burst},
+		{name: "one that was less long meanwhile", arrivals: []arrival{{0, 4 * maxWrites}, {14 * time.Second, maxWrites}}, after: 2 * time.Second, want: burst},
+		{name: "another burst, after a pause", arrivals: []arrival{{0, 4 * maxWrites}}, emptied: true, after: time.Minute, want: burst},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			c := newCrowd(t)
+			c.writes(time.Second, false)
+			c.fill()
+			for i, a := range tc.arrivals {
+				c.stays(a.after, a.waiting)
+				if !c.queue.joins(types.UID(fmt.Sprint("arrival", i)), time.Hour) {
+					t.Fatalf("arrival %d does not wait", i)
+				}
+			}
+			if tc.emptied {
+				c.queue.waiting = 0
+				c.write(time.Second, false)
+				c.fill()
+			}
+			c.stays(tc.after, 4*maxWrites)
+			if got := 4*maxWrites + c.joinAll(); got < tc.want-1 || got > tc.want+1 {
 				t.Errorf("%d wait, want %d", got, tc.want)
 			}
 		})
@@ -341,6 +395,9 @@ func TestTheBoundsFitIntoEachOther(t *testing.T) {
 		inner, outer time.Duration
 	}{
 		{"waiting for a turn, into storing", maxWait, storeTimeout},
+		{"what waiting is foreseen, into waiting", burstWait, maxWait},
+		{"waiting in an overload, into waiting in a burst", standingWait, burstWait},
+		{"waiting in a burst, into how long that is one", burstWait, burstLasts},
 		{"reading headers, into reading all", readHeaderTimeout, readTimeout},
 		{"storing, into answering", storeTimeout, writeTimeout},
 		{"reading headers and storing, into the sender's patience", readHeaderTimeout + storeTimeout, patience},

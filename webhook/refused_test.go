@@ -20,12 +20,16 @@ func TestWhereManyWaitAStreamOfWhichAnEventWasRefusedJustNowLeavesThePlaceToOthe
 		stream types.UID
 		// again is how long after its first event another one of the stream is refused, and after how long after the first this one comes.
 		again, after time.Duration
-		waiting      int
-		want         bool
+		// long says that the queue has been long for long.
+		long    bool
+		waiting int
+		want    bool
 	}{
 		{name: "one that was refused", stream: "refused", after: 2 * time.Second, waiting: many},
 		{name: "another one", stream: "another", after: 2 * time.Second, waiting: many, want: true},
 		{name: "one that was refused, where few wait", stream: "refused", after: 2 * time.Second, waiting: few, want: true},
+		{name: "one that was refused, where few wait, but have done so for long", stream: "refused", after: 2 * time.Second, long: true, waiting: few},
+		{name: "another one, where few have waited for long", stream: "another", after: 2 * time.Second, long: true, waiting: few, want: true},
 		{name: "one that was refused a while ago", stream: "refused", after: refusedLately, waiting: many, want: true},
 		{name: "one that was refused again meanwhile", stream: "refused", again: 4 * time.Second, after: refusedLately, waiting: many, want: true},
 	} {
@@ -43,6 +47,9 @@ func TestWhereManyWaitAStreamOfWhichAnEventWasRefusedJustNowLeavesThePlaceToOthe
 				if at(refused, maxInFlight); c.queue.joins("refused", time.Hour) {
 					t.Fatal("one waits where all places are taken")
 				}
+			}
+			if tc.long {
+				c.queue.long = showTime.Add(-burstLasts)
 			}
 			if at(tc.after, tc.waiting); c.queue.joins(tc.stream, time.Hour) != tc.want {
 				t.Errorf("it waits: %t, want %t", !tc.want, tc.want)
@@ -96,7 +103,7 @@ func TestBothEventsOfAPushThatComesBackAreRefusedComeAgainAndAreOneWrite(t *test
 	others.StreamID, others.ChannelID = another.Name, another.Name
 	w := d.counts()
 	queue := d.busy()
-	d.wait(13 * maxWrites)
+	d.wait(15 * maxWrites)
 	if status := d.post(stop); status != http.StatusServiceUnavailable {
 		t.Fatalf("the stop is answered %d where all places are taken", status)
 	}
