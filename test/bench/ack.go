@@ -32,7 +32,38 @@ func benchAck(ctx context.Context, w *world) error {
 		return err
 	}
 	defer receiver.kill()
-	return w.ack(ctx, "ack_receiver_only", &operator{receiver: receiver}, ackPlan{rate: 20, pairs: 40, blocks: 40})
+	alone := ackPlan{rate: 20, pairs: 40, blocks: 40}
+	if err := w.ack(ctx, "ack_receiver_only", &operator{receiver: receiver}, alone); err != nil {
+		return err
+	}
+	return w.ackPlain(ctx, alone)
+}
+
+// ackPlain has the bare handler in the operator's place: less than it does no receiver can do, and nobody watches what it writes. The reference writes the same.
+func (w *world) ackPlain(ctx context.Context, plan ackPlan) error {
+	const key = "ack_plain"
+	each := plan.streams(plan.blocks + 1)
+	streams, err := w.newPopulation(ctx, strings.ReplaceAll(key, "_", "-"), withJob, 2*each)
+	if err != nil {
+		return err
+	}
+	handler, err := w.startBareHandler(ctx, streams.namespace)
+	if err != nil {
+		return err
+	}
+	defer handler.kill()
+	s, twin := newSender(streams.namespace, handler), streams.twin()
+	defer s.close()
+	twin.barely = true
+	// Both sides write to twins.
+	twin.turn.Store(int64(each))
+	measured, err := w.ackBlocks(ctx, s, streams, twin, plan)
+	if err != nil {
+		return err
+	}
+	w.putLatency(key, measured)
+	handler.kill()
+	return w.remove(ctx, streams.namespace)
 }
 
 // liveRate is how many callbacks and bare writes come in a second, of both together, while all that follows from the callbacks is done on the same two
@@ -67,15 +98,9 @@ func (w *world) ack(ctx context.Context, key string, operator *operator, plan ac
 	s := newSender(streams.namespace, operator.receiver)
 	defer s.close()
 	twin := streams.twin()
-	// Both have been used before the first counts: connections, keys, the API server's own caches.
-	if _, _, err := w.ackBlock(ctx, s, streams, twin, plan, 0); err != nil {
+	measured, err := w.ackBlocks(ctx, s, streams, twin, plan)
+	if err != nil {
 		return err
-	}
-	measured := make([]stats.Pair, plan.blocks)
-	for block := range measured {
-		if measured[block], _, err = w.ackBlock(ctx, s, streams, twin, plan, block+1); err != nil {
-			return err
-		}
 	}
 	err = w.profile(ctx, operator, key, plan.lasts(), func() error {
 		_, _, err := w.ackBlock(ctx, s, streams, twin, plan, plan.blocks+1)
@@ -86,6 +111,22 @@ func (w *world) ack(ctx context.Context, key string, operator *operator, plan ac
 	}
 	w.putLatency(key, measured)
 	return w.finish(ctx, operator, streams)
+}
+
+// ackBlocks are all that count, after one that does not: both sides have been used before, their connections, keys, the API server's own caches.
+func (w *world) ackBlocks(ctx context.Context, s *sender, streams, twin *population, plan ackPlan) ([]stats.Pair, error) {
+	measured := make([]stats.Pair, plan.blocks+1)
+	for block := range measured {
+		var refused int
+		var err error
+		if measured[block], refused, err = w.ackBlock(ctx, s, streams, twin, plan, block); err != nil {
+			return nil, err
+		}
+		if refused > 0 {
+			return nil, fmt.Errorf("%d callbacks of a block: %w", refused, errRefused)
+		}
+	}
+	return measured[1:], nil
 }
 
 // ackBlock is one block. What is refused is counted, and has no time to a 200.

@@ -59,13 +59,22 @@ func takeBarely(r *http.Request, b *bare, namespace string) error {
 	if err != nil {
 		return fmt.Errorf("reading: %w", err)
 	}
+	name, patch, err := barePatch(body)
+	if err != nil {
+		return err
+	}
+	return b.write(r.Context(), namespace, name, patch)
+}
+
+// barePatch is what the bare handler writes because of a callback, and which LiveStream that is of.
+func barePatch(body []byte) (name string, patch []byte, err error) {
 	var c css.Callback
 	if err := json.Unmarshal(body, &c); err != nil {
-		return fmt.Errorf("parsing: %w", err)
+		return "", nil, fmt.Errorf("parsing: %w", err)
 	}
 	sum := md5.Sum([]byte(callbackKey + strconv.FormatInt(c.T, 10))) //nolint:gosec // CSS's signature is MD5
 	if subtle.ConstantTimeCompare([]byte(hex.EncodeToString(sum[:])), []byte(c.Sign)) != 1 {
-		return errors.New("the signature does not fit")
+		return "", nil, errors.New("the signature does not fit")
 	}
 	p := v1alpha1.Push{Sequence: c.Sequence, ClientIP: c.UserIP, Node: c.Node, Region: v1alpha1.RegionMainlandChina, RecordedTime: new(metav1.Now())}
 	at := metav1.Unix(c.EventTime, 0)
@@ -73,15 +82,19 @@ func takeBarely(r *http.Request, b *bare, namespace string) error {
 	if c.EventType == 0 {
 		p.EndTime, p.ErrorCode, p.Reason, p.Message = &at, &c.ErrorCode, v1alpha1.PushReasonClientStopped, c.ErrorMessage
 	}
-	patch, err := json.Marshal(map[string]any{"status": map[string]any{"pushes": []v1alpha1.Push{p}}})
-	if err != nil {
-		return fmt.Errorf("encoding: %w", err)
+	if patch, err = json.Marshal(map[string]any{"status": map[string]any{"pushes": []v1alpha1.Push{p}}}); err != nil {
+		return "", nil, fmt.Errorf("encoding: %w", err)
 	}
-	return b.write(r.Context(), namespace, strings.TrimPrefix(c.StreamID, "stream-of-"), patch)
+	return strings.TrimPrefix(c.StreamID, "stream-of-"), patch, nil
 }
 
 // startBareHandler starts this program as a bare handler for the twins of a namespace.
 func (w *world) startBareHandler(ctx context.Context, namespace string) (*process, error) {
+	return w.startReference(ctx, "handler", handlerNamespace+"="+namespace)
+}
+
+// startReference starts this program in a mode that serves on handlerAddress, and waits until it is ready.
+func (w *world) startReference(ctx context.Context, mode string, environment ...string) (*process, error) {
 	addresses, err := freeAddresses(1)
 	if err != nil {
 		return nil, err
@@ -90,11 +103,12 @@ func (w *world) startBareHandler(ctx context.Context, namespace string) (*proces
 	if err != nil {
 		return nil, fmt.Errorf("finding this program: %w", err)
 	}
-	p, err := start(w.profiles, "handler", []string{"KUBECONFIG=" + w.bareConf, handlerAddress + "=" + addresses[0], handlerNamespace + "=" + namespace}, self, "-mode=handler")
+	p, err := start(w.profiles, mode, append(environment, "KUBECONFIG="+w.bareConf, handlerAddress+"="+addresses[0]), self, "-mode="+mode)
 	if err != nil {
 		return nil, err
 	}
 	w.running = append(w.running, p)
-	p.callbacks, p.probes = "http://"+addresses[0], "http://"+addresses[0]
+	address := "http://" + addresses[0]
+	p.callbacks, p.probes, p.profiles = address, address, address
 	return p, p.ready(ctx)
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
+
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/test/bench/stats"
 )
@@ -15,6 +17,8 @@ type eventCost struct {
 	writes            []stats.Cost
 	// parts is what each part of the operator and each component of the control plane spends for it.
 	parts map[string][]stats.Cost
+	// job is one that the operator made.
+	job *batchv1.Job
 	// atRest is what each part of the operator spends in a second in which nothing happens: it is in the cost of events, which are few a second.
 	atRest map[string]float64
 }
@@ -42,7 +46,10 @@ func benchCPU(ctx context.Context, w *world) error {
 		Interval: stats.CostRatio(cost.operator, cost.handler, w.seed), Blocks: len(cost.operator), Drift: stats.DriftOfCosts(cost.handler),
 		Reference: map[string]float64{"cpu_us": 1e6 * stats.PerThing(cost.handler).Value}, Subject: subject,
 	})
-	return nil
+	if w.quick {
+		return nil
+	}
+	return w.cpuPlain(ctx, cost)
 }
 
 // cost measures among few streams, once a run.
@@ -86,7 +93,7 @@ func (w *world) costOf(ctx context.Context, name string, operator *operator, str
 	}
 	cost := &eventCost{parts: map[string][]stats.Cost{}}
 	measure := func(counted bool) error {
-		subject, writes, parts, err := w.showBlock(ctx, operator, streams, toOperator, perBlock)
+		shown, err := w.showBlock(ctx, operator, streams, toOperator, perBlock)
 		if err != nil {
 			return err
 		}
@@ -94,11 +101,12 @@ func (w *world) costOf(ctx context.Context, name string, operator *operator, str
 		if err != nil {
 			return err
 		}
-		if counted {
-			cost.operator, cost.handler, cost.writes = append(cost.operator, subject), append(cost.handler, reference), append(cost.writes, writes)
-			for name, spent := range parts {
-				cost.parts[name] = append(cost.parts[name], stats.Cost{Spent: spent, Done: subject.Done})
-			}
+		if !counted {
+			return nil
+		}
+		cost.operator, cost.handler, cost.writes, cost.job = append(cost.operator, shown.cpu), append(cost.handler, reference), append(cost.writes, shown.writes), shown.job
+		for name, spent := range shown.parts {
+			cost.parts[name] = append(cost.parts[name], stats.Cost{Spent: spent, Done: shown.cpu.Done})
 		}
 		return nil
 	}
@@ -149,46 +157,74 @@ func (w *world) allCPU(ctx context.Context, operator *operator) (map[string]floa
 	return spent, err
 }
 
-// showBlock puts so many streams on air and off again, and waits for all that follows. It returns what the operator spent, and each of its parts and
-// each component of the control plane, in seconds.
-func (w *world) showBlock(ctx context.Context, operator *operator, streams *population, s *sender, count int) (cpu, writes stats.Cost, parts map[string]float64, err error) {
-	watching, stop := context.WithCancel(ctx)
-	defer stop()
-	seen, err := w.observe(watching, streams.namespace)
+// shown is what a block of broadcasts cost.
+type shown struct {
+	// cpu is what the operator spent, in seconds, parts what each of its parts and each component of the control plane did.
+	cpu, writes stats.Cost
+	parts       map[string]float64
+	// job is one of those that the operator made.
+	job *batchv1.Job
+}
+
+// showBlock has the operator put so many streams on air and off again, and waits for all that follows.
+func (w *world) showBlock(ctx context.Context, operator *operator, streams *population, s *sender, count int) (shown, error) {
+	seen, stop, err := w.watched(ctx, w.observe, streams.namespace)
 	if err != nil {
-		return cpu, writes, nil, err
+		return shown{}, err
 	}
-	first := int(streams.turn.Load()) % hotStreams
+	defer stop()
 	writesBefore, err := w.installed.Writes(ctx)
 	if err != nil {
-		return cpu, writes, nil, err
+		return shown{}, err
 	}
-	// After it, since to tell the writes costs the API server.
-	before, err := w.allCPU(ctx, operator)
+	// What was spent is asked after it, since to tell the writes costs the API server.
+	parts, err := show(ctx, seen, streams, s, count, func(ctx context.Context) (map[string]float64, error) { return w.allCPU(ctx, operator) })
 	if err != nil {
-		return cpu, writes, nil, err
+		return shown{}, err
+	}
+	writesAfter, err := w.installed.Writes(ctx)
+	events := float64(2 * count)
+	return shown{
+		cpu:    stats.Cost{Spent: parts["receiver"] + parts["reconciler"], Done: events},
+		writes: stats.Cost{Spent: float64(sumOf(writesAfter) - sumOf(writesBefore)), Done: events},
+		parts:  parts, job: seen.anyJob(),
+	}, err
+}
+
+// watched observes until it is stopped.
+func (w *world) watched(ctx context.Context, observe func(context.Context, string) (*observer, error), namespace string) (*observer, context.CancelFunc, error) {
+	watching, stop := context.WithCancel(ctx)
+	seen, err := observe(watching, namespace)
+	if err != nil {
+		stop()
+	}
+	return seen, stop, err
+}
+
+// show puts so many of the hot streams on air and off again, and returns what was spent meanwhile.
+func show(ctx context.Context, seen *observer, streams *population, s *sender, count int, spent func(context.Context) (map[string]float64, error)) (map[string]float64, error) {
+	first := int(streams.turn.Load()) % hotStreams
+	before, err := spent(ctx)
+	if err != nil {
+		return nil, err
 	}
 	for _, want := range []v1alpha1.WorkloadState{v1alpha1.WorkloadRunning, v1alpha1.WorkloadStopped} {
 		err = oneByOne(ctx, stats.Arrivals(eventRate, count), func(i int) error {
 			return s.deliver(ctx, streams.nextEvent((first+i)%hotStreams, time.Now()))
 		})
 		if err != nil {
-			return cpu, writes, nil, err
+			return nil, err
 		}
 		if err := seen.waitWorkloads(ctx, want, count); err != nil {
-			return cpu, writes, nil, err
+			return nil, err
 		}
 	}
-	if parts, err = w.allCPU(ctx, operator); err != nil {
-		return cpu, writes, nil, err
+	took, err := spent(ctx)
+	for name := range took {
+		took[name] -= before[name]
 	}
-	for name := range parts {
-		parts[name] -= before[name]
-	}
-	writesAfter, err := w.installed.Writes(ctx)
 	streams.turn.Add(int64(count))
-	events := float64(2 * count)
-	return stats.Cost{Spent: parts["receiver"] + parts["reconciler"], Done: events}, stats.Cost{Spent: float64(sumOf(writesAfter) - sumOf(writesBefore)), Done: events}, parts, err
+	return took, err
 }
 
 // bareBlock sends the same events at the same rate to the bare handler.

@@ -56,21 +56,7 @@ func serveInformer(ctx context.Context) error {
 
 // startInformer starts this program as a bare informer, and waits until it knows all.
 func (w *world) startInformer(ctx context.Context) (*process, error) {
-	addresses, err := freeAddresses(1)
-	if err != nil {
-		return nil, err
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("finding this program: %w", err)
-	}
-	p, err := start(w.profiles, "informer", []string{"KUBECONFIG=" + w.bareConf, handlerAddress + "=" + addresses[0]}, self, "-mode=informer")
-	if err != nil {
-		return nil, err
-	}
-	w.running = append(w.running, p)
-	p.probes, p.profiles = "http://"+addresses[0], "http://"+addresses[0]
-	return p, p.ready(ctx)
+	return w.startReference(ctx, "informer")
 }
 
 // knows is how many LiveStreams the informer has.

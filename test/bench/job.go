@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
-	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
@@ -160,14 +158,7 @@ func (j *jobBench) gone(ctx context.Context, seen *observer) error {
 
 // startBare starts the reference: it watches, and creates a Job for each stream that goes on air.
 func (j *jobBench) startBare(ctx context.Context) error {
-	j.seen.mu.Lock()
-	var like *batchv1.Job
-	for _, job := range j.seen.jobs {
-		like = job.object
-	}
-	j.seen.mu.Unlock()
-	const name = "of-the-stream-that-has-a-name"
-	text, err := jobLike(like, j.twins.namespace, name, map[string]string{streamLabel: "stream-label", "app.kubernetes.io/managed-by": "bench"})
+	template, err := newJobTemplate(j.seen.anyJob(), j.twins.namespace)
 	if err != nil {
 		return err
 	}
@@ -181,9 +172,9 @@ func (j *jobBench) startBare(ctx context.Context) error {
 			if !is || len(push.Live(stream.Status.Pushes)) == 0 {
 				return
 			}
-			job := strings.NewReplacer(name, fmt.Sprintf("%s-record-%010d", stream.Name, version(stream)), "stream-label", stream.Name).Replace(string(text))
+			job, _ := template.of(stream)
 			go func() {
-				if err := j.w.bare.createJob(ctx, j.twins.namespace, []byte(job)); err != nil && ctx.Err() == nil {
+				if err := j.w.bare.createJob(ctx, j.twins.namespace, job); err != nil && ctx.Err() == nil {
 					j.w.say("the reference could not create a Job: %v", err)
 				}
 			}()

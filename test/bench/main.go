@@ -59,7 +59,7 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "Benchmarks to run, with commas between; when empty, all, or those of a quick run.")
 	flag.BoolVar(&o.docs, "docs", false, "Write docs/benchmarks.md from out/bench.json, and measure nothing.")
 	flag.BoolVar(&o.gate, "gate", false, "Measure only the CPU for an event, and fail where it is above its bound.")
-	flag.StringVar(&o.mode, "mode", "", "What this process is for one that measures: handler or informer.")
+	flag.StringVar(&o.mode, "mode", "", "What this process is for one that measures: handler, informer or bare-reconciler.")
 	flag.Parse()
 	// Who retries says so in the log, for each try.
 	ctrl.SetLogger(logr.Discard())
@@ -78,6 +78,8 @@ func run(ctx context.Context, o options) error {
 		return serveBareHandler(ctx)
 	case o.mode == "informer":
 		return serveInformer(ctx)
+	case o.mode == "bare-reconciler":
+		return serveBareReconciler(ctx)
 	case o.mode != "":
 		return fmt.Errorf("unknown mode %q", o.mode)
 	}

@@ -10,6 +10,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/rest"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 )
@@ -45,8 +46,17 @@ type seenJob struct {
 
 // observe watches until the context ends.
 func (w *world) observe(ctx context.Context, namespace string) (*observer, error) {
+	return w.observeBy(ctx, w.bare.operators, namespace)
+}
+
+// observeTwins watches the bare twins in place of the LiveStreams.
+func (w *world) observeTwins(ctx context.Context, namespace string) (*observer, error) {
+	return w.observeBy(ctx, w.bare.streams, namespace)
+}
+
+func (w *world) observeBy(ctx context.Context, client *rest.RESTClient, namespace string) (*observer, error) {
 	o := &observer{changed: make(chan struct{}, 1), streams: map[string]seenStream{}, versions: map[string][]uint64{}, jobs: map[string]seenJob{}}
-	streams, err := watchFrom(ctx, w.bare.operators, namespace, "livestreams", &v1alpha1.LiveStreamList{})
+	streams, err := watchFrom(ctx, client, namespace, "livestreams", &v1alpha1.LiveStreamList{})
 	if err != nil {
 		return nil, fmt.Errorf("watching from outside: %w", err)
 	}
@@ -114,6 +124,38 @@ func (o *observer) sawJob(job *batchv1.Job, gone bool, now time.Time) {
 	}
 	known.gone = gone
 	o.jobs[stream] = known
+}
+
+// needs has the observer fail when the process ends, for what is waited for will not come then.
+func (o *observer) needs(p *process) {
+	go func() {
+		<-p.done
+		o.mu.Lock()
+		o.failed = fmt.Errorf("%s has ended; %s tells why", p.name, p.log)
+		o.mu.Unlock()
+		o.wake()
+	}()
+}
+
+// writes is how many there were: each version of a stream is one, and each Job is made and deleted.
+func (o *observer) writes() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	count := 2 * len(o.jobs)
+	for _, versions := range o.versions {
+		count += len(versions)
+	}
+	return count
+}
+
+// anyJob is a Job of one of the streams; there has to be one.
+func (o *observer) anyJob() *batchv1.Job {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, job := range o.jobs {
+		return job.object
+	}
+	return nil
 }
 
 // streamLabel is on the reference's Jobs what the operator's own label is on its Jobs.

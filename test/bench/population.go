@@ -254,6 +254,8 @@ type population struct {
 	told []int
 	// twins are what the reference has made of its objects so far; nil where this is not the reference's view.
 	twins map[int]*v1alpha1.LiveStream
+	// barely says that it writes no more than the bare handler does.
+	barely bool
 	// ready are requests that were made before the time that counts.
 	ready chan request
 	// turn is whose it is: streams are taken one after the other, so that each has long been at rest when it is its turn again.
@@ -389,6 +391,10 @@ func (p *population) make() (request, error) {
 		return r, nil
 	}
 	var err error
+	if p.barely {
+		_, r.body, err = barePatch(r.body)
+		return r, err
+	}
 	if p.twins[i] == nil {
 		if p.twins[i], err = p.w.models[p.kind].decoded(p.namespace, i); err != nil {
 			return r, err

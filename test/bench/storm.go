@@ -63,15 +63,15 @@ func benchStorm(ctx context.Context, w *world) error {
 	if s.givenUp > 0 {
 		note += fmt.Sprintf("; %d events were given up after %s, and their streams not waited for", s.givenUp, stormPatience)
 	}
-	if s.unanswered > 0 {
-		note += fmt.Sprintf("; %d tries had no answer, the last of them because of: %v", s.unanswered, s.why)
+	if s.unanswered+s.broken > 0 {
+		note += fmt.Sprintf("; %d tries had no answer in %s, and the connection of %d was broken, the last because of: %v", s.unanswered, patience, s.broken, s.why)
 	}
 	w.report.put("storm_drain_ratio", result{
 		Interval: stats.CostRatio([]stats.Cost{{Spent: took, Done: 1}}, []stats.Cost{{Spent: bare, Done: 1}}, w.seed), Blocks: 1,
 		Reference: map[string]float64{"bare_s": bare},
 		Subject: map[string]float64{
 			"drained_s": took, "streams": float64(r.streams.count), "events": events, "writes": float64(sumOf(writesAfter) - sumOf(writesBefore)), "resident_mib": resident / (1 << 20),
-			"refused": float64(s.refused), "unanswered": float64(s.unanswered), "given_up": float64(s.givenUp), "longest_answer_s": s.longest.Seconds(),
+			"refused": float64(s.refused), "unanswered": float64(s.unanswered), "broken": float64(s.broken), "given_up": float64(s.givenUp), "longest_answer_s": s.longest.Seconds(),
 		},
 		Note: note,
 	})
@@ -86,10 +86,11 @@ type storm struct {
 
 	mu sync.Mutex
 	// missed are the streams of which an event was given up.
-	missed                       map[string]bool
-	refused, unanswered, givenUp int
-	longest                      time.Duration
-	// why is what became of the last that was not answered.
+	missed map[string]bool
+	// unanswered are tries that had no answer in 20 s, broken those whose connection ended before.
+	refused, unanswered, broken, givenUp int
+	longest                              time.Duration
+	// why is what became of the last of both.
 	why error
 }
 
@@ -168,6 +169,8 @@ func (s *storm) deliver(ctx context.Context, i, n int) {
 		s.mu.Lock()
 		s.longest = max(s.longest, took)
 		switch {
+		case err != nil && took < patience:
+			s.broken, s.why = s.broken+1, fmt.Errorf("after %s: %w", took.Round(time.Millisecond), err)
 		case err != nil:
 			s.unanswered, s.why = s.unanswered+1, err
 		case status != http.StatusOK:

@@ -42,7 +42,7 @@ var targets = map[string]target{
 
 // targetOrder is the order in which results are told.
 var targetOrder = []string{
-	"ack_p50_ratio", "ack_p99_ratio", "ack_throughput_ratio", "ack", "duplicate_ratio", "job_p50_ratio", "job_p99_ratio", "job",
+	"ack_p50_ratio", "ack_p99_ratio", "ack_receiver_only", "ack_plain", "ack_throughput_ratio", "ack", "duplicate_ratio", "job_p50_ratio", "job_p99_ratio", "job",
 	"writes_to_job", "writes_start", "writes_stop", "writes_duplicate", "writes_stale", "writes_idle_hour", "cpu_per_event_ratio", "cpu",
 	"memory_slope_ratio", "memory", "growth_100k", "growth", "restart_100k_ratio", "restart_fresh_event", "restart", "overload_goodput", "overload",
 	"interference_p99_ratio", "interference", "storm_drain_ratio", "storm", "replicas", "sizing",

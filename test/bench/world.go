@@ -61,6 +61,7 @@ rules:
 - {apiGroups: [bench.livestream-operator.io], resources: [livestreams/status], verbs: [patch]}
 - {apiGroups: [livestream-operator.io], resources: [livestreams], verbs: [get, list, watch]}
 - {apiGroups: [batch], resources: [jobs], verbs: [get, list, watch, create, delete, deletecollection]}
+- {apiGroups: [""], resources: [pods], verbs: [get, list, watch]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
