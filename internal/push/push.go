@@ -107,9 +107,29 @@ func Apply(pushes []v1alpha1.Push, event provider.Event, now time.Time) ([]v1alp
 
 // tidy drops tombstones that are not needed any more and sorts, in place.
 func tidy(pushes []v1alpha1.Push, now time.Time) []v1alpha1.Push {
-	pushes = dropTombstones(pushes, now)
-	slices.SortStableFunc(pushes, inOrder)
+	// Most events find one push or two, of which none is old. Functions of slices take pushes by value, for which the goroutine's stack is grown.
+	if hasExcess(pushes, now) {
+		pushes = dropTombstones(pushes, now)
+	}
+	if len(pushes) > 1 {
+		slices.SortStableFunc(pushes, inOrder)
+	}
 	return pushes
+}
+
+// hasExcess says whether there are tombstones to drop.
+func hasExcess(pushes []v1alpha1.Push, now time.Time) bool {
+	tombstones := 0
+	for i := range pushes {
+		p := &pushes[i]
+		if p.EndTime == nil {
+			continue
+		}
+		if tombstones++; tombstones > MaxTombstones || now.Sub(recorded(p)) > TombstoneLife {
+			return true
+		}
+	}
+	return false
 }
 
 func begin(event provider.Event) v1alpha1.Push {
@@ -162,7 +182,7 @@ func LastEnded(pushes []v1alpha1.Push) *v1alpha1.Push {
 // operator's clock: an interruption that arrives an hour late is old by the provider's, and its start may still be on its way.
 func dropTombstones(pushes []v1alpha1.Push, now time.Time) []v1alpha1.Push {
 	kept := slices.DeleteFunc(pushes, func(p v1alpha1.Push) bool {
-		return !IsLive(p) && now.Sub(recorded(p)) > TombstoneLife
+		return !IsLive(p) && now.Sub(recorded(&p)) > TombstoneLife
 	})
 	tombstones := slices.DeleteFunc(slices.Clone(kept), IsLive)
 	excess := len(tombstones) - MaxTombstones
@@ -171,7 +191,7 @@ func dropTombstones(pushes []v1alpha1.Push, now time.Time) []v1alpha1.Push {
 	}
 	slices.SortStableFunc(tombstones, func(a, b v1alpha1.Push) int {
 		// Whoever knocks at a stream that is taken must not wash out what is known of it.
-		return cmp.Or(compareBool(b.Reason == v1alpha1.PushReasonRefused, a.Reason == v1alpha1.PushReasonRefused), recorded(a).Compare(recorded(b)), a.EndTime.Compare(b.EndTime.Time), cmp.Compare(a.Sequence, b.Sequence))
+		return cmp.Or(compareBool(b.Reason == v1alpha1.PushReasonRefused, a.Reason == v1alpha1.PushReasonRefused), recorded(&a).Compare(recorded(&b)), a.EndTime.Compare(b.EndTime.Time), cmp.Compare(a.Sequence, b.Sequence))
 	})
 	dropped := make(map[string]bool, excess)
 	for _, p := range tombstones[:excess] {
@@ -180,7 +200,7 @@ func dropTombstones(pushes []v1alpha1.Push, now time.Time) []v1alpha1.Push {
 	return slices.DeleteFunc(kept, func(p v1alpha1.Push) bool { return dropped[p.Sequence] })
 }
 
-func recorded(p v1alpha1.Push) time.Time {
+func recorded(p *v1alpha1.Push) time.Time {
 	if p.RecordedTime == nil {
 		return p.EndTime.Time
 	}

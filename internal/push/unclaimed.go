@@ -147,7 +147,7 @@ func replace(unclaimed []v1alpha1.UnclaimedPush, stream Stream, pushes []v1alpha
 // Bound drops tombstones past their life, and what is too many, and sorts; in place.
 func Bound(unclaimed []v1alpha1.UnclaimedPush, now time.Time) []v1alpha1.UnclaimedPush {
 	unclaimed = slices.DeleteFunc(unclaimed, func(p v1alpha1.UnclaimedPush) bool {
-		return !IsLive(p.Push) && now.Sub(recorded(p.Push)) > TombstoneLife
+		return !IsLive(p.Push) && now.Sub(recorded(&p.Push)) > TombstoneLife
 	})
 	if len(unclaimed) > MaxUnclaimed {
 		unclaimed = byWorth(unclaimed, now)[:MaxUnclaimed]
@@ -195,7 +195,7 @@ func claim(pushes []v1alpha1.Push, unclaimed []v1alpha1.Push, now time.Time) (af
 		case known >= 0 && (IsLive(p) || !IsLive(after[known])):
 		case known >= 0:
 			after[known], ended = endedAs(after[known], p), true
-		case !IsLive(p) && now.Sub(recorded(p)) > TombstoneLife, IsLive(p) && len(Live(after)) >= MaxLive:
+		case !IsLive(p) && now.Sub(recorded(&p)) > TombstoneLife, IsLive(p) && len(Live(after)) >= MaxLive:
 		default:
 			switch {
 			case !IsLive(p):
