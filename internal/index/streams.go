@@ -37,10 +37,10 @@ func (s Streams) Each(see func(*v1alpha1.LiveStream)) {
 
 // Count is how many LiveStreams refer to the PushDomain.
 func (s Streams) Count(namespace, pushDomain string) (int, error) {
-	// This is how controller-runtime names the index of a field, and its values in a namespace.
-	keys, err := s.indexer.IndexKeys("field:"+ByPushDomain, namespace+"/"+pushDomain)
+	// This is how controller-runtime names the index of a field, and its values in a namespace. IndexKeys would sort them.
+	streams, err := s.indexer.ByIndex("field:"+ByPushDomain, namespace+"/"+pushDomain)
 	if err != nil {
 		return 0, fmt.Errorf("counting the LiveStreams of PushDomain %q: %w", pushDomain, err)
 	}
-	return len(keys), nil
+	return len(streams), nil
 }
