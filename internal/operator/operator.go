@@ -29,6 +29,7 @@ import (
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/controllers"
+	"github.com/livestream-operator/livestream-operator/internal/heap"
 	"github.com/livestream-operator/livestream-operator/internal/index"
 	"github.com/livestream-operator/livestream-operator/internal/notices"
 	"github.com/livestream-operator/livestream-operator/internal/secrets"
@@ -140,6 +141,9 @@ func Run(ctx context.Context, options Options) error {
 		if err := addReconcilers(ctx, mgr, common, options); err != nil {
 			return err
 		}
+	}
+	if err := mgr.Add(heap.Rest{}); err != nil {
+		return fmt.Errorf("adding what leaves out collections: %w", err)
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return fmt.Errorf("adding the health check: %w", err)
