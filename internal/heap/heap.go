@@ -18,7 +18,7 @@ const (
 	usualPercent = 100
 )
 
-// Rest has a process that has collected nothing for a while collect only once its heap has doubled. There is no setting for that: GOGC=off ends the
+// Rest has a process that has collected nothing for a while collect only once its heap is twice what the last collection left. There is no setting for that: GOGC=off ends the
 // collections that the time brings along with those that growth does, and a memory limit stands in for the latter. After the next collection all is
 // Go's own again. A limit in GOMEMLIMIT is kept under. Who sets GOGC gets what that says.
 type Rest struct{}
@@ -42,8 +42,12 @@ func (Rest) Start(ctx context.Context) error {
 		}
 		switch got := read(); {
 		case got.collections != seen:
+			if resting {
+				// A collection may have come between the settings and what waits for it.
+				wake(most)
+			}
 			seen, resting = got.collections, false
-		case !resting:
+		case !resting && got.fits():
 			rest(got, most)
 			resting = true
 		}
@@ -55,12 +59,14 @@ type collection struct{ _ *collection }
 
 // rest lasts until the next collection.
 func rest(u usage, most int64) {
-	runtime.SetFinalizer(new(collection), func(*collection) {
-		debug.SetMemoryLimit(most)
-		debug.SetGCPercent(usualPercent)
-	})
 	debug.SetMemoryLimit(min(most, u.doubled()))
 	debug.SetGCPercent(-1)
+	runtime.SetFinalizer(new(collection), func(*collection) { wake(most) })
+}
+
+func wake(most int64) {
+	debug.SetGCPercent(usualPercent)
+	debug.SetMemoryLimit(most)
 }
 
 // usage is what a process has of memory, in bytes: all, what of it was given back or is free, what objects take, and what those took that the last
@@ -76,6 +82,10 @@ func read() usage {
 	value := func(i int) uint64 { return samples[i].Value.Uint64() }
 	return usage{value(0), value(1), value(2), value(3), value(4), value(5)}
 }
+
+// fits says whether what the process has fits under the limit. What a burst left free counts under it until it is given back, which takes minutes: Go would
+// collect at once, and again and again.
+func (u usage) fits() bool { return int64(u.total-u.released) <= u.doubled() } //nolint:gosec // bytes of a machine
 
 // headroom is the part of the heap under a memory limit that Go leaves empty, a hundredth of them.
 const headroom = 3

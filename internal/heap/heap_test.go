@@ -35,6 +35,23 @@ func TestTheLimitIsWhereTheHeapHasDoubled(t *testing.T) {
 	}
 }
 
+func TestAProcessDoesNotRestWhileWhatABurstLeftIsNotGivenBack(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name string
+		of   usage
+		want bool
+	}{
+		{"one that has what it uses", usage{total: 600 * mib, objects: 485 * mib, live: 485 * mib}, true},
+		{"one that has free what its start took", usage{total: 1300 * mib, free: 700 * mib, objects: 485 * mib, live: 485 * mib}, false},
+		{"one that has given it back", usage{total: 1300 * mib, released: 500 * mib, free: 200 * mib, objects: 485 * mib, live: 485 * mib}, true},
+	} {
+		if got := tc.of.fits(); got != tc.want {
+			t.Errorf("%s: %t, want %t", tc.name, got, tc.want)
+		}
+	}
+}
+
 // played names the environment variable by which a process plays one of these tests: they set what is the whole process's.
 const played = "HEAP_TEST"
 
@@ -152,6 +169,11 @@ func TestAProcessRestsWhenItHasCollectedNothingForAWhileUnderTheLimitThatWasSet(
 		})
 		runtime.GC()
 		awake(t, limit)
+		hours(t, func() {
+			if percent, _ := settings(); percent != off {
+				t.Errorf("GOGC is %d hours after a collection, want it off again", percent)
+			}
+		})
 		runtime.KeepAlive(kept)
 	})
 }
