@@ -22,8 +22,8 @@ const (
 	maxWrites = 64
 	// burstWait is how long an event may have to wait for its turn, by how long writes take now: what is refused comes again after a minute, in which
 	// there may be nothing to do. Where the queue has been long for burstLasts it is standingWait: as many are written a second however long it is, so
-	// a longer one would only have each wait, and those in vain for whom writes become slower meanwhile. It is no longer long where half of that is
-	// waited.
+	// a longer one would only have each wait, and those in vain for whom writes become slower meanwhile. It is long where more than half of
+	// that would be waited.
 	burstWait    = 13 * time.Second
 	burstLasts   = 15 * time.Second
 	standingWait = 6 * time.Second

@@ -22,7 +22,8 @@ type queue struct {
 
 	mu               sync.Mutex
 	waiting, writing int
-	// long is since when all who came would have had to wait for more than half of standingWait; zero where the last one would not.
+	// long is since when all who came would have had to wait for more than half of what is the longest in an overload that lasts; zero where the last one
+	// would not, or found a turn.
 	long time.Time
 	// took is how long a write takes: a moving mean.
 	took time.Duration
@@ -86,7 +87,7 @@ func (q *queue) joins(stream types.UID, left time.Duration) bool {
 	// In a burst all turns end together, one write from now.
 	wait := took + time.Duration(q.waiting)*took/maxWrites
 	now := q.clock.Now()
-	longest := q.longest(wait, now)
+	longest := q.longest(wait, took, now)
 	if wait > longest || wait+took > maxWait || wait > longest/2 && q.refused.lately(stream, now) {
 		q.refused.note(stream, now)
 		return false
@@ -98,15 +99,17 @@ func (q *queue) joins(stream types.UID, left time.Duration) bool {
 	return true
 }
 
-// longest is how long one that comes now may have to wait, which is foreseen to be so long; the lock is held.
-func (q *queue) longest(foreseen time.Duration, now time.Time) time.Duration {
+// longest is how long one that comes now may have to wait, which is foreseen to be so long, where a write takes so long; the lock is held. Who comes
+// first waits for one write, however long that takes.
+func (q *queue) longest(foreseen, took time.Duration, now time.Time) time.Duration {
+	standing := max(standingWait, 2*took)
 	switch {
-	case foreseen <= standingWait/2:
+	case foreseen <= standing/2:
 		q.long = time.Time{}
 	case q.long.IsZero():
 		q.long = now
 	case now.Sub(q.long) >= burstLasts:
-		return standingWait
+		return min(standing, burstWait)
 	}
 	return burstWait
 }

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,10 +61,10 @@ func (c *crowd) writes(took time.Duration, givenUp bool) {
 	}
 }
 
-// stays has so much time pass, in which writes take a second as ever, after which so many wait.
-func (c *crowd) stays(after time.Duration, waiting int) {
+// stays has so much time pass, in which writes take as long as ever, after which so many wait.
+func (c *crowd) stays(after, took time.Duration, waiting int) {
 	c.pass(after)
-	c.queue.wrote(c.clock.Now().Add(-time.Second), false)
+	c.queue.wrote(c.clock.Now().Add(-took), false)
 	c.queue.waiting = waiting
 }
 
@@ -125,7 +126,9 @@ func TestAQueueThatHasBeenLongForLongGetsShort(t *testing.T) {
 		waiting int
 	}
 	for _, tc := range []struct {
-		name     string
+		name string
+		// took is how long a write takes, 0 for a second.
+		took     time.Duration
 		arrivals []arrival
 		// emptied says that all turns were free once, and after how long then it is asked how many wait in the end.
 		emptied bool
@@ -135,31 +138,71 @@ func TestAQueueThatHasBeenLongForLongGetsShort(t *testing.T) {
 		{name: "a burst", arrivals: []arrival{{0, 4 * maxWrites}}, after: 15*time.Second - time.Millisecond, want: burst},
 		{name: "an overload that lasts", arrivals: []arrival{{0, 4 * maxWrites}}, after: 15 * time.Second, want: standing},
 		{name: "one that gets short, and is refused what would make it long", arrivals: []arrival{{0, burst}, {15 * time.Second, 3 * maxWrites}}, after: 10 * time.Second, want: standing},
-		{name: "one that was never long", arrivals: []arrival{{0, maxWrites}, {5 * time.Second, maxWrites}}, after: 15 * time.Second, want: burst},
+		{name: "one in which no more than three seconds were waited", arrivals: []arrival{{0, 2 * maxWrites}, {5 * time.Second, 2 * maxWrites}}, after: 15 * time.Second, want: burst},
+		{name: "one in which a little more was waited", arrivals: []arrival{{0, 2*maxWrites + 1}, {5 * time.Second, 2*maxWrites + 1}}, after: 10 * time.Second, want: standing},
 		{name: "one that was less long meanwhile", arrivals: []arrival{{0, 4 * maxWrites}, {14 * time.Second, maxWrites}}, after: 2 * time.Second, want: burst},
 		{name: "another burst, after a pause", arrivals: []arrival{{0, 4 * maxWrites}}, emptied: true, after: time.Minute, want: burst},
+		{name: "a slow API server, whose first in the queue waits for four seconds", took: 4 * time.Second, arrivals: []arrival{{0, 0}, {14 * time.Second, 0}}, after: 2 * time.Second, want: 7 * maxWrites / 4},
+		{name: "a slow API server, in an overload that lasts", took: 4 * time.Second, arrivals: []arrival{{0, maxWrites / 2}}, after: 15 * time.Second, want: maxWrites},
+		{name: "one that is slower still", took: 6500 * time.Millisecond, arrivals: []arrival{{0, 1}}, after: 15 * time.Second, want: 19},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
+			took := cmp.Or(tc.took, time.Second)
 			c := newCrowd(t)
-			c.writes(time.Second, false)
+			c.writes(took, false)
 			c.fill()
 			for i, a := range tc.arrivals {
-				c.stays(a.after, a.waiting)
+				c.stays(a.after, took, a.waiting)
 				if !c.queue.joins(types.UID(fmt.Sprint("arrival", i)), time.Hour) {
 					t.Fatalf("arrival %d does not wait", i)
 				}
 			}
 			if tc.emptied {
 				c.queue.waiting = 0
-				c.write(time.Second, false)
+				c.write(took, false)
 				c.fill()
 			}
-			c.stays(tc.after, 4*maxWrites)
-			if got := 4*maxWrites + c.joinAll(); got < tc.want-1 || got > tc.want+1 {
+			last := 1
+			if tc.took == 0 {
+				last = 4 * maxWrites
+			}
+			c.stays(tc.after, took, last)
+			if got := last + c.joinAll(); got < tc.want-1 || got > tc.want+1 {
 				t.Errorf("%d wait, want %d", got, tc.want)
 			}
 		})
+	}
+}
+
+func TestTheTurnOfOneThatWaitedDoesNotEndALongQueueAndAFreeOneDoes(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t)
+	c.fill()
+	c.queue.long = showTime
+	done := make(chan error, 1)
+	go func() {
+		_, err := c.queue.enter(t.Context(), "a")
+		done <- err
+	}()
+	eventually(t, "it waits", func() bool { return c.waiting() == 1 })
+	// It is foreseen to have its turn at once, as no write took any time so far.
+	c.queue.mu.Lock()
+	c.queue.long = showTime
+	c.queue.mu.Unlock()
+	c.queue.leave()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if c.queue.long.IsZero() {
+		t.Error("the turn of one that waited ends it")
+	}
+	c.queue.leave()
+	if _, err := c.queue.enter(t.Context(), "b"); err != nil {
+		t.Fatal(err)
+	}
+	if !c.queue.long.IsZero() {
+		t.Error("a free turn does not end it")
 	}
 }
 
