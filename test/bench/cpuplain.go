@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/livestream-operator/livestream-operator/test/bench/stats"
 )
@@ -63,15 +64,16 @@ func (w *world) cpuPlain(ctx context.Context, cost *eventCost) error {
 	for name, spent := range measured.parts {
 		plain[name+"_cpu_us"] = 1e6 * stats.PerThing(spent).Value
 	}
-	drift := stats.DriftOfCosts(measured.handler)
+	ours := side(cost.operator)
+	ours["writes"] = stats.PerThing(cost.writes).Value
 	w.report.put("cpu_plain_ratio", result{
-		Interval: stats.CostRatio(measured.plain, measured.handler, w.seed), Blocks: len(measured.plain), Drift: drift, Reference: side(measured.handler), Subject: plain,
+		Interval: stats.CostRatio(measured.plain, measured.handler, w.seed), Blocks: len(measured.plain), Drift: stats.DriftOfCosts(measured.handler), Reference: side(measured.handler), Subject: plain,
 	})
 	w.report.put("cpu_over_plain", result{
 		Interval: stats.BootstrapApart(len(cost.operator), len(measured.plain), w.seed, func(ours, theirs []int) float64 {
 			return ratio(cost.operator, cost.handler, ours) / ratio(measured.plain, measured.handler, theirs)
 		}),
-		Blocks: len(measured.plain), Drift: drift, Reference: plain, Subject: side(cost.operator),
+		Blocks: min(len(cost.operator), len(measured.plain)), Drift: stats.DriftOfCosts(slices.Concat(cost.handler, measured.handler)), Reference: plain, Subject: ours,
 		Note: "each over the bare handler that ran beside it",
 	})
 	return nil

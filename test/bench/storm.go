@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/valyala/fasthttp"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/test/bench/stats"
@@ -169,10 +172,10 @@ func (s *storm) deliver(ctx context.Context, i, n int) {
 		s.mu.Lock()
 		s.longest = max(s.longest, took)
 		switch {
-		case err != nil && took < patience:
-			s.broken, s.why = s.broken+1, fmt.Errorf("after %s: %w", took.Round(time.Millisecond), err)
-		case err != nil:
+		case errors.Is(err, fasthttp.ErrTimeout):
 			s.unanswered, s.why = s.unanswered+1, err
+		case err != nil:
+			s.broken, s.why = s.broken+1, fmt.Errorf("after %s: %w", took.Round(time.Millisecond), err)
 		case status != http.StatusOK:
 			s.refused++
 		}
