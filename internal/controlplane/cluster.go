@@ -36,6 +36,9 @@ type Options struct {
 	// GOGC is the percentage of garbage that the components let lie, as Go's runtime knows it: more takes memory, and spares the cores.
 	// Zero is Go's own, 100. Components that run keep theirs.
 	GOGC int
+	// Unchecked has the API server not compare its caches with etcd, for which it reads all objects every five minutes or so: a core or more for a minute
+	// among 100,000 LiveStreams, at times of its own (its feature gate DetectCacheInconsistency).
+	Unchecked bool
 	// Progress is told what happens, a line at a time. Nil is for nobody.
 	Progress io.Writer
 }

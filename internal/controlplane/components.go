@@ -97,6 +97,9 @@ func (c *Cluster) apiServerArguments() []string {
 		// Ends watches when it is told to stop; by default it waits a minute for clients to close them.
 		"--shutdown-watch-termination-grace-period=1s",
 	}
+	if c.state.Unchecked {
+		arguments = append(arguments, "--feature-gates=DetectCacheInconsistency=false")
+	}
 	if c.state.APIServerOnly {
 		// It refuses pods until the controller manager has made their service account.
 		arguments = append(arguments, "--disable-admission-plugins=ServiceAccount")

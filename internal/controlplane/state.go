@@ -26,6 +26,7 @@ type state struct {
 	APIServerOnly bool   `json:"apiServerOnly"`
 	FakeNodes     int    `json:"fakeNodes"`
 	GOGC          int    `json:"gogc,omitzero"`
+	Unchecked     bool   `json:"unchecked,omitzero"`
 	Ports         Ports  `json:"ports"`
 }
 

@@ -80,7 +80,7 @@ func TestStateSurvivesSaving(t *testing.T) {
 	if _, err := loadState(dir); !errors.Is(err, ErrNoControlPlane) {
 		t.Errorf("an empty folder: got %v, want %v", err, ErrNoControlPlane)
 	}
-	want := state{Bin: "/bin", FakeNodes: 3, Durable: true, GOGC: 200, Ports: Ports{Etcd: 1, Kwok: 2}}
+	want := state{Bin: "/bin", FakeNodes: 3, Durable: true, GOGC: 200, Unchecked: true, Ports: Ports{Etcd: 1, Kwok: 2}}
 	if err := saveState(dir, want); err != nil {
 		t.Fatal(err)
 	}

@@ -86,7 +86,7 @@ func open(dir string, o Options) (*Cluster, error) {
 	if err != nil && !errors.Is(err, ErrNoControlPlane) {
 		return nil, err
 	}
-	s.Bin, s.Durable, s.APIServerOnly, s.FakeNodes, s.GOGC = o.Bin, o.Durable, o.APIServerOnly, o.FakeNodes, o.GOGC
+	s.Bin, s.Durable, s.APIServerOnly, s.FakeNodes, s.GOGC, s.Unchecked = o.Bin, o.Durable, o.APIServerOnly, o.FakeNodes, o.GOGC, o.Unchecked
 	// Saved before all else: it marks the folder as ours.
 	if err := saveState(dir, s); err != nil {
 		return nil, err
