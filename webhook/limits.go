@@ -24,7 +24,7 @@ const (
 	// there may be nothing to do. Where the queue has been long for burstLasts it is standingWait: as many are written a second however long it is, so
 	// a longer one would only have each wait, and those in vain for whom writes become slower meanwhile. It is long where more than half of
 	// that would be waited.
-	burstWait    = 13 * time.Second
+	burstWait    = 11 * time.Second
 	burstLasts   = 15 * time.Second
 	standingWait = 6 * time.Second
 	// maxWait is how long any waits, and when it may be foreseen to be written at the latest, so that storeTimeout leaves time for the write. What lies

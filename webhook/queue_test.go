@@ -94,12 +94,12 @@ func TestAsManyWaitAsCanBeWrittenInTime(t *testing.T) {
 		want              int
 	}{
 		{name: "an API server that is fast", took: 50 * time.Millisecond, want: maxInFlight},
-		{name: "one that is busy", took: 500 * time.Millisecond, want: 25 * maxWrites},
-		{name: "one that is slow", took: time.Second, want: 12 * maxWrites},
+		{name: "one that is busy", took: 500 * time.Millisecond, want: 21 * maxWrites},
+		{name: "one that is slow", took: time.Second, want: 10 * maxWrites},
 		{name: "one that is so slow that who waits would be written too late", took: 6 * time.Second, want: maxWrites / 2},
 		{name: "one that takes so long that nobody who waits would be written in time", took: 8 * time.Second, want: 0},
 		{name: "one that was slow a while ago", took: 5 * time.Second, idle: 2 * storeTimeout, want: maxInFlight},
-		{name: "one that was fast and does not answer", took: 10 * time.Millisecond, stuck: time.Second, want: 12 * maxWrites},
+		{name: "one that was fast and does not answer", took: 10 * time.Millisecond, stuck: time.Second, want: 10 * maxWrites},
 		{name: "one that has not answered for long", took: 10 * time.Millisecond, stuck: 5 * time.Minute, want: 0},
 		{name: "one whose writes were given up soon, for they had waited for long", took: time.Second, givenUp: true, want: 0},
 	} {
@@ -119,7 +119,7 @@ func TestAsManyWaitAsCanBeWrittenInTime(t *testing.T) {
 
 func TestAQueueThatHasBeenLongForLongGetsShort(t *testing.T) {
 	t.Parallel()
-	const burst, standing = 12 * maxWrites, 5 * maxWrites
+	const burst, standing = 10 * maxWrites, 5 * maxWrites
 	type arrival struct {
 		after time.Duration
 		// waiting are those that the next one finds.
