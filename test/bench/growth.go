@@ -61,7 +61,7 @@ const (
 	settling   = 5 * time.Minute
 	settleLook = 10 * time.Second
 	// restsBelow is the part of a core that the operator takes when nothing is left, and the API server, at most.
-	restsBelow, serverRestsBelow = 0.004, 0.25
+	restsBelow, serverRestsBelow = 0.008, 0.25
 )
 
 // settled waits until what the start of an operator among many streams left to do is over, which is not an event's: for minutes Go gives back memory that the
