@@ -33,6 +33,7 @@ type benchmark struct {
 var benchmarks = []benchmark{
 	{"writes", benchWrites, true},
 	{"ack", benchAck, true},
+	{"ackplain", benchAckPlain, false},
 	{"throughput", benchThroughput, true},
 	{"duplicate", benchDuplicates, true},
 	{"job", benchJob, true},
