@@ -18,9 +18,9 @@ const (
 	usualPercent = 100
 )
 
-// Rest has a process that has collected nothing for a while collect only once its heap is twice what the last collection left. There is no setting for that: GOGC=off ends the
-// collections that the time brings along with those that growth does, and a memory limit stands in for the latter. After the next collection all is
-// Go's own again. A limit in GOMEMLIMIT is kept under. Who sets GOGC gets what that says.
+// Rest has a process that has collected nothing for a while collect only once its heap is twice what the last collection left. There is no setting
+// for that: GOGC=off ends the collections that the time brings along with those that growth does, and a memory limit stands in for the latter. After
+// the next collection all is Go's own again. A limit in GOMEMLIMIT is kept under. Who sets GOGC gets what that says.
 type Rest struct{}
 
 // NeedLeaderElection is false: every process rests.

@@ -138,16 +138,19 @@ func TestAProcessAtRestCollectsOnceItsHeapHasDoubledAndThenAsEver(t *testing.T) 
 	})
 }
 
-// hours plays hours of a process in which nothing happens.
-func hours(t *testing.T, see func()) {
+// hours plays hours of a process in which nothing happens, before each look at it.
+func hours(t *testing.T, looks ...func()) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- Rest{}.Start(ctx) }()
-		time.Sleep(3 * time.Hour)
-		synctest.Wait()
-		see()
+		for _, look := range looks {
+			// Of the bubble's clock.
+			time.Sleep(3 * time.Hour)
+			synctest.Wait()
+			look()
+		}
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
@@ -162,16 +165,32 @@ func TestAProcessRestsWhenItHasCollectedNothingForAWhileUnderTheLimitThatWasSet(
 		t.Helper()
 		keep(150 * mib)
 		runtime.GC()
-		hours(t, func() {
+		rests := func() {
 			if percent, got := settings(); percent != off || got != limit {
 				t.Errorf("GOGC is %d, want it off; the limit is %d, want %d", percent, got, limit)
 			}
-		})
+			runtime.GC()
+			awake(t, limit)
+		}
+		hours(t, rests, rests)
+		runtime.KeepAlive(kept)
+	})
+}
+
+func TestAProcessThatHasFreeWhatItDoesNotUseGoesOnAsEver(t *testing.T) {
+	t.Parallel()
+	alone(t, "", func(t *testing.T) {
+		t.Helper()
+		keep(16 * mib)
+		dropped = make([]byte, 400*mib)
+		for i := range dropped {
+			dropped[i] = 1
+		}
+		dropped = nil
 		runtime.GC()
-		awake(t, limit)
 		hours(t, func() {
-			if percent, _ := settings(); percent != off {
-				t.Errorf("GOGC is %d hours after a collection, want it off again", percent)
+			if percent, _ := settings(); percent != usualPercent {
+				t.Errorf("GOGC is %d, want %d", percent, usualPercent)
 			}
 		})
 		runtime.KeepAlive(kept)
