@@ -43,7 +43,12 @@ func serveBareHandler(ctx context.Context) error {
 		}
 		_, _ = io.WriteString(rw, `{"code":0}`)
 	})
-	server := &http.Server{Addr: os.Getenv(handlerAddress), Handler: mux, ReadHeaderTimeout: time.Second}
+	return serveReference(ctx, mux)
+}
+
+// serveReference serves on handlerAddress until the context ends.
+func serveReference(ctx context.Context, handler http.Handler) error {
+	server := &http.Server{Addr: os.Getenv(handlerAddress), Handler: handler, ReadHeaderTimeout: time.Second}
 	go func() {
 		<-ctx.Done()
 		_ = server.Close()

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -78,21 +77,13 @@ func serveBareReconciler(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	go func() { failed <- streams.follow(ctx, r.sawStream(ctx)) }()
 	go func() { failed <- pods.follow(ctx, r.sawPod(ctx)) }()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", func(http.ResponseWriter, *http.Request) {})
-	server := &http.Server{Addr: os.Getenv(handlerAddress), Handler: mux, ReadHeaderTimeout: time.Second}
-	go func() {
-		<-ctx.Done()
-		_ = server.Close()
-	}()
-	go func() { failed <- server.ListenAndServe() }()
-	if err := <-failed; err != nil && !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("reconciling: %w", err)
-	}
-	return nil
+	go func() { failed <- serveReference(ctx, mux) }()
+	return <-failed
 }
 
 // podClient reads Pods in protobuf, as the operator does.

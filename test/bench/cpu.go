@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -23,6 +24,42 @@ type eventCost struct {
 	atRest map[string]float64
 }
 
+// add adds a block, and that of the bare handler beside it.
+func (c *eventCost) add(block shown, handler stats.Cost) {
+	c.operator, c.handler, c.writes, c.job = append(c.operator, block.cpu), append(c.handler, handler), append(c.writes, block.writes), block.job
+	for name, spent := range block.parts {
+		c.parts[name] = append(c.parts[name], stats.Cost{Spent: spent, Done: block.cpu.Done})
+	}
+}
+
+// side is what is told of it, in microseconds.
+func (c *eventCost) side() map[string]float64 {
+	side := map[string]float64{"cpu_us": 1e6 * stats.PerThing(c.operator).Value, "writes": stats.PerThing(c.writes).Value}
+	for name, spent := range c.parts {
+		side[name+"_cpu_us"] = 1e6 * stats.PerThing(spent).Value
+	}
+	return side
+}
+
+func (c *eventCost) handlerSide() map[string]float64 {
+	return map[string]float64{"cpu_us": 1e6 * stats.PerThing(c.handler).Value}
+}
+
+// ratio is what the drawn blocks cost over what they cost the bare handler.
+func (c *eventCost) ratio(drawn []int) float64 {
+	return stats.PerThingOf(c.operator, drawn) / stats.PerThingOf(c.handler, drawn)
+}
+
+// costOver is the one's ratio over the other's, which did not run beside it.
+func (w *world) costOver(subject, reference *eventCost) result {
+	return result{
+		Interval: stats.BootstrapApart(len(subject.operator), len(reference.operator), w.seed, func(ours, theirs []int) float64 {
+			return subject.ratio(ours) / reference.ratio(theirs)
+		}),
+		Blocks: min(len(subject.operator), len(reference.operator)), Drift: stats.DriftOfCosts(slices.Concat(reference.handler, subject.handler)),
+	}
+}
+
 const (
 	// hotStreams have the events; others, where there are any, are idle.
 	hotStreams = 100
@@ -37,14 +74,11 @@ func benchCPU(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	subject := map[string]float64{"cpu_us": 1e6 * stats.PerThing(cost.operator).Value, "writes": stats.PerThing(cost.writes).Value}
-	for name, spent := range cost.parts {
-		subject[name+"_cpu_us"] = 1e6 * stats.PerThing(spent).Value
-	}
+	subject := cost.side()
 	cost.tellRest(subject)
 	w.report.put("cpu_per_event_ratio", result{
 		Interval: stats.CostRatio(cost.operator, cost.handler, w.seed), Blocks: len(cost.operator), Drift: stats.DriftOfCosts(cost.handler),
-		Reference: map[string]float64{"cpu_us": 1e6 * stats.PerThing(cost.handler).Value}, Subject: subject,
+		Reference: cost.handlerSide(), Subject: subject,
 	})
 	if w.quick {
 		return nil
@@ -93,7 +127,7 @@ func (w *world) costOf(ctx context.Context, name string, operator *operator, str
 	}
 	cost := &eventCost{parts: map[string][]stats.Cost{}}
 	measure := func(counted bool) error {
-		shown, err := w.showBlock(ctx, operator, streams, toOperator, perBlock)
+		block, err := w.showBlock(ctx, operator, streams, toOperator, perBlock)
 		if err != nil {
 			return err
 		}
@@ -104,10 +138,7 @@ func (w *world) costOf(ctx context.Context, name string, operator *operator, str
 		if !counted {
 			return nil
 		}
-		cost.operator, cost.handler, cost.writes, cost.job = append(cost.operator, shown.cpu), append(cost.handler, reference), append(cost.writes, shown.writes), shown.job
-		for name, spent := range shown.parts {
-			cost.parts[name] = append(cost.parts[name], stats.Cost{Spent: spent, Done: shown.cpu.Done})
-		}
+		cost.add(block, reference)
 		return nil
 	}
 	if err := measure(false); err != nil {

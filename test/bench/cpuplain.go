@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
+
+	batchv1 "k8s.io/api/batch/v1"
 
 	"github.com/livestream-operator/livestream-operator/test/bench/stats"
 )
@@ -41,45 +42,22 @@ func (p plainOperator) spent(context.Context) (map[string]float64, error) {
 	return map[string]float64{"handler": handled, "reconciler": reconciled}, err
 }
 
-// plainCost is what an event costs the plain operator, and the bare handler beside it.
-type plainCost struct {
-	plain, handler, writes []stats.Cost
-	parts                  map[string][]stats.Cost
-}
-
 // cpuPlain measures what an event costs the plain operator, to tell what of the operator's CPU is for what it does besides.
 func (w *world) cpuPlain(ctx context.Context, cost *eventCost) error {
-	measured, err := w.plainCost(ctx, cost)
+	plain, err := w.plainCost(ctx, cost.job)
 	if err != nil {
 		return err
 	}
-	ratio := func(subject, handler []stats.Cost, drawn []int) float64 {
-		return stats.PerThingOf(subject, drawn) / stats.PerThingOf(handler, drawn)
-	}
-	side := func(all []stats.Cost) map[string]float64 {
-		return map[string]float64{"cpu_us": 1e6 * stats.PerThing(all).Value}
-	}
-	plain := side(measured.plain)
-	plain["writes"] = stats.PerThing(measured.writes).Value
-	for name, spent := range measured.parts {
-		plain[name+"_cpu_us"] = 1e6 * stats.PerThing(spent).Value
-	}
-	ours := side(cost.operator)
-	ours["writes"] = stats.PerThing(cost.writes).Value
 	w.report.put("cpu_plain_ratio", result{
-		Interval: stats.CostRatio(measured.plain, measured.handler, w.seed), Blocks: len(measured.plain), Drift: stats.DriftOfCosts(measured.handler), Reference: side(measured.handler), Subject: plain,
+		Interval: stats.CostRatio(plain.operator, plain.handler, w.seed), Blocks: len(plain.operator), Drift: stats.DriftOfCosts(plain.handler), Reference: plain.handlerSide(), Subject: plain.side(),
 	})
-	w.report.put("cpu_over_plain", result{
-		Interval: stats.BootstrapApart(len(cost.operator), len(measured.plain), w.seed, func(ours, theirs []int) float64 {
-			return ratio(cost.operator, cost.handler, ours) / ratio(measured.plain, measured.handler, theirs)
-		}),
-		Blocks: min(len(cost.operator), len(measured.plain)), Drift: stats.DriftOfCosts(slices.Concat(cost.handler, measured.handler)), Reference: plain, Subject: ours,
-		Note: "each over the bare handler that ran beside it",
-	})
+	over := w.costOver(cost, plain)
+	over.Reference, over.Subject, over.Note = plain.side(), cost.side(), "each over the bare handler that ran beside it"
+	w.report.put("cpu_over_plain", over)
 	return nil
 }
 
-func (w *world) plainCost(ctx context.Context, cost *eventCost) (*plainCost, error) {
+func (w *world) plainCost(ctx context.Context, like *batchv1.Job) (*eventCost, error) {
 	const pairs, perBlock = 20, 20
 	streams, err := w.newPopulation(ctx, "cpu-plain", withJob, hotStreams)
 	if err != nil {
@@ -89,7 +67,7 @@ func (w *world) plainCost(ctx context.Context, cost *eventCost) (*plainCost, err
 	if err != nil {
 		return nil, err
 	}
-	job, err := newJobTemplate(cost.job, streams.namespace)
+	job, err := newJobTemplate(like, streams.namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -106,10 +84,10 @@ func (w *world) plainCost(ctx context.Context, cost *eventCost) (*plainCost, err
 	toPlain, toHandler := newSender(streams.namespace, p.handler), newSender(beside.namespace, handler)
 	defer toPlain.close()
 	defer toHandler.close()
-	measured := &plainCost{parts: map[string][]stats.Cost{}}
+	measured := &eventCost{parts: map[string][]stats.Cost{}}
 	// The first is not counted.
 	for i := range pairs + 1 {
-		took, writes, err := w.showPlainly(ctx, p, streams, toPlain, perBlock)
+		block, err := w.showPlainly(ctx, p, streams, toPlain, perBlock)
 		if err != nil {
 			return nil, err
 		}
@@ -117,12 +95,8 @@ func (w *world) plainCost(ctx context.Context, cost *eventCost) (*plainCost, err
 		if err != nil {
 			return nil, err
 		}
-		if i == 0 {
-			continue
-		}
-		measured.plain, measured.handler, measured.writes = append(measured.plain, stats.Cost{Spent: took["handler"] + took["reconciler"], Done: writes.Done}), append(measured.handler, reference), append(measured.writes, writes)
-		for name, spent := range took {
-			measured.parts[name] = append(measured.parts[name], stats.Cost{Spent: spent, Done: writes.Done})
+		if i > 0 {
+			measured.add(block, reference)
 		}
 	}
 	p.kill()
@@ -134,13 +108,14 @@ func (w *world) plainCost(ctx context.Context, cost *eventCost) (*plainCost, err
 }
 
 // showPlainly is showBlock of the plain operator.
-func (w *world) showPlainly(ctx context.Context, p plainOperator, streams *population, s *sender, count int) (took map[string]float64, writes stats.Cost, err error) {
+func (w *world) showPlainly(ctx context.Context, p plainOperator, streams *population, s *sender, count int) (shown, error) {
 	seen, stop, err := w.watched(ctx, w.observeTwins, streams.namespace)
 	if err != nil {
-		return nil, writes, err
+		return shown{}, err
 	}
 	defer stop()
 	seen.needs(p.reconciler)
-	took, err = show(ctx, seen, streams, s, count, p.spent)
-	return took, stats.Cost{Spent: float64(seen.writes()), Done: float64(2 * count)}, err
+	parts, err := show(ctx, seen, streams, s, count, p.spent)
+	events := float64(2 * count)
+	return shown{cpu: stats.Cost{Spent: parts["handler"] + parts["reconciler"], Done: events}, writes: stats.Cost{Spent: float64(seen.writes()), Done: events}, parts: parts}, err
 }

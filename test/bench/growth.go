@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/livestream-operator/livestream-operator/test/bench/stats"
@@ -34,18 +33,8 @@ func benchGrowth(ctx context.Context, w *world) error {
 	if many.atRest, err = w.restCPU(ctx, operator); err != nil {
 		return err
 	}
-	blocks := min(len(few.operator), len(many.operator))
-	ratio := func(of *eventCost, drawn []int) float64 {
-		return stats.PerThingOf(of.operator, drawn) / stats.PerThingOf(of.handler, drawn)
-	}
-	growth := result{
-		Interval: stats.BootstrapApart(len(many.operator), len(few.operator), w.seed, func(amongMany, amongFew []int) float64 {
-			return ratio(many, amongMany) / ratio(few, amongFew)
-		}),
-		Blocks: blocks, Drift: stats.DriftOfCosts(slices.Concat(few.handler, many.handler)),
-		Reference: growthSide(few, hotStreams), Subject: growthSide(many, streams.count),
-		Note: "CPU; writes are in growth_100k_writes",
-	}
+	growth := w.costOver(many, few)
+	growth.Reference, growth.Subject, growth.Note = growthSide(few, hotStreams), growthSide(many, streams.count), "CPU; writes are in growth_100k_writes"
 	w.report.put("growth_100k", growth)
 	writes := growth
 	writes.Note = ""

@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"runtime"
 	"strconv"
-	"time"
 
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/tools/cache"
@@ -43,15 +41,7 @@ func serveInformer(ctx context.Context) error {
 		runtime.ReadMemStats(&m)
 		_, _ = fmt.Fprintf(rw, "# HeapAlloc = %d\n", m.HeapAlloc)
 	})
-	server := &http.Server{Addr: os.Getenv(handlerAddress), Handler: mux, ReadHeaderTimeout: time.Second}
-	go func() {
-		<-ctx.Done()
-		_ = server.Close()
-	}()
-	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serving: %w", err)
-	}
-	return nil
+	return serveReference(ctx, mux)
 }
 
 // startInformer starts this program as a bare informer, and waits until it knows all.
