@@ -24,11 +24,11 @@ type view struct {
 	plan.Observed
 	// domain is the PushDomain that the stream refers to, nil when there is none; alike are those of the same host, it among them.
 	domain *v1alpha1.PushDomain
-	alike  []v1alpha1.PushDomain
+	alike  []*v1alpha1.PushDomain
 	// confirmed is when the Stream was as it is here, or before; zero before it was asked for.
 	confirmed time.Time
 	// holders are the LiveStreams of the same stream, the one that keeps it first; elder is that one where it is another, else nil.
-	holders []v1alpha1.LiveStream
+	holders []*v1alpha1.LiveStream
 	elder   *v1alpha1.LiveStream
 	// turns is how many Jobs that ended at once have their turn in this pass.
 	turns int
@@ -60,16 +60,24 @@ func (r *LiveStreamReconciler) observe(ctx context.Context, stream *v1alpha1.Liv
 
 // observeRuns reads the Jobs of the stream from the cache, and their Pods.
 func (r *LiveStreamReconciler) observeRuns(ctx context.Context, stream *v1alpha1.LiveStream) ([]workload.Run, []corev1.Pod, error) {
-	ofStream := []client.ListOption{client.InNamespace(stream.Namespace), client.MatchingFields{ownerIndex: stream.Name}}
-	var jobs batchv1.JobList
-	if err := r.List(ctx, &jobs, ofStream...); err != nil {
-		return nil, nil, fmt.Errorf("listing the Jobs of the stream: %w", err)
+	jobs, err := index.Find[batchv1.Job](ctx, r.Client, &batchv1.JobList{}, stream.Namespace, ownerIndex, stream.Name)
+	if err != nil {
+		return nil, nil, fmt.Errorf("finding the Jobs of the stream: %w", err)
 	}
-	var pods corev1.PodList
-	if err := r.List(ctx, &pods, ofStream...); err != nil {
-		return nil, nil, fmt.Errorf("listing the Pods of the stream: %w", err)
+	pods, err := index.Find[corev1.Pod](ctx, r.Client, &corev1.PodList{}, stream.Namespace, ownerIndex, stream.Name)
+	if err != nil {
+		return nil, nil, fmt.Errorf("finding the Pods of the stream: %w", err)
 	}
-	return workload.Runs(ownedBy(stream.UID, jobs.Items), pods.Items), pods.Items, nil
+	podsOfStream := values(pods)
+	return workload.Runs(ownedBy(stream.UID, values(jobs)), podsOfStream), podsOfStream, nil
+}
+
+func values[T any](found []*T) []T {
+	copies := make([]T, 0, len(found))
+	for _, object := range found {
+		copies = append(copies, *object)
+	}
+	return copies
 }
 
 func (r *LiveStreamReconciler) observeDomain(ctx context.Context, v *view) error {
@@ -85,10 +93,10 @@ func (r *LiveStreamReconciler) observeBy(ctx context.Context, v *view, domain *v
 	stream := v.Stream
 	v.domain, v.Domain = domain, domain.Spec.Domain
 	v.Settings = workload.WithPresets(stream.Spec.Inherit(domain.Spec.Template.Spec))
-	if v.alike, err = index.PushDomains(ctx, r, stream.Namespace, v.Domain); err != nil {
+	if v.alike, err = index.PushDomains(ctx, r.Client, stream.Namespace, v.Domain); err != nil {
 		return err
 	}
-	holders, err := index.Holders(ctx, r, stream.Namespace, v.Domain, stream.Spec.AppName, stream.Spec.StreamName)
+	holders, err := index.HoldersOf(ctx, r.Client, v.alike, stream.Spec.AppName, stream.Spec.StreamName)
 	if err != nil {
 		return err
 	}
@@ -99,10 +107,10 @@ func (r *LiveStreamReconciler) observeBy(ctx context.Context, v *view, domain *v
 	return nil
 }
 
-func (v *view) setHolders(holders []v1alpha1.LiveStream) {
+func (v *view) setHolders(holders []*v1alpha1.LiveStream) {
 	v.holders, v.elder, v.DuplicateOf = holders, nil, ""
 	if len(holders) > 0 && holders[0].UID != v.Stream.UID {
-		v.elder, v.DuplicateOf = &holders[0], holders[0].Name
+		v.elder, v.DuplicateOf = holders[0], holders[0].Name
 	}
 }
 

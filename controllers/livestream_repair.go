@@ -43,12 +43,12 @@ func (r *LiveStreamReconciler) repair(ctx context.Context, v *view) (time.Durati
 	stream := v.Stream
 	name := push.Stream{App: stream.Spec.AppName, Name: stream.Spec.StreamName}
 	pushes, changed := r.ofThisHost(v)
-	for i := range v.holders {
-		after, told := push.Claim(pushes, v.toldBy(&v.holders[i]), v.Now)
+	for _, holder := range v.holders {
+		after, told := push.Claim(pushes, v.toldBy(holder), v.Now)
 		pushes, changed = after, changed || told
 	}
-	for i := range v.alike {
-		after, told := push.Claim(pushes, push.OfStream(v.alike[i].Status.UnclaimedPushes, name), v.Now)
+	for _, domain := range v.alike {
+		after, told := push.Claim(pushes, push.OfStream(domain.Status.UnclaimedPushes, name), v.Now)
 		pushes, changed = after, changed || told
 	}
 	asking := v.asking()
@@ -128,9 +128,9 @@ func (*LiveStreamReconciler) ofThisHost(v *view) ([]v1alpha1.Push, bool) {
 
 // asking is the PushDomain through which CSS can be asked, nil when there is none.
 func (v *view) asking() *v1alpha1.PushDomain {
-	for i := range v.alike {
-		if v.alike[i].Spec.API.Configured() {
-			return &v.alike[i]
+	for _, domain := range v.alike {
+		if domain.Spec.API.Configured() {
+			return domain
 		}
 	}
 	return nil

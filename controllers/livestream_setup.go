@@ -195,7 +195,7 @@ func (r *LiveStreamReconciler) streamsUnclaimed(ctx context.Context, object clie
 }
 
 func (r *LiveStreamReconciler) holders(ctx context.Context, domain *v1alpha1.PushDomain, stream push.Stream) []reconcile.Request {
-	holders, err := index.Holders(ctx, r, domain.Namespace, domain.Spec.Domain, stream.App, stream.Name)
+	holders, err := index.Holders(ctx, r.Client, domain.Namespace, domain.Spec.Domain, stream.App, stream.Name)
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "Could not list LiveStreams of the cache")
 		return nil
@@ -209,33 +209,33 @@ func (r *LiveStreamReconciler) streamsOfHost(ctx context.Context, object client.
 	if !ok {
 		return nil
 	}
-	requests := r.requests(ctx, domain.Namespace, client.MatchingFields{index.ByPushDomain: domain.Name})
-	alike, err := index.PushDomains(ctx, r, domain.Namespace, domain.Spec.Domain)
+	requests := r.requests(ctx, domain)
+	alike, err := index.PushDomains(ctx, r.Client, domain.Namespace, domain.Spec.Domain)
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "Could not list PushDomains of the cache")
 		return requests
 	}
-	for i := range alike {
-		if alike[i].Name != domain.Name {
-			requests = append(requests, r.requests(ctx, domain.Namespace, client.MatchingFields{index.ByPushDomain: alike[i].Name})...)
+	for _, other := range alike {
+		if other.Name != domain.Name {
+			requests = append(requests, r.requests(ctx, other)...)
 		}
 	}
 	return requests
 }
 
-func (r *LiveStreamReconciler) requests(ctx context.Context, namespace string, which client.MatchingFields) []reconcile.Request {
-	var streams v1alpha1.LiveStreamList
-	if err := r.List(ctx, &streams, client.InNamespace(namespace), which); err != nil {
+func (r *LiveStreamReconciler) requests(ctx context.Context, domain *v1alpha1.PushDomain) []reconcile.Request {
+	streams, err := index.Find[v1alpha1.LiveStream](ctx, r.Client, &v1alpha1.LiveStreamList{}, domain.Namespace, index.ByPushDomain, domain.Name)
+	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "Could not list LiveStreams of the cache")
 		return nil
 	}
-	return requestsFor(streams.Items)
+	return requestsFor(streams)
 }
 
-func requestsFor(streams []v1alpha1.LiveStream) []reconcile.Request {
+func requestsFor(streams []*v1alpha1.LiveStream) []reconcile.Request {
 	requests := make([]reconcile.Request, 0, len(streams))
-	for i := range streams {
-		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&streams[i])})
+	for _, stream := range streams {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(stream)})
 	}
 	return requests
 }

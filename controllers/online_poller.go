@@ -274,14 +274,13 @@ func (p *OnlinePoller) compare(ctx context.Context, domain *v1alpha1.PushDomain)
 		ctrl.Log.WithName("online").Error(err, "Could not list PushDomains of the cache")
 		return
 	}
-	for i := range domains {
-		var streams v1alpha1.LiveStreamList
-		if err := p.Cache.List(ctx, &streams, client.InNamespace(domain.Namespace), client.MatchingFields{index.ByPushDomain: domains[i].Name}); err != nil {
+	for _, alike := range domains {
+		streams, err := index.Find[v1alpha1.LiveStream](ctx, p.Cache, &v1alpha1.LiveStreamList{}, alike.Namespace, index.ByPushDomain, alike.Name)
+		if err != nil {
 			ctrl.Log.WithName("online").Error(err, "Could not list LiveStreams of the cache")
 			return
 		}
-		for j := range streams.Items {
-			s := &streams.Items[j]
+		for _, s := range streams {
 			view := p.View(domain.UID, push.Stream{App: s.Spec.AppName, Name: s.Spec.StreamName})
 			if live := len(push.Live(s.Status.Pushes)) > 0; live != view.Online {
 				send(ctx, p.Streams, s)

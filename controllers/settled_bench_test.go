@@ -32,7 +32,7 @@ func (c cached) List(ctx context.Context, list client.ObjectList, opts ...client
 	return c.cache.List(ctx, list, opts...)
 }
 
-func newCached(tb testing.TB) cached {
+func newCached(tb testing.TB) client.Client {
 	tb.Helper()
 	c, err := cache.New(env.Config, cache.Options{Scheme: env.Scheme, DefaultUnsafeDisableDeepCopy: new(true), ByObject: map[client.Object]cache.ByObject{
 		&v1alpha1.LiveStream{}: {Transform: trim.Streams()}, &v1alpha1.PushDomain{}: {Transform: trim.PushDomain}, &batchv1.Job{}: {Transform: trim.Job}, &corev1.Pod{}: {Transform: trim.Pod},
@@ -58,7 +58,11 @@ func newCached(tb testing.TB) cached {
 	if !c.WaitForCacheSync(ctx) {
 		tb.Fatal("the cache does not sync")
 	}
-	return cached{env.Client, c}
+	found, err := index.NewClient(tb.Context(), cached{env.Client, c}, c, &v1alpha1.PushDomain{}, &v1alpha1.LiveStream{}, &batchv1.Job{}, &corev1.Pod{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return found
 }
 
 // BenchmarkPassOverAStreamAtRest is what each LiveStream costs when the operator starts.

@@ -108,7 +108,7 @@ func (r *PushDomainReconciler) adopt(ctx context.Context, domain *v1alpha1.PushD
 		return wait, nil
 	}
 	for _, stream := range r.Truth.Unknown(domain) {
-		holders, err := index.Holders(ctx, r, domain.Namespace, domain.Spec.Domain, stream.App, stream.Name)
+		holders, err := index.Holders(ctx, r.Client, domain.Namespace, domain.Spec.Domain, stream.App, stream.Name)
 		if err != nil {
 			return 0, err
 		}
@@ -123,11 +123,11 @@ func (r *PushDomainReconciler) adopt(ctx context.Context, domain *v1alpha1.PushD
 func (r *PushDomainReconciler) unclaimed(ctx context.Context, domain *v1alpha1.PushDomain) (kept []v1alpha1.UnclaimedPush, unknown []push.Stream, err error) {
 	now := r.Clock.Now()
 	for _, p := range r.released.with(domain, now) {
-		holders, err := index.Holders(ctx, r, domain.Namespace, domain.Spec.Domain, p.AppName, p.StreamName)
+		holders, err := index.Holders(ctx, r.Client, domain.Namespace, domain.Spec.Domain, p.AppName, p.StreamName)
 		if err != nil {
 			return nil, nil, err
 		}
-		if len(holders) > 0 && !slices.ContainsFunc(holders, func(s v1alpha1.LiveStream) bool { return !push.Claimed(s.Status.Pushes, p.Push, now) }) {
+		if len(holders) > 0 && !slices.ContainsFunc(holders, func(s *v1alpha1.LiveStream) bool { return !push.Claimed(s.Status.Pushes, p.Push, now) }) {
 			continue
 		}
 		kept = append(kept, p)

@@ -68,7 +68,7 @@ func (s *Store) Record(ctx context.Context, domain *v1alpha1.PushDomain, event p
 	}
 	var first Recorded
 	for i := range holders[:min(len(holders), maxHolders)] {
-		recorded, err := s.into(ctx, domain, holders[0].Name, &holders[i], event)
+		recorded, err := s.into(ctx, domain, holders[0].Name, holders[i], event)
 		if apierrors.IsNotFound(err) {
 			continue
 		}

@@ -127,7 +127,15 @@ func openDesk(t *testing.T, namespace string, now clock.PassiveClock) *desk {
 	t.Helper()
 	c := newCache(t)
 	keys := &secrets.Reader{Client: env.Client, Clock: now, Keep: KeepSecrets, AgainAfter: SecretAgainAfter, MaxKept: MaxSecrets}
-	store := NewStore(c, env.Client, env.Client, nil, now)
+	reader, err := client.New(env.Config, client.Options{Scheme: env.Scheme, Cache: &client.CacheOptions{Reader: c}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := index.NewClient(t.Context(), reader, c, &v1alpha1.PushDomain{}, &v1alpha1.LiveStream{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := NewStore(found, env.Client, env.Client, nil, now)
 	d := &desk{t: t, namespace: namespace, clock: now}
 	d.handler = NewHandler(c, keys, store, NewDomainStatus(c, env.Client, env.Client, now), now)
 	server := httptest.NewServer(d.handler)

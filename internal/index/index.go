@@ -87,49 +87,46 @@ func hostOf(object client.Object) string {
 	return ""
 }
 
-// PushDomains lists the PushDomains of the namespace with the given host name: mostly one. What they say of a stream is said of
+// PushDomains finds the PushDomains of the namespace with the given host name: mostly one. What they say of a stream is said of
 // the same stream.
-func PushDomains(ctx context.Context, reader client.Reader, namespace, host string) ([]v1alpha1.PushDomain, error) {
-	var domains v1alpha1.PushDomainList
-	if err := reader.List(ctx, &domains, client.InNamespace(namespace), client.MatchingFields{ByHost: Host(host)}); err != nil {
-		return nil, fmt.Errorf("listing the PushDomains of %q: %w", host, err)
+func PushDomains(ctx context.Context, reader client.Reader, namespace, host string) ([]*v1alpha1.PushDomain, error) {
+	domains, err := Find[v1alpha1.PushDomain](ctx, reader, &v1alpha1.PushDomainList{}, namespace, ByHost, Host(host))
+	if err != nil {
+		return nil, fmt.Errorf("finding the PushDomains of %q: %w", host, err)
 	}
 	// Always the same one first, for who asks through one of them.
-	sort(domains.Items, func(a, b v1alpha1.PushDomain) int { return cmp.Compare(a.Name, b.Name) })
-	return domains.Items, nil
+	slices.SortFunc(domains, func(a, b *v1alpha1.PushDomain) int { return cmp.Compare(a.Name, b.Name) })
+	return domains, nil
 }
 
-// Holders lists the LiveStreams of one stream, whichever PushDomain of the host they refer to, the one that keeps it first: the
+// Holders finds the LiveStreams of one stream, whichever PushDomain of the host they refer to, the one that keeps it first: the
 // one created first, by name among those of one second. Those that are being deleted have let go.
-func Holders(ctx context.Context, reader client.Reader, namespace, host, app, name string) ([]v1alpha1.LiveStream, error) {
+func Holders(ctx context.Context, reader client.Reader, namespace, host, app, name string) ([]*v1alpha1.LiveStream, error) {
 	domains, err := PushDomains(ctx, reader, namespace, host)
 	if err != nil {
 		return nil, err
 	}
-	var holders []v1alpha1.LiveStream
-	for i := range domains {
-		var streams v1alpha1.LiveStreamList
-		key := StreamKey(domains[i].Name, app, name)
-		if err := reader.List(ctx, &streams, client.InNamespace(namespace), client.MatchingFields{ByStream: Bucket(key)}); err != nil {
-			return nil, fmt.Errorf("listing the LiveStreams of the stream: %w", err)
+	return HoldersOf(ctx, reader, domains, app, name)
+}
+
+// HoldersOf is Holders where the PushDomains of the host are known.
+func HoldersOf(ctx context.Context, reader client.Reader, domains []*v1alpha1.PushDomain, app, name string) ([]*v1alpha1.LiveStream, error) {
+	var holders []*v1alpha1.LiveStream
+	for _, domain := range domains {
+		streams, err := Find[v1alpha1.LiveStream](ctx, reader, &v1alpha1.LiveStreamList{}, domain.Namespace, ByStream, Bucket(StreamKey(domain.Name, app, name)))
+		if err != nil {
+			return nil, fmt.Errorf("finding the LiveStreams of the stream: %w", err)
 		}
-		for j := range streams.Items {
-			if s := &streams.Items[j]; s.DeletionTimestamp.IsZero() && s.Spec.StreamName == name && s.Spec.AppName == app && s.Spec.PushDomainRef.Name == domains[i].Name {
-				holders = append(holders, *s)
+		for _, s := range streams {
+			if s.DeletionTimestamp.IsZero() && s.Spec.StreamName == name && s.Spec.AppName == app && s.Spec.PushDomainRef.Name == domain.Name {
+				holders = append(holders, s)
 			}
 		}
 	}
-	sort(holders, byAge)
+	slices.SortFunc(holders, byAge)
 	return holders, nil
 }
 
-// sort leaves one alone, as there mostly is: SortFunc takes objects by value, for which the goroutine's stack is grown even then.
-func sort[T any](objects []T, compare func(a, b T) int) {
-	if len(objects) > 1 {
-		slices.SortFunc(objects, compare)
-	}
-}
-
-func byAge(a, b v1alpha1.LiveStream) int {
+func byAge(a, b *v1alpha1.LiveStream) int {
 	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
 }

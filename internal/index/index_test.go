@@ -87,7 +87,7 @@ func domain(name, host string) v1alpha1.PushDomain {
 }
 
 // holdersOf gives all streams one name and asks who holds it.
-func holdersOf(t *testing.T, streams []v1alpha1.LiveStream) []v1alpha1.LiveStream {
+func holdersOf(t *testing.T, streams []v1alpha1.LiveStream) []*v1alpha1.LiveStream {
 	t.Helper()
 	streams = slices.Clone(streams)
 	for i := range streams {
@@ -133,7 +133,7 @@ func TestHoldersLeavesOutWhatSharesTheBucket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := gocmp.Diff([]v1alpha1.LiveStream{want}, got); diff != "" {
+	if diff := gocmp.Diff([]*v1alpha1.LiveStream{&want}, got); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -15,15 +15,8 @@ type Streams struct{ indexer toolscache.Indexer }
 
 // StreamsOf is of the cache's LiveStreams.
 func StreamsOf(ctx context.Context, informers cache.Informers) (Streams, error) {
-	informer, err := informers.GetInformer(ctx, &v1alpha1.LiveStream{})
-	if err != nil {
-		return Streams{}, fmt.Errorf("watching LiveStreams: %w", err)
-	}
-	shared, is := informer.(toolscache.SharedIndexInformer)
-	if !is {
-		return Streams{}, fmt.Errorf("the cache of LiveStreams is a %T, which has no index", informer)
-	}
-	return Streams{shared.GetIndexer()}, nil
+	_, indexer, err := indexerOf(ctx, informers, &v1alpha1.LiveStream{})
+	return Streams{indexer}, err
 }
 
 // Each passes every LiveStream, in no order. They are the cache's.
@@ -37,8 +30,8 @@ func (s Streams) Each(see func(*v1alpha1.LiveStream)) {
 
 // Count is how many LiveStreams refer to the PushDomain.
 func (s Streams) Count(namespace, pushDomain string) (int, error) {
-	// This is how controller-runtime names the index of a field, and its values in a namespace. IndexKeys would sort them.
-	streams, err := s.indexer.ByIndex("field:"+ByPushDomain, namespace+"/"+pushDomain)
+	// IndexKeys would sort them.
+	streams, err := s.indexer.ByIndex(fieldIndex(ByPushDomain), inNamespace(namespace, pushDomain))
 	if err != nil {
 		return 0, fmt.Errorf("counting the LiveStreams of PushDomain %q: %w", pushDomain, err)
 	}

@@ -131,7 +131,15 @@ func Run(ctx context.Context, options Options) error {
 		Client: mgr.GetAPIReader(), Clock: clock.RealClock{},
 		Keep: webhook.KeepSecrets, AgainAfter: webhook.SecretAgainAfter, MaxKept: webhook.MaxSecrets,
 	}
-	common := shared{secrets: reader, written: &versions.Written{Clock: clock.RealClock{}}}
+	kinds := []client.Object{&v1alpha1.PushDomain{}, &v1alpha1.LiveStream{}}
+	if options.Reconcile {
+		kinds = append(kinds, &batchv1.Job{}, &corev1.Pod{})
+	}
+	found, err := index.NewClient(ctx, mgr.GetClient(), mgr.GetCache(), kinds...)
+	if err != nil {
+		return err
+	}
+	common := shared{client: found, secrets: reader, written: &versions.Written{Clock: clock.RealClock{}}}
 	if options.receives() {
 		if err := addReceiver(ctx, mgr, common, options); err != nil {
 			return err
@@ -160,6 +168,7 @@ func Run(ctx context.Context, options Options) error {
 
 // shared is what receiver and reconcilers share in one process.
 type shared struct {
+	client  *index.Client
 	secrets *secrets.Reader
 	written *versions.Written
 }
@@ -272,7 +281,7 @@ func addReceiver(ctx context.Context, mgr ctrl.Manager, common shared, options O
 		return err
 	}
 	domains := webhook.NewDomainStatus(mgr.GetCache(), mgr.GetAPIReader(), mgr.GetClient(), clock.RealClock{})
-	store := webhook.NewStore(mgr.GetCache(), mgr.GetAPIReader(), mgr.GetClient(), common.written, clock.RealClock{})
+	store := webhook.NewStore(common.client, mgr.GetAPIReader(), common.client, common.written, clock.RealClock{})
 	server := &webhook.Server{
 		Address: options.CallbackAddress, ConnectionsPerSource: options.ConnectionsPerSource,
 		Handler: webhook.NewHandler(mgr.GetCache(), common.secrets, store, domains, clock.RealClock{}),
@@ -296,7 +305,7 @@ const waiting = 1024
 
 func addReconcilers(ctx context.Context, mgr ctrl.Manager, common shared, options Options) error {
 	streamsAgain, domainsAgain := make(chan event.GenericEvent, waiting), make(chan event.GenericEvent, waiting)
-	poller := &controllers.OnlinePoller{Cache: mgr.GetCache(), Secrets: common.secrets, Clock: clock.RealClock{}, Hosts: options.APIHosts, Streams: streamsAgain, Domains: domainsAgain}
+	poller := &controllers.OnlinePoller{Cache: common.client, Secrets: common.secrets, Clock: clock.RealClock{}, Hosts: options.APIHosts, Streams: streamsAgain, Domains: domainsAgain}
 	if err := mgr.Add(poller); err != nil {
 		return fmt.Errorf("adding the poller of CSS: %w", err)
 	}
@@ -317,7 +326,7 @@ func addReconcilers(ctx context.Context, mgr ctrl.Manager, common shared, option
 		return fmt.Errorf("adding the turns of Jobs that are made again: %w", err)
 	}
 	streams := &controllers.LiveStreamReconciler{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Secrets: common.secrets, Scaler: scaler, Truth: poller,
+		Client: common.client, Live: mgr.GetAPIReader(), Secrets: common.secrets, Scaler: scaler, Truth: poller,
 		Tell: notices.NewTeller(mgr.GetEventRecorder(eventSource), notices.Delay), Elected: mgr.Elected(), Written: common.written, Clock: clock.RealClock{}, Again: streamsAgain, Progress: progress, Restarts: restarts, WorkerImage: options.WorkerImage,
 	}
 	if err := streams.SetupWithManager(ctx, mgr); err != nil {
@@ -328,7 +337,7 @@ func addReconcilers(ctx context.Context, mgr ctrl.Manager, common shared, option
 		return err
 	}
 	domains := &controllers.PushDomainReconciler{
-		Client: mgr.GetClient(), Streams: known, Live: mgr.GetAPIReader(), Secrets: common.secrets, Truth: poller,
+		Client: common.client, Streams: known, Live: mgr.GetAPIReader(), Secrets: common.secrets, Truth: poller,
 		Setup: &controllers.CallbackSetup{Poller: poller, Secrets: common.secrets, Clock: clock.RealClock{}}, Clock: clock.RealClock{}, Again: domainsAgain,
 	}
 	if err := domains.SetupWithManager(mgr); err != nil {
