@@ -40,6 +40,7 @@ func main() {
 	if *hosts != "" {
 		options.APIHosts = strings.Split(*hosts, ",")
 	}
+	logging.ZapOpts = append(logging.ZapOpts, lazily())
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&logging)))
 	ctrl.Log.Info("Starting livestream-operator", "version", version)
 
