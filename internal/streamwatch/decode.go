@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -91,7 +92,10 @@ func (s streams) Decode(data []byte, defaults *schema.GroupVersionKind, into run
 		return s.Decoder.Decode(data, defaults, into)
 	}
 	stream := &v1alpha1.LiveStream{}
-	if err := json.UnmarshalCaseSensitivePreserveInts(withoutManagers(data), stream); err != nil || stream.TypeMeta != typeOfStreams {
+	short := short.Get().(*[]byte) //nolint:forcetypeassert // New makes no other
+	defer recycle(short)
+	*short = appendWithoutManagers((*short)[:0], data)
+	if err := json.UnmarshalCaseSensitivePreserveInts(*short, stream); err != nil || stream.TypeMeta != typeOfStreams {
 		return s.Decoder.Decode(data, defaults, into)
 	}
 	// As runtime.WithoutVersionDecoder does.
@@ -100,26 +104,38 @@ func (s streams) Decode(data []byte, defaults *schema.GroupVersionKind, into run
 	return stream, new(typeOfStreams.GroupVersionKind()), nil
 }
 
-// withoutManagers returns the object with no value in metadata.managedFields, or as it is where that is not found.
-func withoutManagers(object []byte) []byte {
+// short has what objects are shortened into. Whoever decodes one copies what it keeps.
+var short = sync.Pool{New: func() any { return new([]byte) }}
+
+// longestShort bounds what is kept for the next object, in bytes.
+const longestShort = 256 << 10
+
+func recycle(b *[]byte) {
+	if cap(*b) <= longestShort {
+		short.Put(b)
+	}
+}
+
+// appendWithoutManagers appends the object with no value in metadata.managedFields, or as it is where that is not found.
+func appendWithoutManagers(to, object []byte) []byte {
 	at := len(typeText) + len(metadataText)
 	if !bytes.HasPrefix(object[len(typeText):], metadataText) {
-		return object
+		return append(to, object...)
 	}
 	for {
 		colon := endOfValue(object, at)
 		if colon < 0 || colon >= len(object) || object[colon] != ':' {
-			return object
+			return append(to, object...)
 		}
 		end := endOfValue(object, colon+1)
 		if end < 0 {
-			return object
+			return append(to, object...)
 		}
 		if bytes.Equal(object[at:colon], managedFieldsText) && object[colon+1] == '[' {
-			return slices.Concat(object[:colon+1], []byte("null"), object[end:])
+			return append(append(append(to, object[:colon+1]...), "null"...), object[end:]...)
 		}
 		if end >= len(object) || object[end] != ',' {
-			return object
+			return append(to, object...)
 		}
 		at = end + 1
 	}

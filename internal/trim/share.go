@@ -59,6 +59,23 @@ func (t *texts) once(text string) string {
 	return text
 }
 
+// join has the fields be parts of one text.
+func join(fields []*string) {
+	length := 0
+	for _, field := range fields {
+		length += len(*field)
+	}
+	var all strings.Builder
+	all.Grow(length)
+	for _, field := range fields {
+		all.WriteString(*field)
+	}
+	rest := all.String()
+	for _, field := range fields {
+		*field, rest = rest[:len(*field)], rest[len(*field):]
+	}
+}
+
 // words are the same keys and values, in one map for all who have them.
 func (t *texts) words(all map[string]string) map[string]string {
 	if len(all) == 0 {
@@ -171,6 +188,8 @@ func withPartsOf(alike []v1alpha1.LiveStreamSettings, of v1alpha1.LiveStreamSett
 		// The latest is the likeliest.
 		for _, other := range slices.Backward(alike) {
 			if i < len(other.Workloads) && other.Workloads[i].Job != nil {
+				take(&other.Workloads[i].Name, &of.Workloads[i].Name)
+				take(&other.Workloads[i].Run, &of.Workloads[i].Run)
 				takeParts(other.Workloads[i].Job, &job)
 			}
 		}
@@ -181,9 +200,15 @@ func withPartsOf(alike []v1alpha1.LiveStreamSettings, of v1alpha1.LiveStreamSett
 func takeParts(from, to *batchv1.JobTemplateSpec) {
 	take(&from.Labels, &to.Labels)
 	take(&from.Annotations, &to.Annotations)
+	take(&from.Spec.BackoffLimit, &to.Spec.BackoffLimit)
+	take(&from.Spec.ActiveDeadlineSeconds, &to.Spec.ActiveDeadlineSeconds)
+	take(&from.Spec.TTLSecondsAfterFinished, &to.Spec.TTLSecondsAfterFinished)
 	a, b := &from.Spec.Template, &to.Spec.Template
 	take(&a.Labels, &b.Labels)
 	take(&a.Annotations, &b.Annotations)
+	take(&a.Spec.RestartPolicy, &b.Spec.RestartPolicy)
+	take(&a.Spec.TerminationGracePeriodSeconds, &b.Spec.TerminationGracePeriodSeconds)
+	take(&a.Spec.ServiceAccountName, &b.Spec.ServiceAccountName)
 	take(&a.Spec.NodeSelector, &b.Spec.NodeSelector)
 	take(&a.Spec.Volumes, &b.Spec.Volumes)
 	take(&a.Spec.Tolerations, &b.Spec.Tolerations)
@@ -196,9 +221,12 @@ func takeParts(from, to *batchv1.JobTemplateSpec) {
 func takeContainers(from, to []corev1.Container) {
 	for i := range min(len(from), len(to)) {
 		a, b := &from[i], &to[i]
+		take(&a.Name, &b.Name)
+		take(&a.Image, &b.Image)
+		take(&a.ImagePullPolicy, &b.ImagePullPolicy)
 		take(&a.Command, &b.Command)
 		take(&a.Args, &b.Args)
-		take(&a.Env, &b.Env)
+		b.Env = withEnvOf(a.Env, b.Env)
 		take(&a.EnvFrom, &b.EnvFrom)
 		take(&a.Ports, &b.Ports)
 		take(&a.VolumeMounts, &b.VolumeMounts)
@@ -206,6 +234,23 @@ func takeContainers(from, to []corev1.Container) {
 		take(&a.Resources.Requests, &b.Resources.Requests)
 		take(&a.SecurityContext, &b.SecurityContext)
 	}
+}
+
+// withEnvOf takes all of it, or what is equal of it: where a value differs, that is mostly one.
+func withEnvOf(from, to []corev1.EnvVar) []corev1.EnvVar {
+	if reflect.DeepEqual(from, to) {
+		return from
+	}
+	if len(from) != len(to) {
+		return to
+	}
+	to = slices.Clone(to)
+	for i := range to {
+		take(&from[i].Name, &to[i].Name)
+		take(&from[i].Value, &to[i].Value)
+		take(&from[i].ValueFrom, &to[i].ValueFrom)
+	}
+	return to
 }
 
 func take[T any](from, to *T) {
