@@ -1,9 +1,10 @@
-// Package heap leaves out the collections of garbage that nothing but the time brings. Go collects when the heap has doubled, and every two minutes
-// besides: the latter has a quiet process that knows 100,000 streams look through all of them again and again.
+// Package heap has garbage collected less often where many streams are known, which a collection looks through. Go collects when the heap has doubled, and
+// every two minutes besides. Here the latter is left out, and where GOMEMLIMIT says how much memory there is, a heap may become three times what lived.
 package heap
 
 import (
 	"context"
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -14,13 +15,28 @@ import (
 const (
 	// every is how often it is looked whether anything was collected since: after a collection the second look comes before Go's two minutes are over.
 	every = 45 * time.Second
-	// usualPercent is what GOGC is when nobody sets it.
-	usualPercent = 100
+	// usualPercent is what GOGC is when nobody sets it: by how much a heap grows before the next collection. roomyPercent is for one that is kept under a limit
+	// of memory.
+	usualPercent, roomyPercent = 100, 200
 )
 
-// Rest has a process that has collected nothing for a while collect only once its heap is twice what the last collection left. There is no setting
+// pace is when garbage is collected: when the heap has grown by that part of what lived, or memory reaches the limit, in bytes.
+type pace struct {
+	percent int
+	limit   int64
+}
+
+// usual is the pace of a process under the limit; without one that is the greatest there is.
+func usual(limit int64) pace {
+	if limit == math.MaxInt64 {
+		return pace{usualPercent, limit}
+	}
+	return pace{roomyPercent, limit}
+}
+
+// Rest has a process that has collected nothing for a while collect only once its heap has grown as much as it may. There is no setting
 // for that: GOGC=off ends the collections that the time brings along with those that growth does, and a memory limit stands in for the latter. After
-// the next collection all is Go's own again. A limit in GOMEMLIMIT is kept under. Who sets GOGC gets what that says.
+// the next collection the pace is the usual again. A limit in GOMEMLIMIT is kept under. Who sets GOGC gets what that says.
 type Rest struct{}
 
 // NeedLeaderElection is false: every process rests.
@@ -31,7 +47,8 @@ func (Rest) Start(ctx context.Context) error {
 	if os.Getenv("GOGC") != "" {
 		return nil
 	}
-	most := debug.SetMemoryLimit(-1)
+	usual := usual(debug.SetMemoryLimit(-1))
+	usual.set()
 	look := time.NewTicker(every)
 	defer look.Stop()
 	for seen, resting := read().collections, false; ; {
@@ -44,11 +61,11 @@ func (Rest) Start(ctx context.Context) error {
 		case got.collections != seen:
 			if resting {
 				// A collection may have come between the settings and what waits for it.
-				wake(most)
+				usual.set()
 			}
 			seen, resting = got.collections, false
-		case !resting && got.fits():
-			rest(got, most)
+		case !resting && got.fits(usual.percent):
+			rest(got, usual)
 			resting = true
 		}
 	}
@@ -58,15 +75,20 @@ func (Rest) Start(ctx context.Context) error {
 type collection struct{ _ *collection }
 
 // rest lasts until the next collection.
-func rest(u usage, most int64) {
-	debug.SetMemoryLimit(min(most, u.doubled()))
-	debug.SetGCPercent(-1)
-	runtime.SetFinalizer(new(collection), func(*collection) { wake(most) })
+func rest(u usage, usual pace) {
+	pace{-1, min(usual.limit, u.grown(usual.percent))}.set()
+	runtime.SetFinalizer(new(collection), func(*collection) { usual.set() })
 }
 
-func wake(most int64) {
-	debug.SetGCPercent(usualPercent)
-	debug.SetMemoryLimit(most)
+func (p pace) set() {
+	if p.percent < 0 {
+		// First the limit, or nothing would hold the heap meanwhile.
+		debug.SetMemoryLimit(p.limit)
+		debug.SetGCPercent(p.percent)
+		return
+	}
+	debug.SetGCPercent(p.percent)
+	debug.SetMemoryLimit(p.limit)
 }
 
 // usage is what a process has of memory, in bytes: all, what of it was given back or is free, what objects take, and what those took that the last
@@ -85,13 +107,13 @@ func read() usage {
 
 // fits says whether what the process has fits under the limit. What a burst left free counts under it until it is given back, which takes minutes: Go would
 // collect at once, and again and again.
-func (u usage) fits() bool { return int64(u.total-u.released) <= u.doubled() } //nolint:gosec // bytes of a machine
+func (u usage) fits(percent int) bool { return int64(u.total-u.released) <= u.grown(percent) } //nolint:gosec // bytes of a machine
 
 // headroom is the part of the heap under a memory limit that Go leaves empty, a hundredth of them.
 const headroom = 3
 
-// doubled is the limit of all memory under which the heap becomes twice what lived.
-func (u usage) doubled() int64 {
+// grown is the limit of all memory under which the heap grows by the percentage of what lived.
+func (u usage) grown(percent int) int64 {
 	others := u.total - u.released - u.free - u.objects
-	return int64(2*u.live*100/(100-headroom) + others) //nolint:gosec // bytes of a machine
+	return int64(u.live*uint64(100+percent)/(100-headroom) + others) //nolint:gosec // bytes of a machine
 }

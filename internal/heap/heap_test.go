@@ -17,19 +17,21 @@ import (
 
 const mib = 1 << 20
 
-func TestTheLimitIsWhereTheHeapHasDoubled(t *testing.T) {
+func TestTheLimitIsWhereTheHeapHasGrownByThePercentage(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
-		name string
-		of   usage
-		want int64
+		name    string
+		of      usage
+		percent int
+		want    int64
 	}{
-		{"of a heap alone", usage{total: 485 * mib, objects: 485 * mib, live: 485 * mib}, 1000 * mib},
-		{"stacks and gaps stay beside it", usage{total: 545 * mib, objects: 485 * mib, live: 485 * mib}, 1060 * mib},
-		{"what is free or given back is not there", usage{total: 1045 * mib, released: 300 * mib, free: 200 * mib, objects: 485 * mib, live: 485 * mib}, 1060 * mib},
-		{"what came since the last collection is of the heap", usage{total: 600 * mib, objects: 600 * mib, live: 485 * mib}, 1000 * mib},
+		{"of a heap alone", usage{total: 485 * mib, objects: 485 * mib, live: 485 * mib}, 100, 1000 * mib},
+		{"of a heap that may become three times as large", usage{total: 485 * mib, objects: 485 * mib, live: 485 * mib}, 200, 1500 * mib},
+		{"stacks and gaps stay beside it", usage{total: 545 * mib, objects: 485 * mib, live: 485 * mib}, 100, 1060 * mib},
+		{"what is free or given back is not there", usage{total: 1045 * mib, released: 300 * mib, free: 200 * mib, objects: 485 * mib, live: 485 * mib}, 100, 1060 * mib},
+		{"what came since the last collection is of the heap", usage{total: 600 * mib, objects: 600 * mib, live: 485 * mib}, 100, 1000 * mib},
 	} {
-		if got := tc.of.doubled(); got != tc.want {
+		if got := tc.of.grown(tc.percent); got != tc.want {
 			t.Errorf("%s: %d, want %d", tc.name, got, tc.want)
 		}
 	}
@@ -46,7 +48,7 @@ func TestAProcessDoesNotRestWhileWhatABurstLeftIsNotGivenBack(t *testing.T) {
 		{"one that has free what its start took", usage{total: 1300 * mib, free: 700 * mib, objects: 485 * mib, live: 485 * mib}, false},
 		{"one that has given it back", usage{total: 1300 * mib, released: 500 * mib, free: 200 * mib, objects: 485 * mib, live: 485 * mib}, true},
 	} {
-		if got := tc.of.fits(); got != tc.want {
+		if got := tc.of.fits(usualPercent); got != tc.want {
 			t.Errorf("%s: %t, want %t", tc.name, got, tc.want)
 		}
 	}
@@ -98,16 +100,16 @@ func settings() (percent, limit uint64) {
 	return samples[0].Value.Uint64(), samples[1].Value.Uint64()
 }
 
-// awake waits until the settings are what they were: a goroutine of the runtime's does that.
-func awake(t *testing.T, limit uint64) {
+// awake waits until the settings are the usual again: a goroutine of the runtime's does that.
+func awake(t *testing.T, usual pace) {
 	t.Helper()
 	for i := 0; ; i++ {
-		percent, got := settings()
-		if percent == usualPercent && got == limit {
+		percent, limit := settings()
+		if percent == uint64(usual.percent) && limit == uint64(usual.limit) {
 			return
 		}
 		if i == 1_000_000 {
-			t.Fatalf("after a collection GOGC is %d and the limit %d, want %d and %d", percent, got, usualPercent, limit)
+			t.Fatalf("after a collection GOGC is %d and the limit %d, want %d and %d", percent, limit, usual.percent, usual.limit)
 		}
 		runtime.Gosched()
 	}
@@ -120,7 +122,7 @@ func TestAProcessAtRestCollectsOnceItsHeapHasDoubledAndThenAsEver(t *testing.T) 
 		keep(128 * mib)
 		runtime.GC()
 		before := read()
-		rest(before, math.MaxInt64)
+		rest(before, usual(math.MaxInt64))
 		if percent, _ := settings(); percent != off {
 			t.Errorf("GOGC is %d: collections that the time brings are not off", percent)
 		}
@@ -130,7 +132,7 @@ func TestAProcessAtRestCollectsOnceItsHeapHasDoubledAndThenAsEver(t *testing.T) 
 		}
 		waste(96 * mib)
 		// That ends it: it goes on beside what is wasted.
-		awake(t, math.MaxInt64)
+		awake(t, usual(math.MaxInt64))
 		if got := read().collections - before.collections; got == 0 || got > 2 {
 			t.Errorf("%d collections when 160 MiB came to the 128 MiB that live, want one", got)
 		}
@@ -170,7 +172,7 @@ func TestAProcessRestsWhenItHasCollectedNothingForAWhileUnderTheLimitThatWasSet(
 				t.Errorf("GOGC is %d, want it off; the limit is %d, want %d", percent, got, limit)
 			}
 			runtime.GC()
-			awake(t, limit)
+			awake(t, pace{200, limit})
 		}
 		hours(t, rests, rests)
 		runtime.KeepAlive(kept)
@@ -193,6 +195,37 @@ func TestAProcessThatHasFreeWhatItDoesNotUseGoesOnAsEver(t *testing.T) {
 				t.Errorf("GOGC is %d, want %d", percent, usualPercent)
 			}
 		})
+		runtime.KeepAlive(kept)
+	})
+}
+
+func TestAProcessThatIsKeptUnderALimitCollectsOnceItsHeapIsThreeTimesWhatLived(t *testing.T) {
+	t.Parallel()
+	alone(t, "GOMEMLIMIT=4GiB", func(t *testing.T) {
+		t.Helper()
+		keep(128 * mib)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- Rest{}.Start(ctx) }()
+		awake(t, pace{200, 4096 * mib})
+		runtime.GC()
+		before := read().collections
+		waste(192 * mib)
+		if got := read().collections - before; got != 0 {
+			t.Errorf("%d collections when 192 MiB came to the 128 MiB that live, want none", got)
+		}
+		waste(96 * mib)
+		// It goes on beside what is wasted.
+		for i := 0; read().collections == before; i++ {
+			if i == 100_000 {
+				t.Fatal("no collection when 288 MiB came to the 128 MiB that live, want one")
+			}
+			runtime.Gosched()
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 		runtime.KeepAlive(kept)
 	})
 }

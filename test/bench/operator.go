@@ -326,6 +326,9 @@ func (w *world) startReceiver(ctx context.Context) (*process, error) {
 	return p, err
 }
 
+// memoryLimit is what config/manager gives each part.
+const memoryLimit = "GOMEMLIMIT=1800MiB"
+
 // startPart runs bin/manager until it is ready.
 func (w *world) startPart(ctx context.Context, account string, arguments ...string) (*process, error) {
 	addresses, err := freeAddresses(3)
@@ -337,7 +340,7 @@ func (w *world) startPart(ctx context.Context, account string, arguments ...stri
 		return nil, err
 	}
 	arguments = append(arguments, "--metrics-bind-address="+addresses[0], "--health-probe-bind-address="+addresses[1], "--pprof-bind-address="+addresses[2])
-	p, err := start(w.profiles, strings.TrimPrefix(account, "livestream-"), []string{"KUBECONFIG=" + config}, w.manager, arguments...)
+	p, err := start(w.profiles, strings.TrimPrefix(account, "livestream-"), []string{"KUBECONFIG=" + config, memoryLimit}, w.manager, arguments...)
 	if err != nil {
 		return nil, err
 	}
