@@ -58,6 +58,8 @@ func (e *entry) isWritten() bool {
 	}
 }
 
+func (e *entry) failed() bool { return e.err != nil }
+
 func (e *entry) recordedIn(stream *v1alpha1.LiveStream) Recorded {
 	return Recorded{Stream: stream.Name, Outcome: e.outcome}
 }
@@ -69,9 +71,9 @@ func answer(events []*entry) {
 	}
 }
 
-// enter waits until it is the event's turn, or another event's write carried it. A lane lives as long as somebody is in it; end is told when the last
+// enter waits until it is the events' turn, or other events' writes carried them. A lane lives as long as somebody is in it; end is told when the last
 // one left.
-func (l *lanes) enter(ctx context.Context, stream types.UID, event *entry, end func(*lane)) (*lane, func(), error) {
+func (l *lanes) enter(ctx context.Context, stream types.UID, end func(*lane), events ...*entry) (*lane, func(), error) {
 	l.mu.Lock()
 	if l.of == nil {
 		l.of = map[types.UID]*lane{}
@@ -82,13 +84,15 @@ func (l *lanes) enter(ctx context.Context, stream types.UID, event *entry, end f
 		l.of[stream] = entered
 	}
 	entered.users++
-	entered.waiting = append(entered.waiting, event)
+	entered.waiting = append(entered.waiting, events...)
 	l.mu.Unlock()
 	leave := func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		event.gone = true
-		entered.waiting = slices.DeleteFunc(entered.waiting, func(e *entry) bool { return e == event })
+		for _, e := range events {
+			e.gone = true
+		}
+		entered.waiting = slices.DeleteFunc(entered.waiting, func(e *entry) bool { return slices.Contains(events, e) })
 		if entered.users--; entered.users == 0 {
 			delete(l.of, stream)
 			end(entered)
@@ -97,7 +101,8 @@ func (l *lanes) enter(ctx context.Context, stream types.UID, event *entry, end f
 	select {
 	case entered.turn <- struct{}{}:
 		return entered, func() { leave(); <-entered.turn }, nil
-	case <-event.written:
+	// They are written in their order.
+	case <-events[len(events)-1].written:
 		return entered, leave, nil
 	case <-ctx.Done():
 		leave()

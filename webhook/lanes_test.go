@@ -202,7 +202,7 @@ func TestWhoGaveUpIsNotKeptWaitingForAndEventsOfOtherKeepersAreNotTakenAlong(t *
 	synctest.Test(t, func(t *testing.T) {
 		var l lanes
 		own, other, gone := newEntry(provider.Event{Sequence: "own"}, "shows", "show"), newEntry(provider.Event{Sequence: "other"}, "shows", "another"), newEntry(provider.Event{Sequence: "gone"}, "shows", "show")
-		lane, leave, err := l.enter(t.Context(), "stream", own, func(*lane) {})
+		lane, leave, err := l.enter(t.Context(), "stream", func(*lane) {}, own)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -210,7 +210,7 @@ func TestWhoGaveUpIsNotKeptWaitingForAndEventsOfOtherKeepersAreNotTakenAlong(t *
 		answered := make(chan error, 2)
 		for _, e := range []*entry{other, gone} {
 			go func() {
-				_, _, err := l.enter(ctx, "stream", e, nil)
+				_, _, err := l.enter(ctx, "stream", nil, e)
 				answered <- err
 			}()
 			synctest.Wait()

@@ -20,13 +20,16 @@ const (
 	maxInFlight = 4096
 	// maxWrites streams are written at once. An API server does not get faster by more, and what it is busy with waits here, not there.
 	maxWrites = 64
-	// burstWait is how long an event may have to wait for its turn, by how long writes take now: what is refused comes again after a minute, in which
-	// there may be nothing to do. Where the queue has been long for burstLasts it is standingWait: as many are written a second however long it is, so
-	// a longer one would only have each wait, and those in vain for whom writes become slower meanwhile. It is long where more than half of
-	// that would be waited.
-	burstWait    = 11 * time.Second
-	burstLasts   = 15 * time.Second
-	standingWait = 6 * time.Second
+	// queueWait is how long an event may have to wait for its turn, by how long writes take now: two writes where one takes longer than half of that, and
+	// longestWait at most. As many are written a second however long the queue is, so a longer one would only have each wait, and those in vain for whom
+	// writes become slower meanwhile.
+	queueWait   = 6 * time.Second
+	longestWait = 11 * time.Second
+	// What the queue refuses is written as turns are left over, maxRefusedWrites streams at once, so that who comes meanwhile finds a turn. Of so many streams it is
+	// kept, of so many events each, unless it was refused keptRefused ago: CSS sends it again after a minute, and it is refused again, or known.
+	maxRefusedWrites                      = maxWrites / 2
+	mostRefusedStreams, mostRefusedEvents = 16 << 10, 8
+	keptRefused                           = 2 * time.Minute
 	// maxWait is how long any waits, and when it may be foreseen to be written at the latest, so that storeTimeout leaves time for the write. What lies
 	// between it and what was foreseen is for an API server that becomes slower: who is refused then has waited in vain.
 	maxWait = 15 * time.Second

@@ -25,6 +25,10 @@ var (
 		Help:    "Time from event_time, by the provider's clock, to the answer. A retry comes a minute or more late.",
 		Buckets: []float64{.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 900, 1800},
 	}, []string{"event"})
+	refusedRecorded = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "livestream_refused_events_recorded_total",
+		Help: "Events that were refused, as too many came at once, and were written before they came again.",
+	})
 	refusedConnections = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "livestream_connections_refused_total",
 		Help: "Connections that were closed at once, because their source had as many open as it may.",
@@ -32,7 +36,7 @@ var (
 )
 
 func init() {
-	metrics.Registry.MustRegister(callbacks, ackSeconds, lagSeconds, refusedConnections)
+	metrics.Registry.MustRegister(callbacks, ackSeconds, lagSeconds, refusedRecorded, refusedConnections)
 }
 
 func count(result string, took time.Duration) {

@@ -22,9 +22,6 @@ type queue struct {
 
 	mu               sync.Mutex
 	waiting, writing int
-	// long is since when all who came would have had to wait for more than half of what is the longest in an overload that lasts; zero where the last one
-	// would not, or found a turn.
-	long time.Time
 	// took is how long a write takes: a moving mean.
 	took time.Duration
 	// moved is when a write was last done, or the last turn was given away.
@@ -41,7 +38,6 @@ func (q *queue) enter(ctx context.Context, stream types.UID) (waited bool, err e
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.turns.TryAcquire(1) {
-		q.long = time.Time{}
 		q.begin()
 		return false, nil
 	}
@@ -67,6 +63,43 @@ func (q *queue) enter(ctx context.Context, stream types.UID) (waited bool, err e
 	return true, nil
 }
 
+// hold waits for a turn that is for no stream yet, behind all who wait now, for as long as that takes.
+func (q *queue) hold(ctx context.Context) error {
+	if err := q.turns.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.begin()
+	return nil
+}
+
+// turn has a stream take a turn, and says whether it waited.
+type turn func(ctx context.Context, stream types.UID) (waited bool, err error)
+
+// heldTurn is a turn that is for no stream yet.
+type heldTurn struct {
+	queue *queue
+	taken bool
+}
+
+// take is a turn: the held one at first. Who takes it has waited: for others in its lane.
+func (h *heldTurn) take(ctx context.Context, _ types.UID) (waited bool, err error) {
+	if h.taken {
+		return true, h.queue.hold(ctx)
+	}
+	h.taken = true
+	return true, nil
+}
+
+// giveBack ends the turn if nothing took it.
+func (h *heldTurn) giveBack() {
+	if !h.taken {
+		h.taken = true
+		h.queue.leave()
+	}
+}
+
 // begin counts a turn; the lock is held.
 func (q *queue) begin() {
 	now := q.clock.Now()
@@ -87,7 +120,7 @@ func (q *queue) joins(stream types.UID, left time.Duration) bool {
 	// In a burst all turns end together, one write from now.
 	wait := took + time.Duration(q.waiting)*took/maxWrites
 	now := q.clock.Now()
-	longest := q.longest(wait, took, now)
+	longest := min(max(queueWait, 2*took), longestWait)
 	if wait > longest || wait+took > maxWait || wait > longest/2 && q.refused.lately(stream, now) {
 		q.refused.note(stream, now)
 		return false
@@ -97,21 +130,6 @@ func (q *queue) joins(stream types.UID, left time.Duration) bool {
 	}
 	q.waiting++
 	return true
-}
-
-// longest is how long one that comes now may have to wait, which is foreseen to be so long, where a write takes so long; the lock is held. Who comes
-// first waits for one write, however long that takes.
-func (q *queue) longest(foreseen, took time.Duration, now time.Time) time.Duration {
-	standing := max(standingWait, 2*took)
-	switch {
-	case foreseen <= standing/2:
-		q.long = time.Time{}
-	case q.long.IsZero():
-		q.long = now
-	case now.Sub(q.long) >= burstLasts:
-		return min(standing, burstWait)
-	}
-	return burstWait
 }
 
 // wait waits for a turn, for no longer than was foreseen: what was foreseen may not come.

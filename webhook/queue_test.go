@@ -1,7 +1,6 @@
 package webhook
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,13 +60,6 @@ func (c *crowd) writes(took time.Duration, givenUp bool) {
 	}
 }
 
-// stays has so much time pass, in which writes take as long as ever, after which so many wait.
-func (c *crowd) stays(after, took time.Duration, waiting int) {
-	c.pass(after)
-	c.queue.wrote(c.clock.Now().Add(-took), false)
-	c.queue.waiting = waiting
-}
-
 // joinAll has further events wait until one is refused, and says how many wait.
 func (c *crowd) joinAll() int {
 	for n := range maxInFlight {
@@ -94,12 +86,13 @@ func TestAsManyWaitAsCanBeWrittenInTime(t *testing.T) {
 		want              int
 	}{
 		{name: "an API server that is fast", took: 50 * time.Millisecond, want: maxInFlight},
-		{name: "one that is busy", took: 500 * time.Millisecond, want: 21 * maxWrites},
-		{name: "one that is slow", took: time.Second, want: 10 * maxWrites},
+		{name: "one that is busy", took: 500 * time.Millisecond, want: 11 * maxWrites},
+		{name: "one that is slow", took: time.Second, want: 5 * maxWrites},
+		{name: "one that is so slow that two writes take longer than all wait", took: 4 * time.Second, want: maxWrites},
 		{name: "one that is so slow that who waits would be written too late", took: 6 * time.Second, want: maxWrites / 2},
 		{name: "one that takes so long that nobody who waits would be written in time", took: 8 * time.Second, want: 0},
 		{name: "one that was slow a while ago", took: 5 * time.Second, idle: 2 * storeTimeout, want: maxInFlight},
-		{name: "one that was fast and does not answer", took: 10 * time.Millisecond, stuck: time.Second, want: 10 * maxWrites},
+		{name: "one that was fast and does not answer", took: 10 * time.Millisecond, stuck: time.Second, want: 5 * maxWrites},
 		{name: "one that has not answered for long", took: 10 * time.Millisecond, stuck: 5 * time.Minute, want: 0},
 		{name: "one whose writes were given up soon, for they had waited for long", took: time.Second, givenUp: true, want: 0},
 	} {
@@ -114,95 +107,6 @@ func TestAsManyWaitAsCanBeWrittenInTime(t *testing.T) {
 				t.Errorf("%d wait, want %d", got, tc.want)
 			}
 		})
-	}
-}
-
-func TestAQueueThatHasBeenLongForLongGetsShort(t *testing.T) {
-	t.Parallel()
-	const burst, standing = 10 * maxWrites, 5 * maxWrites
-	type arrival struct {
-		after time.Duration
-		// waiting are those that the next one finds.
-		waiting int
-	}
-	for _, tc := range []struct {
-		name string
-		// took is how long a write takes, 0 for a second.
-		took     time.Duration
-		arrivals []arrival
-		// emptied says that all turns were free once, and after how long then it is asked how many wait in the end.
-		emptied bool
-		after   time.Duration
-		want    int
-	}{
-		{name: "a burst", arrivals: []arrival{{0, 4 * maxWrites}}, after: 15*time.Second - time.Millisecond, want: burst},
-		{name: "an overload that lasts", arrivals: []arrival{{0, 4 * maxWrites}}, after: 15 * time.Second, want: standing},
-		{name: "one that gets short, and is refused what would make it long", arrivals: []arrival{{0, burst}, {15 * time.Second, 3 * maxWrites}}, after: 10 * time.Second, want: standing},
-		{name: "one in which no more than three seconds were waited", arrivals: []arrival{{0, 2 * maxWrites}, {5 * time.Second, 2 * maxWrites}}, after: 15 * time.Second, want: burst},
-		{name: "one in which a little more was waited", arrivals: []arrival{{0, 2*maxWrites + 1}, {5 * time.Second, 2*maxWrites + 1}}, after: 10 * time.Second, want: standing},
-		{name: "one that was less long meanwhile", arrivals: []arrival{{0, 4 * maxWrites}, {14 * time.Second, maxWrites}}, after: 2 * time.Second, want: burst},
-		{name: "another burst, after a pause", arrivals: []arrival{{0, 4 * maxWrites}}, emptied: true, after: time.Minute, want: burst},
-		{name: "a slow API server, whose first in the queue waits for four seconds", took: 4 * time.Second, arrivals: []arrival{{0, 0}, {14 * time.Second, 0}}, after: 2 * time.Second, want: 7 * maxWrites / 4},
-		{name: "a slow API server, in an overload that lasts", took: 4 * time.Second, arrivals: []arrival{{0, maxWrites / 2}}, after: 15 * time.Second, want: maxWrites},
-		{name: "one that is slower still", took: 6500 * time.Millisecond, arrivals: []arrival{{0, 1}}, after: 15 * time.Second, want: 19},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
-			took := cmp.Or(tc.took, time.Second)
-			c := newCrowd(t)
-			c.writes(took, false)
-			c.fill()
-			for i, a := range tc.arrivals {
-				c.stays(a.after, took, a.waiting)
-				if !c.queue.joins(types.UID(fmt.Sprint("arrival", i)), time.Hour) {
-					t.Fatalf("arrival %d does not wait", i)
-				}
-			}
-			if tc.emptied {
-				c.queue.waiting = 0
-				c.write(took, false)
-				c.fill()
-			}
-			last := 1
-			if tc.took == 0 {
-				last = 4 * maxWrites
-			}
-			c.stays(tc.after, took, last)
-			if got := last + c.joinAll(); got < tc.want-1 || got > tc.want+1 {
-				t.Errorf("%d wait, want %d", got, tc.want)
-			}
-		})
-	}
-}
-
-func TestTheTurnOfOneThatWaitedDoesNotEndALongQueueAndAFreeOneDoes(t *testing.T) {
-	t.Parallel()
-	c := newCrowd(t)
-	c.fill()
-	c.queue.long = showTime
-	done := make(chan error, 1)
-	go func() {
-		_, err := c.queue.enter(t.Context(), "a")
-		done <- err
-	}()
-	eventually(t, "it waits", func() bool { return c.waiting() == 1 })
-	// It is foreseen to have its turn at once, as no write took any time so far.
-	c.queue.mu.Lock()
-	c.queue.long = showTime
-	c.queue.mu.Unlock()
-	c.queue.leave()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	if c.queue.long.IsZero() {
-		t.Error("the turn of one that waited ends it")
-	}
-	c.queue.leave()
-	if _, err := c.queue.enter(t.Context(), "b"); err != nil {
-		t.Fatal(err)
-	}
-	if !c.queue.long.IsZero() {
-		t.Error("a free turn does not end it")
 	}
 }
 
@@ -438,9 +342,9 @@ func TestTheBoundsFitIntoEachOther(t *testing.T) {
 		inner, outer time.Duration
 	}{
 		{"waiting for a turn, into storing", maxWait, storeTimeout},
-		{"what waiting is foreseen, into waiting", burstWait, maxWait},
-		{"waiting in an overload, into waiting in a burst", standingWait, burstWait},
-		{"waiting in a burst, into how long that is one", burstWait, burstLasts},
+		{"what waiting is foreseen, into waiting", longestWait, maxWait},
+		{"waiting, into the longest wait", queueWait, longestWait},
+		{"until CSS sends again what it sent, into how long that is kept", time.Minute, keptRefused},
 		{"reading headers, into reading all", readHeaderTimeout, readTimeout},
 		{"storing, into answering", storeTimeout, writeTimeout},
 		{"reading headers and storing, into the sender's patience", readHeaderTimeout + storeTimeout, patience},

@@ -14,22 +14,18 @@ import (
 
 func TestWhereManyWaitAStreamOfWhichAnEventWasRefusedJustNowLeavesThePlaceToOthers(t *testing.T) {
 	t.Parallel()
-	const many, few = 8 * maxWrites, 4 * maxWrites
+	const many, few = 4 * maxWrites, maxWrites
 	for _, tc := range []struct {
 		name   string
 		stream types.UID
 		// again is how long after its first event another one of the stream is refused, and after how long after the first this one comes.
 		again, after time.Duration
-		// long says that the queue has been long for long.
-		long    bool
-		waiting int
-		want    bool
+		waiting      int
+		want         bool
 	}{
 		{name: "one that was refused", stream: "refused", after: 2 * time.Second, waiting: many},
 		{name: "another one", stream: "another", after: 2 * time.Second, waiting: many, want: true},
 		{name: "one that was refused, where few wait", stream: "refused", after: 2 * time.Second, waiting: few, want: true},
-		{name: "one that was refused, where few wait, but have done so for long", stream: "refused", after: 2 * time.Second, long: true, waiting: few},
-		{name: "another one, where few have waited for long", stream: "another", after: 2 * time.Second, long: true, waiting: few, want: true},
 		{name: "one that was refused a while ago", stream: "refused", after: refusedLately, waiting: many, want: true},
 		{name: "one that was refused again meanwhile", stream: "refused", again: 4 * time.Second, after: refusedLately, waiting: many, want: true},
 	} {
@@ -47,9 +43,6 @@ func TestWhereManyWaitAStreamOfWhichAnEventWasRefusedJustNowLeavesThePlaceToOthe
 				if at(refused, maxInFlight); c.queue.joins("refused", time.Hour) {
 					t.Fatal("one waits where all places are taken")
 				}
-			}
-			if tc.long {
-				c.queue.long = showTime.Add(-burstLasts)
 			}
 			if at(tc.after, tc.waiting); c.queue.joins(tc.stream, time.Hour) != tc.want {
 				t.Errorf("it waits: %t, want %t", !tc.want, tc.want)
@@ -74,7 +67,7 @@ func TestOneThatHasTooLittleTimeItselfIsNoReasonToRefuseTheOthersOfItsStream(t *
 	c := newCrowd(t)
 	c.writes(time.Second, false)
 	c.fill()
-	c.queue.waiting = 8 * maxWrites
+	c.queue.waiting = 4 * maxWrites
 	if c.queue.joins("a", 2*time.Second) {
 		t.Error("one waits whose turn comes after the time that it has")
 	}
@@ -107,12 +100,12 @@ func TestBothEventsOfAPushThatComesBackAreRefusedComeAgainAndAreOneWrite(t *test
 	if status := d.post(stop); status != http.StatusServiceUnavailable {
 		t.Fatalf("the stop is answered %d where all places are taken", status)
 	}
-	d.wait(8 * maxWrites)
+	d.wait(4 * maxWrites)
 	if status := d.post(start); status != http.StatusServiceUnavailable {
 		t.Errorf("the start is answered %d, when its stop was refused just now", status)
 	}
 	answers := []<-chan int{d.later(others)}
-	d.eventually("another stream has the place", func() bool { return d.waiting() == 8*maxWrites+1 })
+	d.eventually("another stream has the place", func() bool { return d.waiting() == 4*maxWrites+1 })
 	d.clock.(*testclock.FakePassiveClock).SetTime(showTime.Add(time.Minute))
 	d.wait(1)
 	for i, again := range []css.Callback{stop, start} {

@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -33,15 +34,19 @@ type Store struct {
 	// Written is told of each write.
 	Written *versions.Written
 	Clock   clock.PassiveClock
+	// Domains is told of what is written after it was refused; nil where nobody asks.
+	Domains *DomainStatus
 
 	lanes lanes
 	board board
 	queue *queue
+	// backlog is of what the queue refused.
+	backlog *backlog
 }
 
 // NewStore returns a store that writes at most maxWrites streams at once.
 func NewStore(cache, live client.Reader, writer client.StatusClient, written *versions.Written, clock clock.PassiveClock) *Store {
-	return &Store{Cache: cache, Live: live, Writer: writer, Written: written, Clock: clock, queue: newQueue(clock)}
+	return &Store{Cache: cache, Live: live, Writer: writer, Written: written, Clock: clock, queue: newQueue(clock), backlog: newBacklog(clock)}
 }
 
 // Recorded is what became of an event.
@@ -60,23 +65,31 @@ func (r Recorded) result() string {
 }
 
 // Record applies the event to the LiveStreams of its stream. When it returns without an error, what the event says is in etcd,
-// or had been. Of several the first keeps the stream; the others know its pushes, so that they can take over at any time.
+// or had been. Of several the first keeps the stream; the others know its pushes, so that they can take over at any time. What is refused, as there is no room,
+// is kept until there is.
 func (s *Store) Record(ctx context.Context, domain *v1alpha1.PushDomain, event provider.Event) (Recorded, error) {
 	holders, err := index.Holders(ctx, s.Cache, domain.Namespace, domain.Spec.Domain, event.App, event.Stream)
 	if err != nil {
 		return Recorded{}, fmt.Errorf("looking up the LiveStream: %w", err)
 	}
 	var first Recorded
-	for i := range holders[:min(len(holders), maxHolders)] {
-		recorded, err := s.into(ctx, domain, holders[0].Name, holders[i], event)
+	for _, holder := range holders[:min(len(holders), maxHolders)] {
+		own := newEntry(event, domain.Name, holders[0].Name)
+		err := s.into(ctx, domain, holder, s.queue.enter, own)
 		if apierrors.IsNotFound(err) {
 			continue
+		}
+		if err == nil {
+			err = own.err
+		}
+		if errors.Is(err, errTooManyAtOnce) {
+			s.backlog.keep(domain, event)
 		}
 		if err != nil {
 			return Recorded{}, err
 		}
 		if first.Stream == "" {
-			first = recorded
+			first = own.recordedIn(holder)
 		}
 	}
 	if first.Stream == "" {
@@ -93,31 +106,32 @@ func (s *Store) Record(ctx context.Context, domain *v1alpha1.PushDomain, event p
 	return first, nil
 }
 
-// into records the event in one LiveStream; NotFound when it is gone, or has let go for it is being deleted. The keeper is the one that keeps the stream.
+// into records events, of one PushDomain and keeper, in one LiveStream; NotFound when it is gone, or has let go for it is being deleted. What became of each it
+// tells itself.
 //
 // The write carries the resourceVersion that was decided on and touches status.pushes and what follows from them alone, so that two
 // events of a stream never overwrite each other, whichever replicas they reach. What the cache already holds is in etcd, so a
 // duplicate costs nothing. Within a replica the events of a stream take turns, each going on from what the one before it wrote; those that
 // waited meanwhile are written with it.
-func (s *Store) into(ctx context.Context, domain *v1alpha1.PushDomain, keeper string, stream *v1alpha1.LiveStream, event provider.Event) (Recorded, error) {
-	own := newEntry(event, domain.Name, keeper)
-	if decision := s.decide(stream, own); own.err == nil && !decision.changed {
-		return own.recordedIn(stream), nil
+func (s *Store) into(ctx context.Context, domain *v1alpha1.PushDomain, stream *v1alpha1.LiveStream, turn turn, own ...*entry) error {
+	if decision := s.decide(stream, own...); !decision.changed && decision.events == len(own) && !slices.ContainsFunc(own, (*entry).failed) {
+		return nil
 	}
-	lane, leave, err := s.lanes.enter(ctx, stream.UID, own, s.endTurn)
+	lane, leave, err := s.lanes.enter(ctx, stream.UID, s.endTurn, own...)
 	if err != nil {
-		return Recorded{}, err
+		return err
 	}
 	defer leave()
-	for !own.isWritten() {
-		if stream, err = s.takeTurn(ctx, lane, stream); err != nil {
-			return Recorded{}, err
+	last := own[len(own)-1]
+	for !last.isWritten() {
+		if stream, err = s.takeTurn(ctx, lane, stream, turn); err != nil {
+			return err
 		}
-		if err := s.together(ctx, lane, domain, stream, own); err != nil {
-			return Recorded{}, err
+		if err := s.together(ctx, lane, domain, stream, last); err != nil {
+			return err
 		}
 	}
-	return own.recordedIn(stream), own.err
+	return nil
 }
 
 // together writes the first of the events that wait in the lane, as many as one write may tell of, and gives the others back.
@@ -154,14 +168,14 @@ func (s *Store) together(ctx context.Context, lane *lane, domain *v1alpha1.PushD
 }
 
 // takeTurn waits for a turn in the queue where the lane has none, and returns the stream as it is known by then.
-func (s *Store) takeTurn(ctx context.Context, l *lane, stream *v1alpha1.LiveStream) (*v1alpha1.LiveStream, error) {
+func (s *Store) takeTurn(ctx context.Context, l *lane, stream *v1alpha1.LiveStream, turn turn) (*v1alpha1.LiveStream, error) {
 	switch {
 	case l.last != nil:
 		return l.last.stream()
 	case l.writes:
 		return stream, nil
 	}
-	waited, err := s.queue.enter(ctx, stream.UID)
+	waited, err := turn(ctx, stream.UID)
 	if err != nil {
 		return nil, err
 	}

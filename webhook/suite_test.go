@@ -138,6 +138,7 @@ func openDesk(t *testing.T, namespace string, now clock.PassiveClock) *desk {
 	store := NewStore(found, env.Client, env.Client, nil, now)
 	d := &desk{t: t, namespace: namespace, clock: now}
 	d.handler = NewHandler(c, keys, store, NewDomainStatus(c, env.Client, env.Client, now), now)
+	store.Domains = d.handler.Domains
 	server := httptest.NewServer(d.handler)
 	t.Cleanup(server.Close)
 	d.url = server.URL

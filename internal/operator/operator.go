@@ -127,28 +127,8 @@ func Run(ctx context.Context, options Options) error {
 	if err := index.Add(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	reader := &secrets.Reader{
-		Client: mgr.GetAPIReader(), Clock: clock.RealClock{},
-		Keep: webhook.KeepSecrets, AgainAfter: webhook.SecretAgainAfter, MaxKept: webhook.MaxSecrets,
-	}
-	kinds := []client.Object{&v1alpha1.PushDomain{}, &v1alpha1.LiveStream{}}
-	if options.Reconcile {
-		kinds = append(kinds, &batchv1.Job{}, &corev1.Pod{})
-	}
-	found, err := index.NewClient(ctx, mgr.GetClient(), mgr.GetCache(), kinds...)
-	if err != nil {
+	if err := addParts(ctx, mgr, options); err != nil {
 		return err
-	}
-	common := shared{client: found, secrets: reader, written: &versions.Written{Clock: clock.RealClock{}}}
-	if options.receives() {
-		if err := addReceiver(ctx, mgr, common, options); err != nil {
-			return err
-		}
-	}
-	if options.Reconcile {
-		if err := addReconcilers(ctx, mgr, common, options); err != nil {
-			return err
-		}
 	}
 	if err := mgr.Add(heap.Rest{}); err != nil {
 		return fmt.Errorf("adding what leaves out collections: %w", err)
@@ -166,11 +146,46 @@ func Run(ctx context.Context, options Options) error {
 	return mgr.Start(ctx)
 }
 
+// addParts adds what receives, and what reconciles.
+func addParts(ctx context.Context, mgr ctrl.Manager, options Options) error {
+	common, err := newShared(ctx, mgr, options)
+	if err != nil {
+		return err
+	}
+	if options.receives() {
+		if err := addReceiver(ctx, mgr, common, options); err != nil {
+			return err
+		}
+	}
+	if options.Reconcile {
+		if err := addReconcilers(ctx, mgr, common, options); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // shared is what receiver and reconcilers share in one process.
 type shared struct {
 	client  *index.Client
 	secrets *secrets.Reader
 	written *versions.Written
+}
+
+func newShared(ctx context.Context, mgr ctrl.Manager, options Options) (shared, error) {
+	kinds := []client.Object{&v1alpha1.PushDomain{}, &v1alpha1.LiveStream{}}
+	if options.Reconcile {
+		kinds = append(kinds, &batchv1.Job{}, &corev1.Pod{})
+	}
+	found, err := index.NewClient(ctx, mgr.GetClient(), mgr.GetCache(), kinds...)
+	if err != nil {
+		return shared{}, err
+	}
+	reader := &secrets.Reader{
+		Client: mgr.GetAPIReader(), Clock: clock.RealClock{},
+		Keep: webhook.KeepSecrets, AgainAfter: webhook.SecretAgainAfter, MaxKept: webhook.MaxSecrets,
+	}
+	return shared{client: found, secrets: reader, written: &versions.Written{Clock: clock.RealClock{}}}, nil
 }
 
 func newMapper(config *rest.Config) (meta.RESTMapper, error) {
@@ -282,6 +297,7 @@ func addReceiver(ctx context.Context, mgr ctrl.Manager, common shared, options O
 	}
 	domains := webhook.NewDomainStatus(mgr.GetCache(), mgr.GetAPIReader(), mgr.GetClient(), clock.RealClock{})
 	store := webhook.NewStore(common.client, mgr.GetAPIReader(), common.client, common.written, clock.RealClock{})
+	store.Domains = domains
 	server := &webhook.Server{
 		Address: options.CallbackAddress, ConnectionsPerSource: options.ConnectionsPerSource,
 		Handler: webhook.NewHandler(mgr.GetCache(), common.secrets, store, domains, clock.RealClock{}),
@@ -289,7 +305,7 @@ func addReceiver(ctx context.Context, mgr ctrl.Manager, common shared, options O
 	for _, runnable := range []interface {
 		Start(context.Context) error
 		NeedLeaderElection() bool
-	}{domains, server} {
+	}{domains, store, server} {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("adding the receiver: %w", err)
 		}

@@ -22,10 +22,10 @@ const (
 	retries = 12
 	// retryAfter is CSS's. What is refused comes again when the overload is over: until then no more is offered than it says.
 	retryAfter = time.Minute
-	// peakLead and overloadLead are how long either load lasts before it counts. At first nothing is written that could be answered; and an overload
-	// is a burst to the receiver at first, for which more wait than in one that lasts.
+	// peakLead and overloadLead are how long either load lasts before it counts: at first nothing is written that could be answered, and in an overload an event
+	// waits for some six seconds.
 	peakLead     = 3 * time.Second
-	overloadLead = 32 * time.Second
+	overloadLead = 12 * time.Second
 )
 
 // benchOverload offers five times as many events as the operator takes at most, and has those that are refused sent again as CSS does.
@@ -35,7 +35,7 @@ func benchOverload(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	if err := streams.grow(ctx, w.pick(20_000, 72_000)); err != nil {
+	if err := streams.grow(ctx, w.pick(10_000, 38_000)); err != nil {
 		return err
 	}
 	r, err := w.rigOf(ctx, streams)
