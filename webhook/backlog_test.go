@@ -312,3 +312,63 @@ func TestEventsThatNoLiveStreamClaimsAreNotKeptWithWhatWasRefused(t *testing.T) 
 		t.Errorf("%d events are kept that no LiveStream claims", len(events))
 	}
 }
+
+func TestACallbackFindsATurnWhileWhatWasRefusedIsWritten(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	w := d.slows()
+	queue := d.busy()
+	const count = maxRefusedWrites + 8
+	named := func(name string) css.Callback {
+		c := d.push("a").Start(showTime)
+		c.StreamID, c.ChannelID = name, name
+		return c
+	}
+	for i := range count {
+		s := d.newStream(fmt.Sprint("s", i))
+		s.Spec.StreamName = s.Name
+		d.create(s)
+	}
+	d.knows(fmt.Sprint("s", count-1))
+	for i := range count {
+		d.refusesAsBusy(named(fmt.Sprint("s", i)))
+	}
+	for range maxWrites {
+		queue.leave()
+	}
+	d.writesRefused()
+	d.eventually("as many are written as may", func() bool { return w.count(0) == maxRefusedWrites })
+	answer := d.later(d.push("a").Start(showTime))
+	d.eventually("the callback is written, too", func() bool { return w.count(0) == maxRefusedWrites+1 })
+	if d.waiting() != 0 {
+		t.Error("it waits")
+	}
+	close(w.let)
+	if status := <-answer; status != http.StatusOK {
+		t.Errorf("it is answered %d", status)
+	}
+	d.nobodyWrites()
+}
+
+func TestWhatWasRefusedAndIsBeingWrittenIsWrittenWhereTheProcessEnds(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	w := d.slows()
+	queue := d.busy()
+	d.refusesAsBusy(d.push("b").Start(showTime))
+	for range maxWrites {
+		queue.leave()
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- d.handler.Store.Start(ctx) }()
+	d.eventually("it is being written", func() bool { return w.count(0) == 1 })
+	cancel()
+	close(w.let)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff(map[string]bool{"b": true}, states(d.stream("show"))); diff != "" {
+		t.Errorf("the pushes that are live (-want +got):\n%s", diff)
+	}
+}

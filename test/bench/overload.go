@@ -22,10 +22,9 @@ const (
 	retries = 12
 	// retryAfter is CSS's. What is refused comes again when the overload is over: until then no more is offered than it says.
 	retryAfter = time.Minute
-	// peakLead and overloadLead are how long either load lasts before it counts: at first nothing is written that could be answered, and in an overload an event
-	// waits for some six seconds.
-	peakLead     = 3 * time.Second
-	overloadLead = 12 * time.Second
+	// loadLead is how long a load lasts before it counts. In an overload an event waits for some six seconds; and the reconciler, which writes each stream once
+	// more, begins later than the receiver and takes its part of the API server from then on.
+	loadLead = 12 * time.Second
 )
 
 // benchOverload offers five times as many events as the operator takes at most, and has those that are refused sent again as CSS does.
@@ -103,7 +102,7 @@ func (o *overload) round(ctx context.Context, profiled bool) (stats.Cost, error)
 	}
 	var atPeak taken
 	began := time.Now()
-	_, _, err := closedLoop(ctx, workers, peakLead+o.during, func(worker, _ int) error {
+	_, _, err := closedLoop(ctx, workers, loadLead+o.during, func(worker, _ int) error {
 		err := o.sender.deliver(ctx, o.streams.event(next[worker]%forPeak, 2*len(o.sent)).Signed(callbackKey, time.Now()))
 		if err == nil {
 			next[worker] = int(used.Add(1) - 1)
@@ -117,8 +116,8 @@ func (o *overload) round(ctx context.Context, profiled bool) (stats.Cost, error)
 	if err := o.operator.idle(ctx); err != nil {
 		return stats.Cost{}, err
 	}
-	peak := atPeak.perSecond(peakLead, o.during)
-	count := int(overloaded * peak * (overloadLead + o.during).Seconds())
+	peak := atPeak.perSecond(loadLead, o.during)
+	count := int(overloaded * peak * (loadLead + o.during).Seconds())
 	if int(used.Load()) > forPeak || forPeak+count > o.streams.count {
 		return stats.Cost{}, fmt.Errorf("a peak of %.0f events a second, and five times as much, needs more than %d streams", peak, o.streams.count)
 	}
@@ -127,7 +126,7 @@ func (o *overload) round(ctx context.Context, profiled bool) (stats.Cost, error)
 		return got.offer(ctx, o.streams, o.sender, forPeak, stats.Arrivals(overloaded*peak, count))
 	}
 	if profiled {
-		err = o.w.profile(ctx, o.operator, "overload", overloadLead+o.during, offer)
+		err = o.w.profile(ctx, o.operator, "overload", loadLead+o.during, offer)
 	} else {
 		err = offer()
 	}
@@ -138,7 +137,7 @@ func (o *overload) round(ctx context.Context, profiled bool) (stats.Cost, error)
 	if !profiled {
 		o.all.add(got)
 	}
-	return stats.Cost{Spent: got.accepted.perSecond(overloadLead, o.during), Done: peak}, o.operator.idle(ctx)
+	return stats.Cost{Spent: got.accepted.perSecond(loadLead, o.during), Done: peak}, o.operator.idle(ctx)
 }
 
 // taken is when each event was that is taken, since the first was due.
