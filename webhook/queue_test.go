@@ -213,7 +213,11 @@ func (w *slowWriter) count(by int) (most int) {
 func (s *slowStatus) Patch(ctx context.Context, object client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
 	s.count(1)
 	defer s.count(-1)
-	<-s.let
+	select {
+	case <-s.let:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	return s.SubResourceWriter.Patch(ctx, object, patch, options...)
 }
 
