@@ -3,8 +3,11 @@ package webhook
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,6 +21,7 @@ import (
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/css"
 	"github.com/livestream-operator/livestream-operator/internal/plan"
+	"github.com/livestream-operator/livestream-operator/internal/provider"
 	"github.com/livestream-operator/livestream-operator/internal/secrets"
 	"github.com/livestream-operator/livestream-operator/internal/versions"
 )
@@ -118,5 +122,33 @@ func BenchmarkCallback(b *testing.B) {
 				b.Errorf("written: %s", m.written)
 			}
 		})
+	}
+}
+
+// BenchmarkRefusedStreams is the memory that the backlog takes when it is full of streams whose push was lost and came back.
+//
+//	go test ./webhook -run '^$' -bench RefusedStreams -benchtime 1x
+func BenchmarkRefusedStreams(b *testing.B) {
+	domain := &v1alpha1.PushDomain{ObjectMeta: metav1.ObjectMeta{Name: "shows", Namespace: "studio", UID: "d"}}
+	heap := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	for b.Loop() {
+		before := heap()
+		kept := newBacklog(testclock.NewFakePassiveClock(showTime))
+		for i := range mostRefusedStreams {
+			for _, kind := range []provider.EventKind{provider.Interrupted, provider.Started} {
+				kept.keep(domain, provider.Event{
+					Kind: kind, Domain: strings.Clone("push.example.com"), App: strings.Clone("live"), Stream: fmt.Sprintf("stream_%06d", i), Sequence: fmt.Sprintf("66744681188066%05d", i), Time: showTime,
+					ClientIP: strings.Clone("119.29.94.245"), Node: strings.Clone("100.121.160.92"), Message: strings.Clone("the connection was lost"),
+				})
+			}
+		}
+		b.ReportMetric(float64(heap()-before)/mostRefusedStreams, "B/stream")
+		runtime.KeepAlive(kept)
 	}
 }
