@@ -97,12 +97,12 @@ func (r *LiveStreamReconciler) job(ctx context.Context, o view, start plan.Start
 	if start.Workload.Job != nil && len(start.Workload.Job.Spec.Template.Spec.Containers) > 0 {
 		return workload.Job(o.Stream, start.Workload, broadcast, start.Part), nil
 	}
-	var jobs batchv1.JobList
-	if err := r.List(ctx, &jobs, client.InNamespace(o.Stream.Namespace), client.MatchingFields{ownerIndex: o.Stream.Name}); err != nil {
-		return nil, fmt.Errorf("listing the Jobs of the broadcast: %w", err)
+	jobs, err := r.jobsOf(ctx, o.Stream)
+	if err != nil {
+		return nil, err
 	}
 	var before *batchv1.Job
-	for _, job := range ownedBy(o.Stream.UID, jobs.Items) {
+	for _, job := range jobs {
 		ofIt := job.Labels[v1alpha1.LabelWorkload] == start.Workload.Name && job.Labels[v1alpha1.LabelBroadcast] == broadcast.ID
 		if ofIt && (before == nil || before.CreationTimestamp.Before(&job.CreationTimestamp)) {
 			before = &job

@@ -60,16 +60,25 @@ func (r *LiveStreamReconciler) observe(ctx context.Context, stream *v1alpha1.Liv
 
 // observeRuns reads the Jobs of the stream from the cache, and their Pods.
 func (r *LiveStreamReconciler) observeRuns(ctx context.Context, stream *v1alpha1.LiveStream) ([]workload.Run, []corev1.Pod, error) {
-	jobs, err := index.Find[batchv1.Job](ctx, r.Client, &batchv1.JobList{}, stream.Namespace, ownerIndex, stream.Name)
+	jobs, err := r.jobsOf(ctx, stream)
 	if err != nil {
-		return nil, nil, fmt.Errorf("finding the Jobs of the stream: %w", err)
+		return nil, nil, err
 	}
 	pods, err := index.Find[corev1.Pod](ctx, r.Client, &corev1.PodList{}, stream.Namespace, ownerIndex, stream.Name)
 	if err != nil {
 		return nil, nil, fmt.Errorf("finding the Pods of the stream: %w", err)
 	}
 	podsOfStream := values(pods)
-	return workload.Runs(ownedBy(stream.UID, values(jobs)), podsOfStream), podsOfStream, nil
+	return workload.Runs(jobs, podsOfStream), podsOfStream, nil
+}
+
+// jobsOf reads the Jobs of the stream from the cache.
+func (r *LiveStreamReconciler) jobsOf(ctx context.Context, stream *v1alpha1.LiveStream) ([]batchv1.Job, error) {
+	jobs, err := index.Find[batchv1.Job](ctx, r.Client, &batchv1.JobList{}, stream.Namespace, ownerIndex, stream.Name)
+	if err != nil {
+		return nil, fmt.Errorf("finding the Jobs of the stream: %w", err)
+	}
+	return ownedBy(stream.UID, values(jobs)), nil
 }
 
 func values[T any](found []*T) []T {

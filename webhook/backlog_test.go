@@ -18,17 +18,48 @@ import (
 	"github.com/livestream-operator/livestream-operator/internal/push"
 )
 
-// writesRefused has the desk write what it refused, until the test ends.
-func (d *desk) writesRefused() {
+// startsWriting has the desk write what it refused, until it is told to end.
+func (d *desk) startsWriting() (end func()) {
 	d.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- d.handler.Store.Start(ctx) }()
-	d.t.Cleanup(func() {
+	return func() {
 		cancel()
 		if err := <-ended; err != nil {
 			d.t.Error(err)
 		}
+	}
+}
+
+// writesRefused has the desk write what it refused, until the test ends.
+func (d *desk) writesRefused() {
+	d.t.Helper()
+	d.t.Cleanup(d.startsWriting())
+}
+
+// hasRefused refuses callbacks, and has room again.
+func (d *desk) hasRefused(callbacks ...css.Callback) {
+	d.t.Helper()
+	queue := d.busy()
+	d.refusesAsBusy(callbacks...)
+	queue.leaveAll()
+}
+
+// leaveAll ends all turns.
+func (q *queue) leaveAll() {
+	for range maxWrites {
+		q.leave()
+	}
+}
+
+func (d *desk) keepsNothing() {
+	d.t.Helper()
+	kept := d.handler.Store.backlog
+	d.eventually("nothing is kept", func() bool {
+		kept.mu.Lock()
+		defer kept.mu.Unlock()
+		return len(kept.of) == 0
 	})
 }
 
@@ -69,9 +100,7 @@ func TestWhatWasRefusedIsWrittenOnceThereIsRoomAndKnownWhenItComesAgain(t *testi
 	if w.count(0); w.all != 0 {
 		t.Fatalf("%d writes while all turns are taken, want none", w.all)
 	}
-	for range maxWrites {
-		queue.leave()
-	}
+	queue.leaveAll()
 	d.eventually("both are written", func() bool { return cmp.Equal(map[string]bool{"a": false, "b": true}, states(d.stream("show"))) })
 	d.nobodyWrites()
 	d.caughtUp(d.stream("show"))
@@ -90,23 +119,14 @@ func TestWhatWasRefusedAndCameAgainSoonerIsNotWrittenTwice(t *testing.T) {
 	d := newDesk(t)
 	d.startsKnown()
 	w := d.counts()
-	queue := d.busy()
 	stop := d.push("a").Interruption(showTime.Add(time.Second), time.Second, 12, "")
-	d.refusesAsBusy(stop)
-	for range maxWrites {
-		queue.leave()
-	}
+	d.hasRefused(stop)
 	if status := d.post(stop); status != http.StatusOK {
 		t.Fatalf("answered %d where there is room", status)
 	}
 	d.caughtUp(d.stream("show"))
 	d.writesRefused()
-	d.eventually("nothing is kept", func() bool {
-		kept := d.handler.Store.backlog
-		kept.mu.Lock()
-		defer kept.mu.Unlock()
-		return len(kept.of) == 0
-	})
+	d.keepsNothing()
 	d.nobodyWrites()
 	if w.count(0); w.all != 1 {
 		t.Errorf("%d writes, want one", w.all)
@@ -226,11 +246,7 @@ func TestAPushWhoseStartAndEndWereRefusedIsOnAirBetweenTwoWrites(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	w := d.counts()
-	queue := d.busy()
-	d.refusesAsBusy(d.push("b").Start(showTime), d.push("b").Interruption(showTime.Add(time.Second), time.Second, 1, ""))
-	for range maxWrites {
-		queue.leave()
-	}
+	d.hasRefused(d.push("b").Start(showTime), d.push("b").Interruption(showTime.Add(time.Second), time.Second, 1, ""))
 	d.writesRefused()
 	d.eventually("both are written", func() bool { return cmp.Equal(map[string]bool{"b": false}, states(d.stream("show"))) })
 	d.nobodyWrites()
@@ -244,11 +260,7 @@ func TestWhatWasRefusedIsWrittenIntoAllLiveStreamsOfTheStream(t *testing.T) {
 	d := newDesk(t)
 	d.create(d.newStream("younger"))
 	d.knows("younger")
-	queue := d.busy()
-	d.refusesAsBusy(d.push("b").Start(showTime))
-	for range maxWrites {
-		queue.leave()
-	}
+	d.hasRefused(d.push("b").Start(showTime))
 	d.writesRefused()
 	for _, name := range []string{"show", "younger"} {
 		d.eventually(name+" has it", func() bool { return cmp.Equal(map[string]bool{"b": true}, states(d.stream(name))) })
@@ -267,20 +279,12 @@ func TestWhatWasRefusedOfALiveStreamThatIsGoneIsDropped(t *testing.T) {
 	d := newDesk(t)
 	queue := d.busy()
 	d.refusesAsBusy(d.push("b").Start(showTime))
-	show := d.stream("show")
-	if err := env.Client.Delete(t.Context(), show); err != nil {
+	if err := env.Client.Delete(t.Context(), d.stream("show")); err != nil {
 		t.Fatal(err)
 	}
-	for range maxWrites {
-		queue.leave()
-	}
+	queue.leaveAll()
 	d.writesRefused()
-	d.eventually("nothing is kept", func() bool {
-		kept := d.handler.Store.backlog
-		kept.mu.Lock()
-		defer kept.mu.Unlock()
-		return len(kept.of) == 0
-	})
+	d.keepsNothing()
 	d.nobodyWrites()
 }
 
@@ -290,14 +294,9 @@ func TestTheWritingOfWhatWasRefusedEndsWhereItWaitsForATurn(t *testing.T) {
 	d := newDesk(t)
 	d.busy()
 	d.refusesAsBusy(d.push("b").Start(showTime))
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- d.handler.Store.Start(ctx) }()
+	end := d.startsWriting()
 	d.eventually("it waits for a turn", func() bool { return len(d.handler.Store.backlog.came) == 0 })
-	cancel()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
+	end()
 }
 
 func TestEventsThatNoLiveStreamClaimsAreNotKeptWithWhatWasRefused(t *testing.T) {
@@ -333,9 +332,7 @@ func TestACallbackFindsATurnWhileWhatWasRefusedIsWritten(t *testing.T) {
 	for i := range count {
 		d.refusesAsBusy(named(fmt.Sprint("s", i)))
 	}
-	for range maxWrites {
-		queue.leave()
-	}
+	queue.leaveAll()
 	d.writesRefused()
 	d.eventually("as many are written as may", func() bool { return w.count(0) == maxRefusedWrites })
 	answer := d.later(d.push("a").Start(showTime))
@@ -354,15 +351,12 @@ func TestWhatWasRefusedAndIsBeingWrittenIsWrittenWhereTheProcessEnds(t *testing.
 	t.Parallel()
 	d := newDesk(t)
 	w := d.slows()
-	queue := d.busy()
-	d.refusesAsBusy(d.push("b").Start(showTime))
-	for range maxWrites {
-		queue.leave()
-	}
+	d.hasRefused(d.push("b").Start(showTime))
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- d.handler.Store.Start(ctx) }()
 	d.eventually("it is being written", func() bool { return w.count(0) == 1 })
+	// It is told to end while it writes.
 	cancel()
 	close(w.let)
 	if err := <-ended; err != nil {

@@ -47,8 +47,8 @@ func (Rest) Start(ctx context.Context) error {
 	if os.Getenv("GOGC") != "" {
 		return nil
 	}
-	usual := usual(debug.SetMemoryLimit(-1))
-	usual.set()
+	awake := usual(debug.SetMemoryLimit(-1))
+	awake.set()
 	look := time.NewTicker(every)
 	defer look.Stop()
 	for seen, resting := read().collections, false; ; {
@@ -61,11 +61,11 @@ func (Rest) Start(ctx context.Context) error {
 		case got.collections != seen:
 			if resting {
 				// A collection may have come between the settings and what waits for it.
-				usual.set()
+				awake.set()
 			}
 			seen, resting = got.collections, false
-		case !resting && got.fits(usual.percent):
-			rest(got, usual)
+		case !resting && got.fits(awake.percent):
+			rest(got, awake)
 			resting = true
 		}
 	}
@@ -75,9 +75,9 @@ func (Rest) Start(ctx context.Context) error {
 type collection struct{ _ *collection }
 
 // rest lasts until the next collection.
-func rest(u usage, usual pace) {
-	pace{-1, min(usual.limit, u.grown(usual.percent))}.set()
-	runtime.SetFinalizer(new(collection), func(*collection) { usual.set() })
+func rest(u usage, awake pace) {
+	pace{-1, min(awake.limit, u.grown(awake.percent))}.set()
+	runtime.SetFinalizer(new(collection), func(*collection) { awake.set() })
 }
 
 func (p pace) set() {

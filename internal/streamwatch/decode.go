@@ -92,7 +92,7 @@ func (s streams) Decode(data []byte, defaults *schema.GroupVersionKind, into run
 		return s.Decoder.Decode(data, defaults, into)
 	}
 	stream := &v1alpha1.LiveStream{}
-	short := short.Get().(*[]byte) //nolint:forcetypeassert // New makes no other
+	short := shortened.Get().(*[]byte) //nolint:forcetypeassert // New makes no other
 	defer recycle(short)
 	*short = appendWithoutManagers((*short)[:0], data)
 	if err := json.UnmarshalCaseSensitivePreserveInts(*short, stream); err != nil || stream.TypeMeta != typeOfStreams {
@@ -104,15 +104,15 @@ func (s streams) Decode(data []byte, defaults *schema.GroupVersionKind, into run
 	return stream, new(typeOfStreams.GroupVersionKind()), nil
 }
 
-// short has what objects are shortened into. Whoever decodes one copies what it keeps.
-var short = sync.Pool{New: func() any { return new([]byte) }}
+// shortened has what objects are shortened into. Whoever decodes one copies what it keeps.
+var shortened = sync.Pool{New: func() any { return new([]byte) }}
 
 // longestShort bounds what is kept for the next object, in bytes.
 const longestShort = 256 << 10
 
 func recycle(b *[]byte) {
 	if cap(*b) <= longestShort {
-		short.Put(b)
+		shortened.Put(b)
 	}
 }
 
