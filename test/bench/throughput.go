@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/livestream-operator/livestream-operator/test/bench/stats"
@@ -45,6 +46,11 @@ func benchThroughput(ctx context.Context, w *world) error {
 	return nil
 }
 
+// mostInABlock is more than two cores do in the longest.
+const mostInABlock = 2500
+
+// throughput has blocks of no fixed length and in no fixed order: the API server collects its garbage every five seconds or so under such a load, for more than a
+// second, in which a write costs it twice as much, and what is in step with that has all collections on one side.
 func (w *world) throughput(ctx context.Context, name string, whole bool, k kind, concurrency int) (result, error) {
 	streams, err := w.newPopulation(ctx, name, k, w.pick(1000, 4000))
 	if err != nil {
@@ -62,18 +68,20 @@ func (w *world) throughput(ctx context.Context, name string, whole bool, k kind,
 	s := newSender(streams.namespace, operator.receiver)
 	defer s.close()
 	twin := streams.twin()
-	const atMost = 1500
-	pairs, block := w.pick(3, 20), 1500*time.Millisecond
+	random := rand.New(rand.NewPCG(w.seed, uint64(concurrency))) //nolint:gosec // nothing secret
+	pairs, shortest, longest := w.pick(3, 16), time.Duration(w.pick(1, 3))*time.Second, time.Duration(w.pick(3, 7))*time.Second
+	blocks := append([]stats.Side{stats.Subject, stats.Reference}, stats.Mixed(pairs, random)...)
 	sides := map[stats.Side]func(context.Context) error{
 		stats.Subject:   func(ctx context.Context) error { return streams.send(ctx, s) },
 		stats.Reference: func(ctx context.Context) error { return twin.write(ctx, w.bare) },
 	}
 	rates := map[stats.Side][]stats.Cost{}
 	loop := func(side stats.Side) (stats.Cost, error) {
-		if err := errors.Join(streams.prepare(atMost), twin.prepare(atMost)); err != nil {
+		during := shortest + time.Duration(random.Int64N(int64(longest-shortest)))
+		if err := errors.Join(streams.prepare(mostInABlock), twin.prepare(mostInABlock)); err != nil {
 			return stats.Cost{}, err
 		}
-		done, took, err := closedLoop(ctx, concurrency, block, func(int, int) error { return sides[side](ctx) })
+		done, took, err := closedLoop(ctx, concurrency, during, func(int, int) error { return sides[side](ctx) })
 		if err != nil || side == stats.Reference {
 			return stats.Cost{Spent: done, Done: took}, err
 		}
@@ -86,7 +94,7 @@ func (w *world) throughput(ctx context.Context, name string, whole bool, k kind,
 		return stats.Cost{Spent: done, Done: took}, err
 	}
 	// The first block of each side is not counted.
-	for i, side := range append([]stats.Side{stats.Subject, stats.Reference}, stats.ABBA(pairs)...) {
+	for i, side := range blocks {
 		rate, err := loop(side)
 		if err != nil {
 			return result{}, err
@@ -95,16 +103,20 @@ func (w *world) throughput(ctx context.Context, name string, whole bool, k kind,
 			rates[side] = append(rates[side], rate)
 		}
 	}
-	err = w.profile(ctx, operator, name, block, func() error {
+	err = w.profile(ctx, operator, name, shortest, func() error {
 		_, err := loop(stats.Subject)
 		return err
 	})
 	if err != nil {
 		return result{}, err
 	}
+	ours, bare := rates[stats.Subject], rates[stats.Reference]
+	ratio := stats.BootstrapApart(len(ours), len(bare), w.seed, func(first, second []int) float64 {
+		return stats.PerThingOf(ours, first) / stats.PerThingOf(bare, second)
+	})
 	return result{
-		Interval: stats.CostRatio(rates[stats.Subject], rates[stats.Reference], w.seed), Blocks: pairs, Drift: stats.DriftOfCosts(rates[stats.Reference]),
-		Reference: map[string]float64{"writes_per_s": stats.PerThing(rates[stats.Reference]).Value, "concurrency": float64(concurrency)},
-		Subject:   map[string]float64{"events_per_s": stats.PerThing(rates[stats.Subject]).Value},
+		Interval: ratio, Blocks: pairs, Drift: stats.DriftOfCosts(bare),
+		Reference: map[string]float64{"writes_per_s": stats.PerThing(bare).Value, "concurrency": float64(concurrency)},
+		Subject:   map[string]float64{"events_per_s": stats.PerThing(ours).Value},
 	}, w.finish(ctx, operator, streams, "unavailable", "ended-unseen")
 }
