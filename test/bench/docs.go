@@ -72,6 +72,9 @@ func writeDocs(root string, r *report) error {
 			when += ", `QUICK=1`"
 		}
 		when += fmt.Sprintf(", %s, load %s", got.Commit, got.Load)
+		if got.HugePages != "" {
+			when += ", huge pages: " + got.HugePages
+		}
 		fmt.Fprintf(&page, "| `%s` | %s | %s | %s | %s | %s |\n", key, meanings[key], got.text(), got.target(), got.verdict(), when)
 	}
 	page.WriteString("\nWhat was measured of both sides:\n\n| key | reference | operator | |\n| --- | --- | --- | --- |\n")

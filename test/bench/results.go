@@ -44,6 +44,8 @@ type result struct {
 	// Commit is what was measured, Load how many processes wanted a core meanwhile, this program's own among them.
 	Commit string `json:"commit"`
 	Load   string `json:"load"`
+	// HugePages is whether the kernel gave processes large pages without being asked: a virtual machine may ask each process for its small ones.
+	HugePages string `json:"hugePages,omitempty"`
 }
 
 // machine is where it was measured.
@@ -101,7 +103,7 @@ func (r *report) put(key string, got result) {
 		}
 		got.Certain = got.Certain && !got.few()
 	}
-	got.Date, got.Quick, got.Commit, got.Load = time.Now().UTC().Format(time.DateOnly), r.quick, r.Machine.Commit, load()
+	got.Date, got.Quick, got.Commit, got.Load, got.HugePages = time.Now().UTC().Format(time.DateOnly), r.quick, r.Machine.Commit, load(), hugePages()
 	for _, end := range []*float64{&got.Low, &got.High} {
 		if !finite(*end) {
 			// JSON has none of them. An interval that is not known is as wide as can be.
@@ -250,6 +252,17 @@ func load() string {
 		return fields[1]
 	}
 	return "unknown"
+}
+
+// hugePages is the kernel's setting, such as always or madvise; empty where there is none.
+func hugePages() string {
+	text, err := os.ReadFile("/sys/kernel/mm/transparent_hugepage/enabled")
+	_, chosen, _ := strings.Cut(string(text), "[")
+	chosen, _, bracketed := strings.Cut(chosen, "]")
+	if err != nil || !bracketed {
+		return ""
+	}
+	return chosen
 }
 
 func thisMachine(commit, kubernetes string) machine {
