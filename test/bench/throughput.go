@@ -56,12 +56,7 @@ func (w *world) throughput(ctx context.Context, name string, whole bool, k kind,
 	if err != nil {
 		return result{}, err
 	}
-	operator := &operator{}
-	if whole {
-		operator, err = w.startOperator(ctx)
-	} else {
-		operator.receiver, err = w.startReceiver(ctx)
-	}
+	operator, err := w.startFor(ctx, whole)
 	if err != nil {
 		return result{}, err
 	}
@@ -119,4 +114,14 @@ func (w *world) throughput(ctx context.Context, name string, whole bool, k kind,
 		Reference: map[string]float64{"writes_per_s": stats.PerThing(bare).Value, "concurrency": float64(concurrency)},
 		Subject:   map[string]float64{"events_per_s": stats.PerThing(ours).Value},
 	}, w.finish(ctx, operator, streams, "unavailable", "ended-unseen")
+}
+
+// startFor starts the whole operator, or a receiver alone.
+func (w *world) startFor(ctx context.Context, whole bool) (o *operator, err error) {
+	if whole {
+		return w.startOperator(ctx)
+	}
+	o = &operator{}
+	o.receiver, err = w.startReceiver(ctx)
+	return o, err
 }
