@@ -38,9 +38,7 @@ func benchGrowth(ctx context.Context, w *world) error {
 	w.report.put("growth_100k", growth)
 	writes := growth
 	writes.Note = ""
-	writes.Interval = stats.BootstrapApart(len(many.writes), len(few.writes), w.seed, func(amongMany, amongFew []int) float64 {
-		return stats.PerThingOf(many.writes, amongMany) / stats.PerThingOf(few.writes, amongFew)
-	})
+	writes.Interval = stats.CostRatioApart(many.writes, few.writes, w.seed)
 	w.report.put("growth_100k_writes", writes)
 	return nil
 }

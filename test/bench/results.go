@@ -16,6 +16,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/livestream-operator/livestream-operator/test/bench/hugepages"
 	"github.com/livestream-operator/livestream-operator/test/bench/stats"
 )
 
@@ -103,7 +104,7 @@ func (r *report) put(key string, got result) {
 		}
 		got.Certain = got.Certain && !got.few()
 	}
-	got.Date, got.Quick, got.Commit, got.Load, got.HugePages = time.Now().UTC().Format(time.DateOnly), r.quick, r.Machine.Commit, load(), hugePages()
+	got.Date, got.Quick, got.Commit, got.Load, got.HugePages = time.Now().UTC().Format(time.DateOnly), r.quick, r.Machine.Commit, load(), hugepages.Setting()
 	for _, end := range []*float64{&got.Low, &got.High} {
 		if !finite(*end) {
 			// JSON has none of them. An interval that is not known is as wide as can be.
@@ -252,17 +253,6 @@ func load() string {
 		return fields[1]
 	}
 	return "unknown"
-}
-
-// hugePages is the kernel's setting, such as always or madvise; empty where there is none.
-func hugePages() string {
-	text, err := os.ReadFile("/sys/kernel/mm/transparent_hugepage/enabled")
-	_, chosen, _ := strings.Cut(string(text), "[")
-	chosen, _, bracketed := strings.Cut(chosen, "]")
-	if err != nil || !bracketed {
-		return ""
-	}
-	return chosen
 }
 
 func thisMachine(commit, kubernetes string) machine {

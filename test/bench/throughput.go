@@ -106,11 +106,8 @@ func (w *world) throughput(ctx context.Context, name string, whole bool, k kind,
 		return result{}, err
 	}
 	ours, bare := rates[stats.Subject], rates[stats.Reference]
-	ratio := stats.BootstrapApart(len(ours), len(bare), w.seed, func(first, second []int) float64 {
-		return stats.PerThingOf(ours, first) / stats.PerThingOf(bare, second)
-	})
 	return result{
-		Interval: ratio, Blocks: pairs, Drift: stats.DriftOfCosts(bare),
+		Interval: stats.CostRatioApart(ours, bare, w.seed), Blocks: pairs, Drift: stats.DriftOfCosts(bare),
 		Reference: map[string]float64{"writes_per_s": stats.PerThing(bare).Value, "concurrency": float64(concurrency)},
 		Subject:   map[string]float64{"events_per_s": stats.PerThing(ours).Value},
 	}, w.finish(ctx, operator, streams, "unavailable", "ended-unseen")

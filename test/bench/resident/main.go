@@ -9,6 +9,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/livestream-operator/livestream-operator/test/bench/hugepages"
 )
 
 const (
@@ -19,66 +21,48 @@ const (
 
 func main() {
 	log.SetFlags(0)
-	setting, err := os.ReadFile("/sys/kernel/mm/transparent_hugepage/enabled")
-	if err != nil {
-		log.Fatal(fmt.Errorf("reading the setting of huge pages: %w", err))
+	fmt.Println("transparent huge pages:", hugepages.Setting())
+	for range wakers {
+		go wake()
 	}
-	fmt.Printf("transparent huge pages: %s", setting)
 	for _, mebibytes := range []int{1, 100, 600, 1200} {
-		memory, err := touched(mebibytes << 20)
-		if err != nil {
-			log.Fatal(err)
-		}
-		spent, err := rest()
+		spent, err := restWith(mebibytes << 20)
 		if err != nil {
 			log.Fatal(err)
 		}
 		fmt.Printf("%5d MiB resident: %.2f ms of CPU in a second\n", mebibytes, spent)
-		if err := syscall.Munmap(memory); err != nil {
-			log.Fatal(fmt.Errorf("giving memory back: %w", err))
-		}
 	}
 }
 
-// touched is so many bytes, each page of which was written to once.
-func touched(bytes int) ([]byte, error) {
+func wake() {
+	for range time.Tick(wakeEvery) {
+	}
+}
+
+// restWith is how many milliseconds of CPU this process takes in a second in which it only wakes, with so many bytes of memory each page of which was written to once.
+func restWith(bytes int) (float64, error) {
 	memory, err := syscall.Mmap(-1, 0, bytes, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
 	if err != nil {
-		return nil, fmt.Errorf("taking %d bytes of memory: %w", bytes, err)
+		return 0, fmt.Errorf("taking %d bytes of memory: %w", bytes, err)
 	}
 	for i := 0; i < len(memory); i += os.Getpagesize() {
 		memory[i] = 1
-	}
-	return memory, nil
-}
-
-// rest is how many milliseconds of CPU this process takes in a second in which it only wakes.
-func rest() (float64, error) {
-	done := make(chan struct{})
-	defer close(done)
-	for range wakers {
-		go wake(done)
 	}
 	time.Sleep(settling)
 	before, err := spent()
 	if err != nil {
 		return 0, err
 	}
+	// Time that passes is what is measured here.
 	time.Sleep(measured)
 	after, err := spent()
-	return float64(after-before) / float64(time.Millisecond) / measured.Seconds(), err
-}
-
-func wake(done <-chan struct{}) {
-	tick := time.NewTicker(wakeEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-done:
-			return
-		case <-tick.C:
-		}
+	if err != nil {
+		return 0, err
 	}
+	if err := syscall.Munmap(memory); err != nil {
+		return 0, fmt.Errorf("giving memory back: %w", err)
+	}
+	return float64(after-before) / float64(time.Millisecond) / measured.Seconds(), nil
 }
 
 // spent is what this process has run so far.

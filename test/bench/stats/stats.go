@@ -182,6 +182,13 @@ func CostRatio(subject, reference []Cost, seed uint64) Interval {
 	})
 }
 
+// CostRatioApart is the same of blocks that did not run beside each other.
+func CostRatioApart(subject, reference []Cost, seed uint64) Interval {
+	return BootstrapApart(len(subject), len(reference), seed, func(ours, theirs []int) float64 {
+		return PerThingOf(subject, ours) / PerThingOf(reference, theirs)
+	})
+}
+
 // PerThing is what one thing took, over all blocks.
 func PerThing(costs []Cost) Interval {
 	return Bootstrap(len(costs), 1, func(drawn []int) float64 { return PerThingOf(costs, drawn) })

@@ -171,3 +171,11 @@ func TestArrivals(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestBlocksThatDidNotRunBesideEachOtherMayBeOfAnyNumber(t *testing.T) {
+	subject := []Cost{{Spent: 6, Done: 2}, {Spent: 6, Done: 2}, {Spent: 6, Done: 2}}
+	reference := []Cost{{Spent: 1, Done: 1}, {Spent: 2, Done: 1}}
+	if got, want := CostRatioApart(subject, reference, 1), (Interval{Value: 2, Low: 1.5, High: 3}); got != want {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
