@@ -66,7 +66,7 @@ bench: build ## Measure what a callback costs. QUICK=1 measures less, ONLY=ack,j
 	@go run ./hack/controlplane build
 	@mkdir -p out/bench
 	@go build -o out/bench/bench ./test/bench
-	@out/bench/bench $(if $(QUICK),-quick) $(if $(ONLY),-only=$(ONLY)) $(if $(GATE),-gate)
+	@out/bench/bench $(if $(QUICK),-quick) $(if $(ONLY),-only=$(ONLY)) $(if $(GATE),-gate) $(if $(OPERATOR_ENV),-operator-env=$(OPERATOR_ENV))
 
 .PHONY: build
 build: ## Build bin/manager and bin/worker.

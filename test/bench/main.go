@@ -52,6 +52,7 @@ type options struct {
 	quick, docs, gate bool
 	only              string
 	mode              string
+	environment       string
 }
 
 func main() {
@@ -60,6 +61,7 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "Benchmarks to run, with commas between; when empty, all, or those of a quick run.")
 	flag.BoolVar(&o.docs, "docs", false, "Write docs/benchmarks.md from out/bench.json, and measure nothing.")
 	flag.BoolVar(&o.gate, "gate", false, "Measure only the CPU for an event, and fail where it is above its bound.")
+	flag.StringVar(&o.environment, "operator-env", "", "NAME=value that the operator runs with besides, such as GOMAXPROCS=1. Only with -gate, which keeps no figures.")
 	flag.StringVar(&o.mode, "mode", "", "What this process is for one that measures: handler, informer or bare-reconciler.")
 	flag.Parse()
 	// Who retries says so in the log, for each try.
@@ -119,6 +121,9 @@ func measure(ctx context.Context, o options, r *report, root string) (err error)
 	if err != nil {
 		return err
 	}
+	if o.environment != "" && !o.gate {
+		return errors.New("-operator-env is for -gate alone: figures that are kept are of the operator as it is installed")
+	}
 	if o.gate {
 		some, o.quick = []benchmark{{name: "gate", run: gate}}, true
 	}
@@ -136,6 +141,7 @@ func measure(ctx context.Context, o options, r *report, root string) (err error)
 	}
 	r.Machine, r.quick, w.report = thisMachine(commit(ctx, root), serverVersion(version)), o.quick, r
 	r.fresh = map[string]bool{}
+	w.environment = o.environment
 	w.grows = slices.ContainsFunc(some, func(b benchmark) bool { return b.name == "growth" })
 	failed := w.play(ctx, some, began)
 	r.print(slices.DeleteFunc(r.keys(), func(key string) bool { return !r.fresh[key] }))

@@ -340,7 +340,11 @@ func (w *world) startPart(ctx context.Context, account string, arguments ...stri
 		return nil, err
 	}
 	arguments = append(arguments, "--metrics-bind-address="+addresses[0], "--health-probe-bind-address="+addresses[1], "--pprof-bind-address="+addresses[2])
-	p, err := start(w.profiles, strings.TrimPrefix(account, "livestream-"), []string{"KUBECONFIG=" + config, memoryLimit}, w.manager, arguments...)
+	environment := []string{"KUBECONFIG=" + config, memoryLimit}
+	if w.environment != "" {
+		environment = append(environment, w.environment)
+	}
+	p, err := start(w.profiles, strings.TrimPrefix(account, "livestream-"), environment, w.manager, arguments...)
 	if err != nil {
 		return nil, err
 	}

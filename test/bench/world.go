@@ -29,11 +29,13 @@ type world struct {
 	// dir is for files of the run, profiles is where profiles stay.
 	dir, profiles string
 	manager       string
-	bareConf      string
-	quick         bool
-	seed          uint64
-	models        map[kind]model
-	running       []*process
+	// environment is a variable that the operator is given besides those of config/manager; empty is none.
+	environment string
+	bareConf    string
+	quick       bool
+	seed        uint64
+	models      map[kind]model
+	running     []*process
 	// populated are the namespaces that streams were put into and not taken out of again.
 	populated map[string]bool
 	report    *report
