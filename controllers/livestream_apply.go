@@ -123,7 +123,7 @@ func (r *LiveStreamReconciler) job(ctx context.Context, o view, start plan.Start
 	if o.domain != nil {
 		playback = o.domain.Spec.Playback
 	}
-	if before == nil && !playback.Configured() {
+	if before == nil && !start.Finish && !playback.Configured() {
 		return nil, errNoPlayback
 	}
 	return workload.PresetJob(o.Stream, start.Workload.Name, o.Settings, playback, broadcast, start.Part, r.WorkerImage, before)

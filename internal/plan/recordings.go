@@ -13,12 +13,8 @@ import (
 	"github.com/livestream-operator/livestream-operator/internal/workload"
 )
 
-const (
-	// finishTries is how many Jobs may try to finish a recording when the one that made it could not.
-	finishTries = 3
-	// stopPatience is added to the time that a recorder has for storing what it has, before it is ended.
-	stopPatience = 30 * time.Minute
-)
+// finishTries is how many Jobs may try to finish a recording when the one that made it could not.
+const finishTries = 3
 
 // recordingsOf is what a broadcast that ends now has of recordings to come.
 func recordingsOf(o Observed, broadcast string) []v1alpha1.RecordingStatus {
@@ -130,7 +126,7 @@ func (p *Plan) stopSignalled(o Observed, run workload.Run) {
 		p.Stop = append(p.Stop, stop)
 		return
 	}
-	patience := stopPatience + time.Duration(cmp.Or(max(o.Settings.Recording.UploadTimeoutSeconds, o.Settings.Transcoding.UploadTimeoutSeconds), 3600))*time.Second
+	patience := workload.Patience(int(max(o.Settings.Recording.UploadTimeoutSeconds, o.Settings.Transcoding.UploadTimeoutSeconds)))
 	if due := run.Told.Add(patience); o.Now.Before(due) {
 		p.lookAgainAt(o.Now, due)
 		return

@@ -1,9 +1,11 @@
 package workload
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +25,15 @@ const (
 	workerGrace = 5 * time.Minute
 	// WorkerPort is where a worker serves its health, metrics and progress.
 	WorkerPort = 9090
+	// playbackVolume holds the playback key.
+	playbackVolume = "playback"
 )
+
+// Patience is how long a worker may take after its broadcast, before it is ended: its time for storing what it has, an hour where none is
+// set, and half an hour.
+func Patience(uploadTimeoutSeconds int) time.Duration {
+	return time.Duration(cmp.Or(uploadTimeoutSeconds, 3600))*time.Second + 30*time.Minute
+}
 
 // preset is a workload that the worker's image serves: a setting asks for it, and nobody writes its Job.
 type preset struct {
@@ -99,12 +109,26 @@ func PresetJob(stream *v1alpha1.LiveStream, name string, settings v1alpha1.LiveS
 	switch {
 	case ended != nil:
 		run(v1alpha1.RunFinish)
-		// Nothing has to flow.
-		made.Spec.Template.Spec.Containers[0].ReadinessProbe = nil
+		onlyFinishes(&made.Spec, config)
 	case !stores:
 		run(v1alpha1.RunPush)
 	}
 	return made, nil
+}
+
+// onlyFinishes takes from a worker what it needs only to pull and to encode, so that nothing of that keeps it from running, and bounds how
+// long it may take, to run at all included.
+func onlyFinishes(job *batchv1.JobSpec, config recording.Config) {
+	job.ActiveDeadlineSeconds = new(int64(Patience(config.UploadTimeoutSeconds) / time.Second))
+	pod := &job.Template.Spec
+	worker := &pod.Containers[0]
+	// Nothing has to flow.
+	worker.ReadinessProbe = nil
+	pod.Volumes = slices.DeleteFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == playbackVolume })
+	worker.VolumeMounts = slices.DeleteFunc(worker.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == playbackVolume })
+	if config.Transcoding != nil {
+		worker.Resources = workerResources()
+	}
 }
 
 func presetTemplate(stream *v1alpha1.LiveStream, name string, settings v1alpha1.LiveStreamSettings, playback v1alpha1.Playback, b Broadcast, image string, before *batchv1.Job) (config recording.Config, template *batchv1.JobTemplateSpec, stores bool, err error) {
@@ -183,10 +207,7 @@ func newWorkerPod(playback v1alpha1.Playback, image string) *workerPod {
 			ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/readyz", Port: intstr.FromInt32(WorkerPort)}},
 			PeriodSeconds: 1, FailureThreshold: 3,
 		},
-		Resources: corev1.ResourceRequirements{
-			Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("128Mi")},
-			Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("512Mi")},
-		},
+		Resources: workerResources(),
 	}}
 	p.spec = corev1.PodSpec{
 		RestartPolicy: corev1.RestartPolicyNever, TerminationGracePeriodSeconds: &grace,
@@ -198,9 +219,17 @@ func newWorkerPod(playback v1alpha1.Playback, image string) *workerPod {
 		{Path: path.Base(recording.ControlFile), FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.annotations"}},
 	}}})
 	if playback.Signed() {
-		p.key("playback", recording.PlaybackKeyFile, playback.KeySecretRef)
+		p.key(playbackVolume, recording.PlaybackKeyFile, playback.KeySecretRef)
 	}
 	return p
+}
+
+// workerResources are what a worker needs that does not encode.
+func workerResources() corev1.ResourceRequirements {
+	return corev1.ResourceRequirements{
+		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("128Mi")},
+		Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("512Mi")},
+	}
 }
 
 func (p *workerPod) mount(name, path, sub string, source corev1.VolumeSource) {

@@ -1,0 +1,86 @@
+package workload
+
+import (
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+)
+
+// Found by reading: a Job that only finishes a recording waited for ever for the playback key, or a GPU, of the one that it was copied from.
+func TestAJobThatFinishesARecordingAsksForNothingThatOnlyPullingAndEncodingNeed(t *testing.T) {
+	t.Parallel()
+	storage := v1alpha1.RecordingStorage{S3: v1alpha1.S3Storage{Endpoint: "s3.example.com", Bucket: "b", CredentialsSecretRef: v1alpha1.SecretReference{Name: "bucket"}}}
+	requests := func(cpu, memory string) corev1.ResourceRequirements {
+		return corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory)}}
+	}
+	large := requests("8", "8Gi")
+	playback := v1alpha1.Playback{Domain: "play.example.com", KeySecretRef: v1alpha1.SecretKeyReference{Name: "css", Key: "playbackKey"}}
+	joins := requests("100m", "128Mi")
+	joins.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("512Mi")}
+	type asks struct {
+		Resources corev1.ResourceRequirements
+		Mounts    []string
+		Secrets   []string
+		Deadline  time.Duration
+	}
+	for _, row := range []struct {
+		name, workload string
+		settings       v1alpha1.LiveStreamSettings
+		want           asks
+	}{
+		{
+			"a recorder keeps what it was given, for joining takes that", RecorderName,
+			v1alpha1.LiveStreamSettings{Recording: v1alpha1.Recording{Storage: storage, Resources: &large, UploadTimeoutSeconds: 600}},
+			asks{large, []string{"tmp", "pod", "spool", "storage"}, []string{"bucket"}, 40 * time.Minute},
+		},
+		{
+			"a transcoder with a GPU joins without it", TranscoderName,
+			v1alpha1.LiveStreamSettings{Transcoding: v1alpha1.Transcoding{
+				Renditions: []v1alpha1.Rendition{{Name: "720p", Height: 720, VideoBitrateKbps: 2500}}, Resources: &large, GPU: v1alpha1.TranscodingGPU{ResourceName: "nvidia.com/gpu"},
+				Output: v1alpha1.TranscodingOutput{Storage: storage},
+			}},
+			asks{joins, []string{"tmp", "pod", "spool", "storage"}, []string{"bucket"}, 90 * time.Minute},
+		},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			b := broadcast()
+			worked, err := PresetJob(liveStream(nil), row.workload, row.settings, playback, b, 1, "worker", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.Ended = &v1alpha1.BroadcastRecord{ID: b.ID}
+			// Its Job may be gone, and its settings are what is left.
+			for name, before := range map[string]*batchv1.Job{"after its Job": worked, "after none": nil} {
+				job, err := PresetJob(liveStream(nil), row.workload, row.settings, playback, b, 2, "worker", before)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := asks{Resources: job.Spec.Template.Spec.Containers[0].Resources}
+				for _, m := range job.Spec.Template.Spec.Containers[0].VolumeMounts {
+					got.Mounts = append(got.Mounts, m.Name)
+				}
+				for _, v := range job.Spec.Template.Spec.Volumes {
+					if v.Secret != nil {
+						got.Secrets = append(got.Secrets, v.Secret.SecretName)
+					}
+				}
+				if seconds := job.Spec.ActiveDeadlineSeconds; seconds != nil {
+					got.Deadline = time.Duration(*seconds) * time.Second
+				}
+				if diff := gocmp.Diff(row.want, got); diff != "" {
+					t.Errorf("%s it asks for (-want +got):\n%s", name, diff)
+				}
+			}
+			if worked.Spec.ActiveDeadlineSeconds != nil {
+				t.Error("the one that works has a deadline: a show may last")
+			}
+		})
+	}
+}
