@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -270,7 +271,7 @@ func (r *LiveStreamReconciler) stopOne(ctx context.Context, stream *v1alpha1.Liv
 		if told, err := r.tell(ctx, stream, job); told || err != nil {
 			return err
 		}
-		// It never had a Pod.
+		// No Pod of it ever ran: it has nothing to store. Another Job finishes what earlier ones stored.
 	}
 	if err := r.Delete(ctx, job, client.Preconditions{UID: &stop.UID}, client.PropagationPolicy(metav1.DeletePropagationForeground)); err != nil {
 		return err
@@ -281,20 +282,22 @@ func (r *LiveStreamReconciler) stopOne(ctx context.Context, stream *v1alpha1.Liv
 
 // +kubebuilder:rbac:groups="",resources=pods,verbs=patch
 
-// tell tells the Pods of a Job that its broadcast is over, and says whether there is any. The kubelet passes it on as a file.
+// tell tells the Pods of a Job that its broadcast is over, and says whether any of them ever ran. The kubelet passes it on as a file.
 func (r *LiveStreamReconciler) tell(ctx context.Context, stream *v1alpha1.LiveStream, job *batchv1.Job) (bool, error) {
 	var pods corev1.PodList
 	if err := r.Live.List(ctx, &pods, client.InNamespace(stream.Namespace), client.MatchingLabels{batchv1.JobNameLabel: job.Name}); err != nil {
 		return false, fmt.Errorf("listing the Pods of Job %q: %w", job.Name, err)
 	}
+	owned := slices.DeleteFunc(pods.Items, func(pod corev1.Pod) bool {
+		owner := metav1.GetControllerOf(&pod)
+		return owner == nil || owner.UID != job.UID
+	})
+	if !slices.ContainsFunc(owned, workload.HasRun) {
+		return false, nil
+	}
 	patch := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, recording.StopAnnotation, r.Clock.Now().UTC().Format(time.RFC3339)))
-	told := false
-	for i := range pods.Items {
-		pod := &pods.Items[i]
-		if owner := metav1.GetControllerOf(pod); owner == nil || owner.UID != job.UID {
-			continue
-		}
-		told = true
+	for i := range owned {
+		pod := &owned[i]
 		if pod.Annotations[recording.StopAnnotation] != "" {
 			continue
 		}
@@ -303,5 +306,5 @@ func (r *LiveStreamReconciler) tell(ctx context.Context, stream *v1alpha1.LiveSt
 		}
 		ctrl.LoggerFrom(ctx).Info("Told Pod to finish", "pod", pod.Name)
 	}
-	return told, nil
+	return true, nil
 }

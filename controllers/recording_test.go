@@ -281,21 +281,41 @@ func TestARecorderWithoutMediaSaysSo(t *testing.T) {
 	}
 }
 
+// podPending plays the Job controller, and the scheduler that finds no node.
+func (b *bench) podPending(job *batchv1.Job, why string) *corev1.Pod {
+	b.t.Helper()
+	pod := b.podReady(job)
+	pod.Status = corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{{
+		Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: why,
+	}}}
+	if err := env.Client.Status().Update(b.t.Context(), pod); err != nil {
+		b.t.Fatal(err)
+	}
+	return pod
+}
+
+// finishing is the one Job that runs, and finishes a recording.
+func (b *bench) finishing() *batchv1.Job {
+	b.t.Helper()
+	running := b.running()
+	if len(running) != 1 || running[0].Labels[v1alpha1.LabelRun] != v1alpha1.RunFinish {
+		b.t.Fatalf("Jobs run %+v, want one that finishes the recording", running)
+	}
+	return &running[0]
+}
+
 func TestARecordingWhosePodCannotRunSaysWhy(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.show(recorded)
 	b.live("show", "A")
 	job := b.onlyJob()
-	pod := b.podReady(job)
-	before := pod.DeepCopy()
-	pod.Status = corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{{
-		Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: `persistentvolumeclaim "spool" not found`,
-	}}}
-	if err := env.Client.Status().Patch(t.Context(), pod, client.MergeFrom(before)); err != nil {
-		t.Fatal(err)
-	}
+	b.podReady(job)
+	b.settle("show")
 	b.over("show", "A")
+	b.recorderEnds(job, nil)
+	b.settle("show")
+	b.podPending(b.finishing(), `persistentvolumeclaim "spool" not found`)
 	b.settle("show")
 	c := meta.FindStatusCondition(b.stream("show").Status.Conditions, v1alpha1.ConditionRecordingReady)
 	if c == nil || c.Reason != v1alpha1.ReasonFinishing || !strings.Contains(c.Message, `persistentvolumeclaim "spool" not found`) {

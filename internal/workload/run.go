@@ -217,6 +217,13 @@ func finished(pod corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
+// HasRun says whether a container of the Pod was ever started, as far as its node has told. Init containers do not count.
+func HasRun(pod corev1.Pod) bool {
+	return pod.Status.Phase != corev1.PodPending || slices.ContainsFunc(pod.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool {
+		return s.State.Running != nil || s.State.Terminated != nil || s.LastTerminationState.Terminated != nil
+	})
+}
+
 // readySince is when the Pod became ready. One that has ended is not ready any more: it counts as ready since its container ran.
 func readySince(pod corev1.Pod) time.Time {
 	if finished(pod) {
