@@ -127,7 +127,41 @@ func (r *LiveStreamReconciler) job(ctx context.Context, o view, start plan.Start
 	if before == nil && !start.Finish && !playback.Configured() {
 		return nil, errNoPlayback
 	}
-	return workload.PresetJob(o.Stream, start.Workload.Name, o.Settings, playback, broadcast, start.Part, r.WorkerImage, before)
+	job, err := workload.PresetJob(o.Stream, start.Workload.Name, o.Settings, playback, broadcast, start.Part, r.WorkerImage, before)
+	if err != nil {
+		return nil, err
+	}
+	return job, r.findKeys(ctx, o, start, job)
+}
+
+// findKeys fails where a Secret, or an entry of it, is missing that the worker mounts: its container would be created without end, and nothing
+// that is watched tells why. What the API server cannot tell now, the kubelet finds out.
+func (r *LiveStreamReconciler) findKeys(ctx context.Context, o view, start plan.Start, job *batchv1.Job) error {
+	if overdue(o.Now, start, job) {
+		return nil
+	}
+	for _, key := range workload.KeysOf(job) {
+		_, err := r.Secrets.Get(ctx, o.Stream.Namespace, key)
+		if errors.Is(err, secrets.ErrUnavailable) {
+			// That it is missing is kept for long, and may be mended.
+			_, err = r.Secrets.Refresh(ctx, o.Stream.Namespace, key)
+		}
+		if errors.Is(err, secrets.ErrUnavailable) {
+			return fmt.Errorf("reading entry %q of Secret %q: %w: %w", key.Key, key.Name, errMounted, err)
+		}
+		if err != nil {
+			ctrl.LoggerFrom(ctx).Info("Could not look for a Secret of a worker", "secret", key.Name, "reason", err.Error())
+			return nil
+		}
+	}
+	return nil
+}
+
+// overdue says whether a recording has waited for keys as long as a Job may take that finishes it. Such Jobs are made then, and fail: what runs
+// after the broadcast does not wait for ever.
+func overdue(now time.Time, start plan.Start, job *batchv1.Job) bool {
+	limit := job.Spec.ActiveDeadlineSeconds
+	return start.Finish && start.Ended.EndTime != nil && limit != nil && now.Sub(start.Ended.EndTime.Time) > time.Duration(*limit)*time.Second
 }
 
 // broadcast gathers what a Job is told, the signed playback URL among it.
@@ -202,6 +236,8 @@ func (r *LiveStreamReconciler) create(ctx context.Context, stream *v1alpha1.Live
 
 var (
 	errTaken = errors.New("name is taken")
+	// errMounted is a missing Secret that a worker mounts.
+	errMounted = errors.New("the worker mounts it")
 	// errNoPlayback is a worker without anything to pull.
 	errNoPlayback = errors.New("the stream is pulled from the playback domain; set spec.playback of the PushDomain")
 )
@@ -209,6 +245,9 @@ var (
 func (s *started) add(start plan.Start, err error) {
 	f := plan.Failure{Key: start.Key(), Workload: start.Workload.Name, Reason: v1alpha1.ReasonRetrying, Message: bounded(err.Error())}
 	switch {
+	case errors.Is(err, errMounted):
+		f.Reason = v1alpha1.ReasonSecretUnavailable
+		s.again = sooner(s.again, secretRetry)
 	case errors.Is(err, secrets.ErrUnavailable):
 		f.Reason = v1alpha1.ReasonPlaybackKeyUnavailable
 		s.again = sooner(s.again, secretRetry)

@@ -25,6 +25,10 @@ func recorded(s *v1alpha1.LiveStream) {
 	}
 }
 
+func bucketSecret() *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "bucket"}, StringData: map[string]string{"accessKeyID": "id", "secretAccessKey": "key"}}
+}
+
 // podOf is the Pod of the Job, as it is now.
 func (b *bench) podOf(job *batchv1.Job) *corev1.Pod {
 	b.t.Helper()

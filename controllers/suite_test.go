@@ -161,14 +161,14 @@ func (b *bench) create(objects ...client.Object) {
 	}
 }
 
-// show creates a push domain with a key and a stream, and reconciles both once.
+// show creates a push domain with a key and a stream, with all that its workers mount, and reconciles both once.
 func (b *bench) show(mutate ...func(*v1alpha1.LiveStream)) *v1alpha1.LiveStream {
 	b.t.Helper()
 	stream := newStream("show")
 	for _, m := range mutate {
 		m(stream)
 	}
-	b.create(newSecret(), newDomain(), stream)
+	b.create(newSecret(), newDomain(), stream, bucketSecret(), pushSecret())
 	b.reconcileDomain()
 	b.reconcile("show")
 	return stream

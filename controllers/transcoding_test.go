@@ -30,6 +30,10 @@ func pushedOn(s *v1alpha1.LiveStream) {
 	s.Spec.Transcoding.Output = v1alpha1.TranscodingOutput{Push: v1alpha1.RenditionPush{Domain: "push.example.com", KeySecretRef: v1alpha1.SecretKeyReference{Name: "low", Key: "pushKey"}}}
 }
 
+func pushSecret() *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "low"}, StringData: map[string]string{"pushKey": "low"}}
+}
+
 func TestARecordingAndALadderAreBothWaitedFor(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

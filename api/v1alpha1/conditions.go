@@ -4,8 +4,8 @@ package v1alpha1
 const (
 	// ConditionReady says whether the operator did what the object asks for. It says nothing about a push: an idle stream is Ready.
 	//
-	// LiveStream, True: Reconciled. False: PushDomainNotFound, DuplicateStream, PlaybackKeyUnavailable, WorkloadRejected,
-	// TargetUnavailable, Retrying.
+	// LiveStream, True: Reconciled. False: PushDomainNotFound, DuplicateStream, PlaybackKeyUnavailable, SecretUnavailable,
+	// WorkloadRejected, TargetUnavailable, Retrying.
 	// PushDomain, True: Reconciled. False: CallbackKeyUnavailable, PlaybackKeyUnavailable, PathTokenUnavailable,
 	// CredentialsUnavailable.
 	// The message says what to do. Set by the reconciler.
@@ -77,6 +77,8 @@ const (
 	ReasonDuplicateStream = "DuplicateStream"
 	// ReasonPlaybackKeyUnavailable (Ready=False): the playback key cannot be read, so no playback URL can be signed and nothing starts.
 	ReasonPlaybackKeyUnavailable = "PlaybackKeyUnavailable"
+	// ReasonSecretUnavailable (Ready=False): a Secret that a worker mounts is missing, or an entry of it; its Job is not made.
+	ReasonSecretUnavailable = "SecretUnavailable"
 	// ReasonCallbackKeyUnavailable (Ready=False): a callback key cannot be read; callbacks signed with it are refused.
 	ReasonCallbackKeyUnavailable = "CallbackKeyUnavailable"
 	// ReasonWorkloadRejected (Ready=False, Stalled): the API server refused a Job of the stream for good; the message has its words.

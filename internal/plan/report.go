@@ -66,7 +66,8 @@ func Report(o Observed, p Plan, made map[string]string, failures []Failure) v1al
 	if ready.Status == metav1.ConditionFalse {
 		// Taken from before the removal, so that the time of the transition is kept.
 		abnormal := v1alpha1.ConditionStalled
-		if ready.Reason == v1alpha1.ReasonRetrying || ready.Reason == v1alpha1.ReasonPlaybackKeyUnavailable {
+		switch ready.Reason {
+		case v1alpha1.ReasonRetrying, v1alpha1.ReasonPlaybackKeyUnavailable, v1alpha1.ReasonSecretUnavailable:
 			abnormal = v1alpha1.ConditionReconciling
 		}
 		c := metav1.Condition{Type: abnormal, Status: metav1.ConditionTrue, Reason: ready.Reason, Message: ready.Message, ObservedGeneration: o.Stream.Generation}
@@ -115,7 +116,8 @@ func inToldWords(o Observed, status v1alpha1.LiveStreamStatus, failures []Failur
 	}
 	failures = slices.Clone(failures)
 	for i := range failures {
-		if before := told[failures[i].Key]; before != "" && alike(before, failures[i].Message) {
+		// The name of a Secret is no such word.
+		if before := told[failures[i].Key]; before != "" && failures[i].Reason != v1alpha1.ReasonSecretUnavailable && alike(before, failures[i].Message) {
 			failures[i].Message = before
 		}
 	}

@@ -25,8 +25,8 @@ const (
 	workerGrace = 5 * time.Minute
 	// WorkerPort is where a worker serves its health, metrics and progress.
 	WorkerPort = 9090
-	// playbackVolume holds the playback key.
-	playbackVolume = "playback"
+	// These volumes hold the playback key, the push key and the credentials of a bucket.
+	playbackVolume, pushVolume, credentialsVolume = "playback", "push", "storage"
 )
 
 // Patience is how long a worker may take after its broadcast, before it is ended: its time for storing what it has, an hour where none is
@@ -129,6 +129,25 @@ func onlyFinishes(job *batchv1.JobSpec, config recording.Config) {
 	if config.Transcoding != nil {
 		worker.Resources = workerResources()
 	}
+}
+
+// KeysOf are the entries of Secrets that the Pod of a preset's Job cannot do without.
+func KeysOf(job *batchv1.Job) []v1alpha1.SecretKeyReference {
+	var keys []v1alpha1.SecretKeyReference
+	for _, v := range job.Spec.Template.Spec.Volumes {
+		switch {
+		case v.Secret == nil:
+		case v.Name == playbackVolume, v.Name == pushVolume:
+			for _, item := range v.Secret.Items {
+				keys = append(keys, v1alpha1.SecretKeyReference{Name: v.Secret.SecretName, Key: item.Key})
+			}
+		case v.Name == credentialsVolume:
+			for _, key := range []string{"accessKeyID", "secretAccessKey"} {
+				keys = append(keys, v1alpha1.SecretKeyReference{Name: v.Secret.SecretName, Key: key})
+			}
+		}
+	}
+	return keys
 }
 
 func presetTemplate(stream *v1alpha1.LiveStream, name string, settings v1alpha1.LiveStreamSettings, playback v1alpha1.Playback, b Broadcast, image string, before *batchv1.Job) (config recording.Config, template *batchv1.JobTemplateSpec, stores bool, err error) {
@@ -259,7 +278,7 @@ func (p *workerPod) spool(s v1alpha1.RecordingSpool, folder string) {
 
 func (p *workerPod) storage(s v1alpha1.RecordingStorage) {
 	if s.S3.Bucket != "" {
-		p.mount("storage", recording.CredentialsDir, "", corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: s.S3.CredentialsSecretRef.Name}})
+		p.mount(credentialsVolume, recording.CredentialsDir, "", corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: s.S3.CredentialsSecretRef.Name}})
 		return
 	}
 	p.mount("recordings", recording.VolumeDir, "", claimed(s.PersistentVolumeClaim))

@@ -37,7 +37,7 @@ var transcoder = preset{
 		case !t.Pushes():
 			p.storage(t.Output.Storage)
 		case push.KeySecretRef.Name != "":
-			p.key("push", recording.PushKeyFile, push.KeySecretRef)
+			p.key(pushVolume, recording.PushKeyFile, push.KeySecretRef)
 		}
 		p.container.Resources = transcoderResources(t, b)
 	},
