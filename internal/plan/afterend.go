@@ -59,10 +59,11 @@ func (p *Plan) planAfterOne(o Observed, record v1alpha1.BroadcastRecord, status 
 	if run == nil {
 		return p.planAfterMissing(o, record, status)
 	}
+	told := status.Message
 	status.JobName, status.Message = run.JobName, ""
 	switch run.Phase {
 	case workload.Pending:
-		status.State, status.Message = v1alpha1.WorkloadPending, p.pendingTrouble(o.Now, *run)
+		status.State, status.Message = v1alpha1.WorkloadPending, inWordsOf(told, p.pendingTrouble(o.Now, *run))
 	case workload.Running:
 		status.State = v1alpha1.WorkloadRunning
 	case workload.Complete, workload.Failed:

@@ -70,8 +70,9 @@ func stateNotice(before, after v1alpha1.LiveStreamStatus) (Notice, bool) {
 
 func workloadNotice(before []v1alpha1.WorkloadStatus, now v1alpha1.WorkloadStatus) (Notice, bool) {
 	troubled := now.State == v1alpha1.WorkloadFailed || now.State == v1alpha1.WorkloadWaiting || now.State == v1alpha1.WorkloadPending && now.Message != ""
+	// What the message says changes with a cluster that is full; that it says something is the change of state.
 	same := slices.ContainsFunc(before, func(w v1alpha1.WorkloadStatus) bool {
-		return w.Name == now.Name && w.State == now.State && w.Part == now.Part && w.Message == now.Message
+		return w.Name == now.Name && w.State == now.State && w.Part == now.Part && (w.Message == "") == (now.Message == "")
 	})
 	if !troubled || same {
 		return Notice{}, false

@@ -165,6 +165,9 @@ func recordingCondition(o Observed, status v1alpha1.LiveStreamStatus) metav1.Con
 		c.Reason, c.Message = v1alpha1.ReasonFinishing, "the parts are being stored and joined"
 		if run := latestRun(o.Runs, status.History[0].ID, said.Name); run != nil && run.Phase == workload.Pending && run.Trouble != "" {
 			c.Message = "its Pod does not run: " + run.Trouble
+			if told := find(status.Conditions, c.Type); told != nil {
+				c.Message = inWordsOf(told.Message, c.Message)
+			}
 		}
 	case isEmpty:
 		c.Reason, c.Message = v1alpha1.ReasonNoMedia, said.Message

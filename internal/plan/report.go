@@ -116,21 +116,32 @@ func inToldWords(o Observed, status v1alpha1.LiveStreamStatus, failures []Failur
 	}
 	failures = slices.Clone(failures)
 	for i := range failures {
-		// The name of a Secret is no such word.
-		if before := told[failures[i].Key]; before != "" && failures[i].Reason != v1alpha1.ReasonSecretUnavailable && alike(before, failures[i].Message) {
-			failures[i].Message = before
+		// The name of a Secret is no such word, and the message always the same.
+		if f := &failures[i]; f.Reason != v1alpha1.ReasonSecretUnavailable {
+			f.Message = inWordsOf(told[f.Key], f.Message)
 		}
 	}
 	return failures
 }
 
-// alike says whether the texts have the same words but for those with digits. Of one that was cut, at some place in a word, what is left counts.
+// inWordsOf is the text as it was told before, where that is alike: each change would be a write.
+func inWordsOf(told, text string) string {
+	if told != "" && text != "" && alike(told, text) {
+		return told
+	}
+	return text
+}
+
+// alike says whether the texts have the same words but for those with digits, in any order: the scheduler sorts what it says of nodes by their
+// numbers. Of one that was cut, at some place in a word, what is left counts, as it stands.
 func alike(a, b string) bool {
 	x, y := constant(a), constant(b)
 	if isCut(a) || isCut(b) {
 		shorter := min(len(x), len(y))
-		x, y = x[:shorter], y[:shorter]
+		return slices.Equal(x[:shorter], y[:shorter])
 	}
+	slices.Sort(x)
+	slices.Sort(y)
 	return slices.Equal(x, y)
 }
 
@@ -141,7 +152,11 @@ func constant(text string) []string {
 	if isCut(text) {
 		text = text[:strings.LastIndexByte(text, ' ')+1]
 	}
-	return slices.DeleteFunc(strings.Fields(text), func(word string) bool { return strings.ContainsAny(word, "0123456789") })
+	words := slices.DeleteFunc(strings.Fields(text), func(word string) bool { return strings.ContainsAny(word, "0123456789") })
+	for i, word := range words {
+		words[i] = strings.TrimRight(word, ".,;")
+	}
+	return words
 }
 
 func find(conditions []metav1.Condition, conditionType string) *metav1.Condition {

@@ -16,6 +16,7 @@ func TestTextsAreAlikeWhereOnlyWordsWithDigitsDifferAlsoWhereTheyAreCut(t *testi
 		{"another identifier", "request 0a1: refused", "request 7fff: refused", true},
 		{"another word", "refused", "forbidden", false},
 		{"more words", "refused", "refused again", false},
+		{"the same words in another order", "0/9 nodes: 3 lack cpu, 6 tainted.", "0/9 nodes: 2 tainted, 7 lack cpu.", true},
 		{"cut within a word, and another one", long + "contai...", long + "7ms cont...", true},
 		{"cut within an identifier", long + "0a1...", long + "ab...", true},
 		{"cut, after other words", long + "contai...", "forbidden: " + long + "cont...", false},

@@ -123,7 +123,11 @@ func (p *Plan) planJob(o Observed, c course, previous v1alpha1.WorkloadStatus, l
 	case workload.Running:
 		status.State, status.Message = v1alpha1.WorkloadRunning, runningMessage(previous, *latest)
 	case workload.Pending:
-		status.Message = p.pendingTrouble(o.Now, *latest)
+		told := ""
+		if previous.State == v1alpha1.WorkloadPending && previous.Part == latest.Part {
+			told = previous.Message
+		}
+		status.Message = inWordsOf(told, p.pendingTrouble(o.Now, *latest))
 	case workload.Terminating:
 		// Somebody else deleted it. Its name is taken until it is gone, so the next part does not wait.
 		status.State, status.Message = v1alpha1.WorkloadWaiting, "the Job was deleted while the stream is on air"

@@ -48,7 +48,7 @@ func TestPodlessTrouble(t *testing.T) {
 		{"an Event without a time speaks where there is no other", []corev1.Event{{Reason: "FailedCreate", Message: "Error creating: no"}}, "no pod can be created: no"},
 		{"an Event without words says nothing", []corev1.Event{refused(1, "")}, ""},
 		{"a message without the usual beginning is kept", []corev1.Event{refused(1, "limit reached")}, "no pod can be created: limit reached"},
-		{"a long one is cut, without line breaks", []corev1.Event{refused(1, "Error creating: "+strings.Repeat("a\n", 600))}, "no pod can be created: " + strings.TrimSpace(strings.Repeat("a ", 600))[:512-len("no pod can be created: ")]},
+		{"a long one is cut, without line breaks", []corev1.Event{refused(1, "Error creating: "+strings.Repeat("a\n", 600))}, "no pod can be created: " + strings.TrimSpace(strings.Repeat("a ", 600))[:509-len("no pod can be created: ")] + "..."},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

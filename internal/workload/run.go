@@ -375,8 +375,9 @@ func sentence(text string) string {
 		return ' '
 	}, strings.ToValidUTF8(text, "?"))
 	text = WithoutSignatures(strings.Join(strings.Fields(text), " "))
-	for len(text) > longest {
-		text = strings.ToValidUTF8(text[:longest], "")
+	if len(text) > longest {
+		// Who compares texts has to know.
+		text = strings.ToValidUTF8(text[:longest-len("...")], "") + "..."
 	}
 	return text
 }

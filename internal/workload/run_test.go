@@ -249,8 +249,8 @@ func TestTrouble(t *testing.T) {
 			p.Status.Reason, p.Status.Message = "UnexpectedAdmissionError", "a?txSecret=5BB1e0a7"
 		}), "UnexpectedAdmissionError: a?txSecret=..."},
 		{"bytes that are no text are marked", pod("a", 1, phase(failed), containers(exits(1, "", "caf\xe9 closed"))), "exit code 1: caf? closed"},
-		{"a long message is cut", pod("a", 1, phase(failed), containers(exits(1, "", strings.Repeat("x", 4096)))), "exit code 1: " + strings.Repeat("x", 512-13)},
-		{"a long message is cut between characters", pod("a", 1, phase(failed), containers(exits(1, "", strings.Repeat("断", 1000)))), "exit code 1: " + strings.Repeat("断", 166)},
+		{"a long message is cut", pod("a", 1, phase(failed), containers(exits(1, "", strings.Repeat("x", 4096)))), "exit code 1: " + strings.Repeat("x", 509-13) + "..."},
+		{"a long message is cut between characters", pod("a", 1, phase(failed), containers(exits(1, "", strings.Repeat("断", 1000)))), "exit code 1: " + strings.Repeat("断", 165) + "..."},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
