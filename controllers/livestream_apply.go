@@ -98,27 +98,9 @@ func (r *LiveStreamReconciler) job(ctx context.Context, o view, start plan.Start
 	if start.Workload.Job != nil && len(start.Workload.Job.Spec.Template.Spec.Containers) > 0 {
 		return workload.Job(o.Stream, start.Workload, broadcast, start.Part), nil
 	}
-	jobs, err := r.jobsOf(ctx, o.Stream)
+	before, err := r.jobBefore(ctx, o, start, broadcast)
 	if err != nil {
 		return nil, err
-	}
-	var before *batchv1.Job
-	for _, job := range jobs {
-		ofIt := job.Labels[v1alpha1.LabelWorkload] == start.Workload.Name && job.Labels[v1alpha1.LabelBroadcast] == broadcast.ID
-		if ofIt && (before == nil || before.CreationTimestamp.Before(&job.CreationTimestamp)) {
-			before = &job
-		}
-	}
-	if before != nil {
-		// The cache does not keep what Jobs run.
-		whole := &batchv1.Job{}
-		if err := r.Live.Get(ctx, client.ObjectKeyFromObject(before), whole); apierrors.IsNotFound(err) {
-			before = nil
-		} else if err != nil {
-			return nil, fmt.Errorf("reading Job %q of the broadcast: %w", before.Name, err)
-		} else {
-			before = whole
-		}
 	}
 	var playback v1alpha1.Playback
 	if o.domain != nil {
@@ -132,6 +114,32 @@ func (r *LiveStreamReconciler) job(ctx context.Context, o view, start plan.Start
 		return nil, err
 	}
 	return job, r.findKeys(ctx, o, start, job)
+}
+
+// jobBefore is the latest Job of the workload in the broadcast, whole; nil where there is none.
+func (r *LiveStreamReconciler) jobBefore(ctx context.Context, o view, start plan.Start, broadcast workload.Broadcast) (*batchv1.Job, error) {
+	jobs, err := r.jobsOf(ctx, o.Stream)
+	if err != nil {
+		return nil, err
+	}
+	var before *batchv1.Job
+	for _, job := range jobs {
+		ofIt := job.Labels[v1alpha1.LabelWorkload] == start.Workload.Name && job.Labels[v1alpha1.LabelBroadcast] == broadcast.ID
+		if ofIt && (before == nil || before.CreationTimestamp.Before(&job.CreationTimestamp)) {
+			before = &job
+		}
+	}
+	if before == nil {
+		return nil, nil
+	}
+	// The cache does not keep what Jobs run.
+	whole := &batchv1.Job{}
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(before), whole); apierrors.IsNotFound(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("reading Job %q of the broadcast: %w", before.Name, err)
+	}
+	return whole, nil
 }
 
 // findKeys fails where a Secret, or an entry of it, is missing that the worker mounts: its container would be created without end, and nothing
