@@ -69,7 +69,7 @@ func (r *LiveStreamReconciler) setFree(ctx context.Context, v *view) error {
 	return nil
 }
 
-// newLiveStream is what unknownStreams makes. It leaves all settings to the template, so that a change of that reaches it.
+// newLiveStream is what unknownStreams makes, but for AnnotationMadeAs. It leaves all settings to the template, so that a change of that reaches it.
 func newLiveStream(domain *v1alpha1.PushDomain, stream push.Stream) *v1alpha1.LiveStream {
 	labels := maps.Clone(domain.Spec.Template.Metadata.Labels)
 	if labels == nil {
@@ -91,8 +91,18 @@ func newLiveStream(domain *v1alpha1.PushDomain, stream push.Stream) *v1alpha1.Li
 	if made.Annotations == nil {
 		made.Annotations = map[string]string{}
 	}
-	made.Annotations[v1alpha1.AnnotationMadeAs] = digestOf(made)
 	return made
+}
+
+// makeLiveStream first asks the API server what it would make of it: labels and annotations that the cluster's admission adds are nobody's edit.
+func (r *PushDomainReconciler) makeLiveStream(ctx context.Context, domain *v1alpha1.PushDomain, stream push.Stream) error {
+	next := newLiveStream(domain, stream)
+	admitted := next.DeepCopy()
+	if err := r.Create(ctx, admitted, client.DryRunAll); err != nil {
+		return err
+	}
+	next.Annotations[v1alpha1.AnnotationMadeAs] = digestOf(admitted)
+	return r.Create(ctx, next)
 }
 
 // adopt makes LiveStreams for streams on air that have none, where the policy says so, and keeps status.unclaimedPushes. It
@@ -199,11 +209,11 @@ func (r *PushDomainReconciler) create(ctx context.Context, domain *v1alpha1.Push
 	for _, stream := range unknown {
 		if made >= domain.Spec.UnknownStreams.Limit() {
 			limit = limited(domain, v1alpha1.ReasonMaxStreamsReached, fmt.Sprintf(
-				"%d LiveStreams were made, as many as spec.unknownStreams.maxStreams allows, and more streams are on air, such as %s/%s; raise it, delete some, or create LiveStreams yourself",
+				"%d LiveStreams were made, as many as spec.unknownStreams.maxStreams allows, and more streams are on air, such as %s/%s; raise it, delete some, create LiveStreams yourself, or take the label "+v1alpha1.LabelPushDomain+" from those that you edited",
 				made, bounded(stream.App), bounded(stream.Name)))
 			return nil
 		}
-		err := r.Create(ctx, newLiveStream(domain, stream))
+		err := r.makeLiveStream(ctx, domain, stream)
 		switch {
 		case err == nil:
 			made++
@@ -229,7 +239,8 @@ func limited(domain *v1alpha1.PushDomain, reason, message string) *metav1.Condit
 	}
 }
 
-// made counts the LiveStreams that the policy made, at the API server: the cache may not have the latest.
+// made counts the LiveStreams that the policy made, at the API server: the cache may not have the latest. Those that were set free since are among
+// them while they have its label: whatever edits all of them, such as a controller of the cluster, would lift the limit.
 func (r *PushDomainReconciler) made(ctx context.Context, domain *v1alpha1.PushDomain) (int, error) {
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("LiveStreamList"))
@@ -238,7 +249,7 @@ func (r *PushDomainReconciler) made(ctx context.Context, domain *v1alpha1.PushDo
 	}
 	count := 0
 	for i := range list.Items {
-		if owner := metav1.GetControllerOf(&list.Items[i]); owner != nil && owner.UID == domain.UID {
+		if owner := metav1.GetControllerOf(&list.Items[i]); owner == nil || owner.UID == domain.UID {
 			count++
 		}
 	}

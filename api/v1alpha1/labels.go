@@ -21,8 +21,8 @@ const (
 	LabelStop = "livestream-operator.io/stop-by"
 	// StopBySignal is the value of LabelStop.
 	StopBySignal = "Signal"
-	// LabelPushDomain holds the name of the PushDomain on LiveStreams that its unknownStreams made. With the owner reference it
-	// marks what may be deleted again.
+	// LabelPushDomain holds the name of the PushDomain on LiveStreams that its unknownStreams made: they count against its
+	// maxStreams. With the owner reference it marks what may be deleted again.
 	LabelPushDomain = "livestream-operator.io/pushdomain"
 	// LabelManagedBy and ManagedBy mark what the operator made.
 	LabelManagedBy = "app.kubernetes.io/managed-by"
@@ -42,8 +42,8 @@ const (
 // FinalizerScale is on LiveStreams with a scale workload: their share has to be given back, which no owner reference does.
 const FinalizerScale = "livestream-operator.io/scale"
 
-// AnnotationMadeAs is on a LiveStream that unknownStreams made: a digest of the labels and annotations that it was made with, by
-// which an edit of them is told.
+// AnnotationMadeAs is on a LiveStream that unknownStreams made: a digest of the labels and annotations that it was made with, those
+// that admission added among them, by which an edit of them is told.
 const AnnotationMadeAs = "livestream-operator.io/made-as"
 
 // The names of the workloads that spec.recording and spec.transcoding make.
