@@ -145,3 +145,48 @@ func TestALeaderThatWasStoppedSinceItWasToldMakesNoJob(t *testing.T) {
 		t.Errorf("Reconcile() = %v with %d Jobs made on what was told longer ago than a lease lasts, want %v and none", err, len(b.jobs()), errOutdated)
 	}
 }
+
+// Found by reading: it was deleted on what the cache had derived from its version before, under the resourceVersion of the edit.
+func TestALiveStreamEditedAMomentAgoIsNotDeletedAsUntouched(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*v1alpha1.LiveStream){
+		"its spec":        func(s *v1alpha1.LiveStream) { s.Spec.HistoryLimit = 7 },
+		"its labels":      func(s *v1alpha1.LiveStream) { s.Labels["team"] = "sports" },
+		"its annotations": func(s *v1alpha1.LiveStream) { s.Annotations["example.com/keep"] = "yes" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.unknown()
+			stream := b.pushed("test", "A")
+			b.over(stream, "A")
+			b.collect()
+			b.settle(stream)
+			past := b.stream(stream)
+			b.pass(time.Hour)
+			edit(b, stream, &v1alpha1.LiveStream{}, change)
+			b.reconciler.Client = staleReader{liveReader{env.Client}, past}
+			b.reconcile(stream)
+			if b.gone(stream, &v1alpha1.LiveStream{}) {
+				t.Error("what a user had just edited was deleted")
+			}
+		})
+	}
+}
+
+func TestAJobIsMadeOfTheSpecThatWasConfirmed(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.show()
+	b.record("show", b.starts("A"))
+	past := b.stream("show")
+	edit(b, "show", &v1alpha1.LiveStream{}, func(s *v1alpha1.LiveStream) {
+		s.Spec.Workloads[0].Job.Spec.Template.Spec.Containers[0].Image = "ffmpeg:2"
+	})
+	b.pass(recordedWithin)
+	b.reconciler.Client = staleReader{liveReader{env.Client}, past}
+	b.reconcile("show")
+	if image := b.onlyJob().Spec.Template.Spec.Containers[0].Image; image != "ffmpeg:2" {
+		t.Errorf("the Job runs %s, want what the LiveStream says that was read for it", image)
+	}
+}

@@ -65,8 +65,11 @@ func (r *LiveStreamReconciler) confirm(ctx context.Context, v *view) (gone bool,
 	if latest == nil || err != nil {
 		return true, wrapped(err, "confirming LiveStream")
 	}
+	if latest == v.Stream {
+		return false, nil
+	}
 	v.Stream = latest
-	return false, nil
+	return false, r.observeSettings(ctx, v)
 }
 
 // latest is the LiveStream as the API server has it, nil where that is gone or going. One that has not changed is not sent again.

@@ -36,8 +36,13 @@ type view struct {
 
 // observe reads all that a pass rests on, and writes nothing.
 func (r *LiveStreamReconciler) observe(ctx context.Context, stream *v1alpha1.LiveStream) (view, error) {
-	v := view{Observed: plan.Observed{Now: r.Clock.Now(), Stream: stream, Settings: workload.WithPresets(stream.Spec.LiveStreamSettings), InterruptedAt: r.interruptions.began(stream.UID)}}
-	if err := r.observeDomain(ctx, &v); err != nil {
+	v := view{Observed: plan.Observed{Now: r.Clock.Now(), Stream: stream, InterruptedAt: r.interruptions.began(stream.UID)}}
+	domain, err := r.pushDomain(ctx, stream)
+	if err != nil {
+		return v, err
+	}
+	v.domain = domain
+	if err := r.observeSettings(ctx, &v); err != nil {
 		return v, err
 	}
 	runs, pods, err := r.observeRuns(ctx, stream)
@@ -54,7 +59,6 @@ func (r *LiveStreamReconciler) observe(ctx context.Context, stream *v1alpha1.Liv
 		return v, err
 	}
 	r.explainPending(ctx, &v, pods)
-	v.Targets = r.Scaler.Seen(stream.Namespace, plan.TargetsOf(stream, v.Settings))
 	return v, nil
 }
 
@@ -89,19 +93,22 @@ func values[T any](found []*T) []T {
 	return copies
 }
 
-func (r *LiveStreamReconciler) observeDomain(ctx context.Context, v *view) error {
-	domain, err := r.pushDomain(ctx, v.Stream)
-	if err != nil || domain == nil {
-		return err
+// observeSettings reads what depends on the spec and metadata of the LiveStream, and on its PushDomain.
+func (r *LiveStreamReconciler) observeSettings(ctx context.Context, v *view) error {
+	v.Settings, v.DeleteAfterIdle = workload.WithPresets(v.Stream.Spec.LiveStreamSettings), 0
+	if v.domain != nil {
+		if err := r.observeDomain(ctx, v); err != nil {
+			return err
+		}
 	}
-	return r.observeBy(ctx, v, domain)
+	v.Targets = r.Scaler.Seen(v.Stream.Namespace, plan.TargetsOf(v.Stream, v.Settings))
+	return nil
 }
 
-// observeBy reads what depends on the PushDomain.
-func (r *LiveStreamReconciler) observeBy(ctx context.Context, v *view, domain *v1alpha1.PushDomain) (err error) {
+func (r *LiveStreamReconciler) observeDomain(ctx context.Context, v *view) (err error) {
 	stream := v.Stream
-	v.domain, v.Domain = domain, domain.Spec.Domain
-	v.Settings = workload.WithPresets(stream.Spec.Inherit(domain.Spec.Template.Spec))
+	v.Domain = v.domain.Spec.Domain
+	v.Settings = workload.WithPresets(stream.Spec.Inherit(v.domain.Spec.Template.Spec))
 	if v.alike, err = index.PushDomains(ctx, r.Client, stream.Namespace, v.Domain); err != nil {
 		return err
 	}

@@ -83,7 +83,8 @@ func (r *LiveStreamReconciler) confirmOthers(ctx context.Context, v *view) error
 			return err
 		}
 		if domain != nil {
-			if err := r.observeBy(ctx, v, domain); err != nil {
+			v.domain = domain
+			if err := r.observeSettings(ctx, v); err != nil {
 				return err
 			}
 		}
