@@ -116,6 +116,8 @@ func (s *Scaler) forget(key TargetKey) {
 // settled is what came of settling a target.
 type settled struct {
 	plan.Target
+	// keeps says that its Problem leaves it the replicas that it has: the target may be there.
+	keeps bool
 	// changed says that it is not as it was seen before, shared how many LiveStreams name it.
 	changed bool
 	shared  int
@@ -138,7 +140,7 @@ func (s *Scaler) Settle(ctx context.Context, key TargetKey) (settled, error) {
 		s.forget(key)
 		return settled{}, nil
 	}
-	target, err := s.bring(ctx, key, entry, shares)
+	result, err := s.bring(ctx, key, entry, shares)
 	if err != nil {
 		return settled{}, err
 	}
@@ -146,12 +148,13 @@ func (s *Scaler) Settle(ctx context.Context, key TargetKey) (settled, error) {
 	for i := range sharers {
 		running += plan.RunningShare(&sharers[i], key.TargetRef)
 	}
-	target = target.After(entry.target, running)
-	changed := s.note(entry, target)
+	result.Target = result.After(entry.target, running)
+	result.changed = s.note(entry, result.Target)
 	if len(sharers) == 0 {
 		s.forget(key)
 	}
-	return settled{Target: target, changed: changed, shared: len(sharers), sharers: sharers}, nil
+	result.shared, result.sharers = len(sharers), sharers
+	return result, nil
 }
 
 // shares are the LiveStreams that have a share in a target, or may have one, with the settings of any.
@@ -269,7 +272,7 @@ var errOldSum = fmt.Errorf("nothing was scaled, for it took more than %s since t
 
 // bring reads the target, and writes it where the sum is not what it was told last. It does not write on the cache's word, which may
 // lag behind, for one after a change of leader.
-func (s *Scaler) bring(ctx context.Context, key TargetKey, entry *seenTarget, cached shares) (plan.Target, error) {
+func (s *Scaler) bring(ctx context.Context, key TargetKey, entry *seenTarget, cached shares) (settled, error) {
 	sum := cached.sum(key.TargetRef)
 	object := &unstructured.Unstructured{}
 	object.SetGroupVersionKind(schema.FromAPIVersionAndKind(key.APIVersion, key.Kind))
@@ -281,7 +284,7 @@ func (s *Scaler) bring(ctx context.Context, key TargetKey, entry *seenTarget, ca
 	}
 	if mapping.Scope.Name() != meta.RESTScopeNameNamespace {
 		// The right to scale it was checked within the namespace.
-		return plan.Target{Wanted: sum, Problem: fmt.Sprintf("%s belongs to no namespace; only what is in the LiveStream's namespace can be scaled", key.Kind)}, nil
+		return settled{Target: plan.Target{Wanted: sum, Problem: fmt.Sprintf("%s belongs to no namespace; only what is in the LiveStream's namespace can be scaled", key.Kind)}}, nil
 	}
 	body := &unstructured.Unstructured{}
 	body.SetGroupVersionKind(autoscalingv1.SchemeGroupVersion.WithKind("Scale"))
@@ -290,21 +293,21 @@ func (s *Scaler) bring(ctx context.Context, key TargetKey, entry *seenTarget, ca
 	}
 	asked, err := replicas(body, "spec")
 	if err != nil {
-		return plan.Target{}, fmt.Errorf("reading the scale of %s: %w", key.TargetRef, err)
+		return settled{}, fmt.Errorf("reading the scale of %s: %w", key.TargetRef, err)
 	}
 	due := func() bool { return (entry.told != sum || entry.uid != body.GetUID()) && asked != sum }
 	if due() {
 		confirmed, read, err := s.confirm(ctx, key, cached)
 		if err != nil {
-			return plan.Target{}, err
+			return settled{}, err
 		}
 		sum = confirmed.sum(key.TargetRef)
 		if due() {
 			if s.Clock.Since(read) > decisionLife {
-				return plan.Target{}, errOldSum
+				return settled{}, errOldSum
 			}
 			if err := unstructured.SetNestedField(body.Object, int64(sum), "spec", "replicas"); err != nil {
-				return plan.Target{}, fmt.Errorf("setting the replicas of %s: %w", key.TargetRef, err)
+				return settled{}, fmt.Errorf("setting the replicas of %s: %w", key.TargetRef, err)
 			}
 			if err := s.Client.SubResource("scale").Update(ctx, object, client.WithSubResourceBody(body)); err != nil {
 				return unscalable(key, sum, err)
@@ -316,9 +319,9 @@ func (s *Scaler) bring(ctx context.Context, key TargetKey, entry *seenTarget, ca
 	entry.told, entry.uid = sum, body.GetUID()
 	have, err := replicas(body, "status")
 	if err != nil {
-		return plan.Target{}, fmt.Errorf("reading the scale of %s: %w", key.TargetRef, err)
+		return settled{}, fmt.Errorf("reading the scale of %s: %w", key.TargetRef, err)
 	}
-	return plan.Target{Wanted: sum, Asked: asked, Have: have}, nil
+	return settled{Target: plan.Target{Wanted: sum, Asked: asked, Have: have}}, nil
 }
 
 // replicas of a part of a Scale; 0 where it does not say.
@@ -328,8 +331,8 @@ func replicas(scale *unstructured.Unstructured, part string) (int32, error) {
 }
 
 // unscalable tells what a user can mend from what may pass.
-func unscalable(key TargetKey, sum int32, err error) (plan.Target, error) {
-	target := plan.Target{Wanted: sum}
+func unscalable(key TargetKey, sum int32, err error) (settled, error) {
+	target := settled{Target: plan.Target{Wanted: sum}, keeps: !meta.IsNoMatchError(err) && !apierrors.IsNotFound(err)}
 	switch {
 	case meta.IsNoMatchError(err):
 		target.Problem = fmt.Sprintf("the cluster has no kind %s in %s; install its CustomResourceDefinition, or correct the target", key.Kind, key.APIVersion)
@@ -340,7 +343,7 @@ func unscalable(key TargetKey, sum int32, err error) (plan.Target, error) {
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsMethodNotSupported(err):
 		target.Problem = fmt.Sprintf("%s cannot be scaled to %d: %s", key.TargetRef, sum, err.Error())
 	default:
-		return plan.Target{}, fmt.Errorf("scaling %s: %w", key.TargetRef, err)
+		return settled{}, fmt.Errorf("scaling %s: %w", key.TargetRef, err)
 	}
 	target.Problem = bounded(target.Problem)
 	return target, nil

@@ -132,13 +132,24 @@ func (r *LiveStreamReconciler) letGo(ctx context.Context, stream *v1alpha1.LiveS
 	if err != nil {
 		return wrapped(err, "reading the PushDomain")
 	}
+	var kept []plan.Notice
 	for _, ref := range plan.TargetsOf(stream, settings) {
-		if _, err := r.Scaler.Settle(ctx, TargetKey{stream.Namespace, ref}); err != nil {
+		target, err := r.Scaler.Settle(ctx, TargetKey{stream.Namespace, ref})
+		if err != nil {
 			return err
+		}
+		if target.keeps {
+			ctrl.LoggerFrom(ctx).Info("Left share in scale target", "target", ref.String(), "problem", target.Problem)
+			kept = append(kept, plan.Notice{
+				Warning: true, Reason: v1alpha1.ReasonTargetUnavailable, Action: "GiveBack", Note: fmt.Sprintf("%s was not scaled down for this LiveStream, which is being deleted: %s", ref, target.Problem),
+			})
 		}
 	}
 	next := stream.DeepCopy()
 	controllerutil.RemoveFinalizer(next, v1alpha1.FinalizerScale)
-	err = r.Patch(ctx, next, client.MergeFrom(stream))
-	return client.IgnoreNotFound(wrapped(err, "taking the finalizer off"))
+	if err := r.Patch(ctx, next, client.MergeFrom(stream)); client.IgnoreNotFound(err) != nil {
+		return wrapped(err, "taking the finalizer off")
+	}
+	r.Tell.Send(stream, kept)
+	return nil
 }

@@ -50,8 +50,13 @@ func NewTeller(recorder events.EventRecorder, delay time.Duration) *Teller {
 
 // Changed tells what is new in a status that was written.
 func (t *Teller) Changed(stream *v1alpha1.LiveStream, before, after v1alpha1.LiveStreamStatus) {
+	t.Send(stream, plan.Notices(before, after))
+}
+
+// Send tells as much of the LiveStream as may be sent now.
+func (t *Teller) Send(stream *v1alpha1.LiveStream, notices []plan.Notice) {
 	var told []plan.Notice
-	for _, n := range plan.Notices(before, after) {
+	for _, n := range notices {
 		if !t.limit.Allow() {
 			left.Inc()
 			continue
