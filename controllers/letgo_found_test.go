@@ -60,3 +60,46 @@ func (b *bench) told() []string {
 	}
 	return told
 }
+
+// Found by reading: the patch had no precondition, and took the finalizer off whatever had the name by then.
+func TestTheNextLiveStreamOfTheNameKeepsItsFinalizer(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.create(newSecret(), newDomain(), newDeployment(0), scaled("show", packagerRef, 2, 1))
+	b.settle("show")
+	b.delete(newStream("show"))
+	past := b.stream("show")
+	b.reconcile("show")
+	b.create(scaled("show", packagerRef, 2, 1))
+	b.settle("show")
+	b.reconciler.Client = staleReader{liveReader{env.Client}, past}
+	again := b.reconcile("show")
+	if finalizers := b.stream("show").Finalizers; len(finalizers) != 1 {
+		t.Errorf("the next one has the finalizers %v, want %s", finalizers, v1alpha1.FinalizerScale)
+	}
+	if again.RequeueAfter != versionPatience {
+		t.Errorf("looks again after %s, want %s", again.RequeueAfter, versionPatience)
+	}
+	b.reconcile("show")
+	b.reconciler.Client = liveReader{env.Client}
+	b.wantReplicas("the next one is idle", 1)
+}
+
+func TestTheFinalizerGoesAlsoWhereTheWatchStandsStill(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.create(newSecret(), newDomain(), newDeployment(0), scaled("show", packagerRef, 2, 1))
+	b.settle("show")
+	b.delete(newStream("show"))
+	past := b.stream("show")
+	b.record("show", b.starts("A"))
+	b.reconciler.Client = staleReader{liveReader{env.Client}, past}
+	b.reconcile("show")
+	if b.gone("show", &v1alpha1.LiveStream{}) {
+		t.Fatal("it went on a version that is not its last one")
+	}
+	b.reconcile("show")
+	if !b.gone("show", &v1alpha1.LiveStream{}) {
+		t.Error("it stays while the watch stands still")
+	}
+}

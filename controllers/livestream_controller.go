@@ -74,7 +74,7 @@ func (r *LiveStreamReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 		return ctrl.Result{}, err
 	}
 	if !stream.DeletionTimestamp.IsZero() {
-		return r.leave(ctx, stream)
+		return r.leave(ctx, stream, shown)
 	}
 	observed, p, again, err := r.decide(ctx, stream)
 	if apierrors.IsConflict(err) {
@@ -221,13 +221,19 @@ func (r *LiveStreamReconciler) planAnew(ctx context.Context, v *view) (plan.Plan
 
 // leave ends what a LiveStream that is being deleted runs, and lets its scale targets go. Its Jobs would go with it by their owner references, but
 // only once nothing holds it up any more, and the next LiveStream of the stream does not wait for that.
-func (r *LiveStreamReconciler) leave(ctx context.Context, stream *v1alpha1.LiveStream) (ctrl.Result, error) {
-	r.Restarts.forget(client.ObjectKeyFromObject(stream))
+func (r *LiveStreamReconciler) leave(ctx context.Context, stream *v1alpha1.LiveStream, shown string) (ctrl.Result, error) {
+	name := client.ObjectKeyFromObject(stream)
+	r.Restarts.forget(name)
 	p, err := r.planLeave(ctx, stream)
 	if err == nil {
 		err = r.stop(ctx, stream, p.Stop)
 	}
-	return ctrl.Result{RequeueAfter: p.LookAgain}, errors.Join(err, r.letGo(ctx, stream))
+	again := p.LookAgain
+	overtaken, held := r.letGo(ctx, stream)
+	if overtaken {
+		again = sooner(again, r.overtaken(name, shown).RequeueAfter)
+	}
+	return ctrl.Result{RequeueAfter: again}, errors.Join(err, held)
 }
 
 func (r *LiveStreamReconciler) planLeave(ctx context.Context, stream *v1alpha1.LiveStream) (plan.Plan, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -123,20 +124,20 @@ func (r *LiveStreamReconciler) holdTargets(ctx context.Context, v *view) error {
 }
 
 // letGo gives back the shares of a LiveStream that is being deleted, and takes the finalizer off. A target that is not there,
-// or that the operator may not scale, holds nothing up.
-func (r *LiveStreamReconciler) letGo(ctx context.Context, stream *v1alpha1.LiveStream) error {
+// or that the operator may not scale, holds nothing up. It says whether the LiveStream changed meanwhile, or another one has its name.
+func (r *LiveStreamReconciler) letGo(ctx context.Context, stream *v1alpha1.LiveStream) (overtaken bool, err error) {
 	if !controllerutil.ContainsFinalizer(stream, v1alpha1.FinalizerScale) {
-		return nil
+		return false, nil
 	}
 	settings, err := r.Scaler.settings(ctx, stream)
 	if err != nil {
-		return wrapped(err, "reading the PushDomain")
+		return false, wrapped(err, "reading the PushDomain")
 	}
 	var kept []plan.Notice
 	for _, ref := range plan.TargetsOf(stream, settings) {
 		target, err := r.Scaler.Settle(ctx, TargetKey{stream.Namespace, ref})
 		if err != nil {
-			return err
+			return false, err
 		}
 		if target.keeps {
 			ctrl.LoggerFrom(ctx).Info("Left share in scale target", "target", ref.String(), "problem", target.Problem)
@@ -147,9 +148,13 @@ func (r *LiveStreamReconciler) letGo(ctx context.Context, stream *v1alpha1.LiveS
 	}
 	next := stream.DeepCopy()
 	controllerutil.RemoveFinalizer(next, v1alpha1.FinalizerScale)
-	if err := r.Patch(ctx, next, client.MergeFrom(stream)); client.IgnoreNotFound(err) != nil {
-		return wrapped(err, "taking the finalizer off")
+	err = r.Patch(ctx, next, client.MergeFromWithOptions(stream, client.MergeFromWithOptimisticLock{}))
+	switch {
+	case apierrors.IsConflict(err):
+		return true, nil
+	case client.IgnoreNotFound(err) != nil:
+		return false, wrapped(err, "taking the finalizer off")
 	}
 	r.Tell.Send(stream, kept)
-	return nil
+	return false, nil
 }
