@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -78,7 +79,7 @@ func (r *LiveStreamReconciler) handOver(ctx context.Context, v *view) error {
 // LiveStream that is gone, or not yet a PushDomain that was made anew.
 func (r *LiveStreamReconciler) confirmOthers(ctx context.Context, v *view) error {
 	if v.domain == nil {
-		domain, err := r.livePushDomain(ctx, v.Stream)
+		domain, err := livePushDomain(ctx, r.Live, domainOf(v.Stream))
 		if err != nil {
 			return err
 		}
@@ -109,19 +110,18 @@ func (r *LiveStreamReconciler) keeper(ctx context.Context, known *v1alpha1.LiveS
 	if latest == nil || err != nil {
 		return nil, wrapped(err, fmt.Sprintf("reading the older LiveStream %q", known.Name))
 	}
-	domain, err := r.livePushDomain(ctx, latest)
+	domain, err := livePushDomain(ctx, r.Live, domainOf(latest))
 	if err != nil || domain == nil || index.Host(domain.Spec.Domain) != index.Host(host) {
 		return nil, err
 	}
 	return latest, nil
 }
 
-// livePushDomain is pushDomain from the API server itself. It lists, which it may anyway.
-func (r *LiveStreamReconciler) livePushDomain(ctx context.Context, stream *v1alpha1.LiveStream) (*v1alpha1.PushDomain, error) {
+// livePushDomain is the PushDomain as the API server has it, nil where there is none. It lists, which the operator may anyway.
+func livePushDomain(ctx context.Context, live client.Reader, name types.NamespacedName) (*v1alpha1.PushDomain, error) {
 	var domains v1alpha1.PushDomainList
-	name := stream.Spec.PushDomainRef.Name
-	if err := r.Live.List(ctx, &domains, client.InNamespace(stream.Namespace), client.MatchingFields{"metadata.name": name}); err != nil {
-		return nil, fmt.Errorf("reading PushDomain %q at the API server: %w", name, err)
+	if err := live.List(ctx, &domains, client.InNamespace(name.Namespace), client.MatchingFields{"metadata.name": name.Name}); err != nil {
+		return nil, fmt.Errorf("reading PushDomain %q at the API server: %w", name.Name, err)
 	}
 	if len(domains.Items) == 0 {
 		return nil, nil

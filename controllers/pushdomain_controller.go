@@ -26,6 +26,7 @@ import (
 	"github.com/livestream-operator/livestream-operator/internal/callbackpath"
 	"github.com/livestream-operator/livestream-operator/internal/push"
 	"github.com/livestream-operator/livestream-operator/internal/secrets"
+	"github.com/livestream-operator/livestream-operator/internal/versions"
 )
 
 // +kubebuilder:rbac:groups=livestream-operator.io,resources=pushdomains/status,verbs=patch
@@ -67,16 +68,14 @@ type PushDomainReconciler struct {
 	tidy    map[types.UID]time.Time
 
 	released released
+	refused  versions.Refused
 }
 
 // Reconcile reads the keys, makes LiveStreams where the policy says so, and writes the status.
 func (r *PushDomainReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	domain := &v1alpha1.PushDomain{}
-	if err := r.Get(ctx, req.NamespacedName, domain); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
-	}
-	if !domain.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, nil
+	domain, shown, err := r.look(ctx, req.NamespacedName)
+	if domain == nil || err != nil || !domain.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, err
 	}
 	reason, keyErr := r.checkKeys(ctx, domain)
 	if keyErr != nil && reason == "" {
@@ -105,12 +104,33 @@ func (r *PushDomainReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	err = r.Status().Patch(ctx, next, client.MergeFromWithOptions(domain, client.MergeFromWithOptimisticLock{}))
 	if apierrors.IsConflict(err) {
 		// The version that this pass did not know brings the next one only if it changed more than the status.
+		r.refused.Note(req.NamespacedName, shown)
 		return ctrl.Result{RequeueAfter: conflictRetry}, adoptErr
 	}
 	if err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(wrapped(err, "writing the status"))
 	}
 	return ctrl.Result{RequeueAfter: again}, adoptErr
+}
+
+// look is the PushDomain as the cache shows it, and which version that is; nil where there is none. As with LiveStreams it is the API server's where a
+// write on top of that version was refused.
+func (r *PushDomainReconciler) look(ctx context.Context, name types.NamespacedName) (domain *v1alpha1.PushDomain, shown string, err error) {
+	domain = &v1alpha1.PushDomain{}
+	if err := r.Get(ctx, name, domain); apierrors.IsNotFound(err) {
+		r.refused.Forget(name)
+		return nil, "", nil
+	} else if err != nil {
+		return nil, "", err
+	}
+	if shown = domain.ResourceVersion; !r.refused.Has(name, shown) {
+		return domain, shown, nil
+	}
+	latest, err := livePushDomain(ctx, r.Live, name)
+	if err != nil || latest == nil || latest.UID != domain.UID {
+		return nil, "", err
+	}
+	return latest, shown, nil
 }
 
 // setPath leaves the path as it was while its token cannot be read.
