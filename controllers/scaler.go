@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -44,7 +45,13 @@ type Scaler struct {
 
 	mu   sync.Mutex
 	seen map[TargetKey]*seenTarget
+	// drops are when something stopped to name a target.
+	drops map[TargetKey]time.Time
 }
+
+// dropLife is how long after something stopped to name a target a process brings that to its sum, which it never looked at. After that the
+// process that led then has done so, and somebody else may have scaled it.
+const dropLife = time.Minute
 
 // seenTarget is what is known of a target. Its lock is held while it is settled, so that there is one writer.
 type seenTarget struct {
@@ -52,6 +59,8 @@ type seenTarget struct {
 
 	target plan.Target
 	looked bool
+	// owed: it was not looked at, and may hold replicas that nobody asks for any more.
+	owed bool
 	// told is the sum that was written last, to the object of this UID.
 	told int32
 	uid  types.UID
@@ -111,6 +120,33 @@ func (s *Scaler) forget(key TargetKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.seen, key)
+	delete(s.drops, key)
+}
+
+// dropped notes targets that something stopped to name just now.
+func (s *Scaler) dropped(keys []TargetKey) {
+	if len(keys) == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.Clock.Now()
+	maps.DeleteFunc(s.drops, func(_ TargetKey, at time.Time) bool { return now.Sub(at) > dropLife })
+	if s.drops == nil {
+		s.drops = map[TargetKey]time.Time{}
+	}
+	for _, key := range keys {
+		s.drops[key] = now
+	}
+}
+
+// owed says whether the target may hold replicas that nobody asks for any more. It stays so until it is forgotten, however long the API server is away.
+func (s *Scaler) owed(key TargetKey, entry *seenTarget) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, dropped := s.drops[key]
+	entry.owed = entry.owed || dropped && s.Clock.Since(at) <= dropLife
+	return entry.owed
 }
 
 // settled is what came of settling a target.
@@ -135,7 +171,7 @@ func (s *Scaler) Settle(ctx context.Context, key TargetKey) (settled, error) {
 		return settled{}, err
 	}
 	sharers := shares.streams
-	if len(sharers) == 0 && !entry.looked {
+	if len(sharers) == 0 && !entry.looked && !s.owed(key, entry) {
 		// Nobody asks for anything, and nothing is known to be held.
 		s.forget(key)
 		return settled{}, nil

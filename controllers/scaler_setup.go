@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/util/workqueue"
@@ -64,13 +65,33 @@ func (r *ScaleReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager
 	}
 	return builder.TypedControllerManagedBy[TargetKey](mgr).
 		Named("scale").
-		Watches(&v1alpha1.LiveStream{}, handler.TypedEnqueueRequestsFromMapFunc(r.targetsOfStream)).
-		Watches(&v1alpha1.PushDomain{}, handler.TypedEnqueueRequestsFromMapFunc(targetsOfTemplate)).
+		Watches(&v1alpha1.LiveStream{}, r.named(r.targetsOfStream)).
+		Watches(&v1alpha1.PushDomain{}, r.named(targetsOfTemplate)).
 		WithOptions(controller.TypedOptions[TargetKey]{
 			EnableWarmup: new(true), MaxConcurrentReconciles: concurrentTargets,
 			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[TargetKey](firstRetry, longestRetry),
 		}).
 		Complete(reconcile.TypedFunc[TargetKey](r.Reconcile))
+}
+
+// named brings the targets that an object names, or named before.
+func (r *ScaleReconciler) named(targets handler.TypedMapFunc[client.Object, TargetKey]) handler.TypedEventHandler[client.Object, TargetKey] {
+	return named{handler.TypedEnqueueRequestsFromMapFunc(targets), targets, r.Scaler}
+}
+
+type named struct {
+	handler.TypedEventHandler[client.Object, TargetKey]
+	targets handler.TypedMapFunc[client.Object, TargetKey]
+	scaler  *Scaler
+}
+
+// Update notes first what is not named any more, also by followers: the leader may be lost before it gives that back.
+func (n named) Update(ctx context.Context, e event.UpdateEvent, queue workqueue.TypedRateLimitingInterface[TargetKey]) {
+	if before := n.targets(ctx, e.ObjectOld); len(before) > 0 {
+		after := n.targets(ctx, e.ObjectNew)
+		n.scaler.dropped(slices.DeleteFunc(before, func(key TargetKey) bool { return slices.Contains(after, key) }))
+	}
+	n.TypedEventHandler.Update(ctx, e, queue)
 }
 
 func (r *ScaleReconciler) targetsOfStream(ctx context.Context, object client.Object) []TargetKey {
