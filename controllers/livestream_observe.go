@@ -144,7 +144,8 @@ func (r *LiveStreamReconciler) pushDomain(ctx context.Context, stream *v1alpha1.
 
 // findAfterEnd asks the API server for Jobs that the status knows and the cache does not show: one that is gone is not made again.
 func (r *LiveStreamReconciler) findAfterEnd(ctx context.Context, v *view) error {
-	return r.findUnseen(ctx, v, plan.AfterEndJobs(v.Stream.Status))
+	_, err := r.findUnseen(ctx, v, plan.AfterEndJobs(v.Stream.Status))
+	return err
 }
 
 // findLeft asks the API server for Jobs that the cache does not show, where others are about to start: those that the status knows, and those of
@@ -156,29 +157,36 @@ func (r *LiveStreamReconciler) findLeft(ctx context.Context, v *view, p plan.Pla
 	for {
 		names := plan.LastJobs(v.Observed, p.Start)
 		for _, w := range v.Stream.Status.Workloads {
-			if w.JobName != "" && !slices.Contains(names, w.JobName) {
+			if w.JobName != "" {
 				names = append(names, w.JobName)
 			}
 		}
 		known := len(v.Runs)
 		// A part that was found may have ended, and another one followed it.
-		if err := r.findUnseen(ctx, v, names); err != nil || len(v.Runs) == known {
+		if all, err := r.findUnseen(ctx, v, names); err != nil || all || len(v.Runs) == known {
 			return err
 		}
 	}
 }
 
-// findUnseen asks the API server for those of the Jobs that the cache does not show.
-func (r *LiveStreamReconciler) findUnseen(ctx context.Context, v *view, names []string) error {
-	for _, name := range names {
-		if slices.ContainsFunc(v.Runs, func(run workload.Run) bool { return run.JobName == name }) {
-			continue
-		}
+// fewJobs are asked for one by one. More are not: where the API server is slow that would take longer than a decision lasts.
+const fewJobs = 8
+
+// findUnseen asks the API server for those of the Jobs that the cache does not show. It says whether it asked for all of the stream.
+func (r *LiveStreamReconciler) findUnseen(ctx context.Context, v *view, names []string) (all bool, err error) {
+	slices.Sort(names)
+	unseen := slices.DeleteFunc(slices.Compact(names), func(name string) bool {
+		return slices.ContainsFunc(v.Runs, func(run workload.Run) bool { return run.JobName == name })
+	})
+	if len(unseen) > fewJobs {
+		return true, r.findAll(ctx, v)
+	}
+	for _, name := range unseen {
 		if err := r.find(ctx, v, name); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return false, nil
 }
 
 // find adds the Job, if there is one, to what is known.
@@ -199,6 +207,11 @@ func (r *LiveStreamReconciler) findRunning(ctx context.Context, v *view, p plan.
 	if !slices.ContainsFunc(p.Start, func(s plan.Start) bool { return s.Ended != nil }) {
 		return nil
 	}
+	return r.findAll(ctx, v)
+}
+
+// findAll adds the Jobs of the stream that the API server has to what is known.
+func (r *LiveStreamReconciler) findAll(ctx context.Context, v *view) error {
 	var jobs batchv1.JobList
 	if err := r.Live.List(ctx, &jobs, client.InNamespace(v.Stream.Namespace), client.MatchingLabels{v1alpha1.LabelLiveStream: v.Stream.Name}); err != nil {
 		return fmt.Errorf("listing the Jobs of the stream at the API server: %w", err)
