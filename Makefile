@@ -3,8 +3,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-IMAGE ?= ghcr.io/livestream-operator/livestream-operator:$(VERSION)
-WORKER_IMAGE ?= ghcr.io/livestream-operator/worker:$(VERSION)
+IMG ?= ghcr.io/livestream-operator/livestream-operator:$(VERSION)
+WORKER_IMG ?= ghcr.io/livestream-operator/worker:$(VERSION)
 TOOLS := bin/tools
 FUZZTIME ?= 30s
 CRDS := $(addprefix config/crd/bases/livestream-operator.io_,livestreams.yaml pushdomains.yaml)
@@ -142,9 +142,14 @@ controlplane: ## Build etcd, kube-apiserver and the rest into out/ (about 10 min
 	@go run ./hack/controlplane build
 
 .PHONY: image
-image: ## Build the images of the operator and the worker with docker.
-	docker build --build-arg VERSION=$(VERSION) --target manager -t $(IMAGE) .
-	docker build --build-arg VERSION=$(VERSION) --target worker -t $(WORKER_IMAGE) .
+image: ## Build the images IMG (the operator) and WORKER_IMG (what records and transcodes) with docker.
+	docker build --build-arg VERSION=$(VERSION) --target manager -t $(IMG) .
+	docker build --build-arg VERSION=$(VERSION) --target worker -t $(WORKER_IMG) .
+
+.PHONY: push
+push: ## Push IMG and WORKER_IMG to their registries.
+	docker push $(IMG)
+	docker push $(WORKER_IMG)
 
 .PHONY: install
 install: ## Install the CRDs into the current cluster.
@@ -155,8 +160,10 @@ uninstall: ## Remove the CRDs, and all LiveStreams with them.
 	kubectl delete --ignore-not-found -k config/crd
 
 .PHONY: deploy
-deploy: ## Install everything into the current cluster.
-	kubectl apply -k config/default
+deploy: ## Install everything into the current cluster, with the images IMG and WORKER_IMG; the manifests are those of out/deploy.
+	@mkdir -p out/deploy
+	@hack/overlay.sh ../../config/default $(IMG) $(WORKER_IMG) > out/deploy/kustomization.yaml
+	kubectl apply -k out/deploy
 
 .PHONY: undeploy
 undeploy: ## Remove everything from the current cluster.

@@ -75,7 +75,8 @@ func (m *machine) patch(s *stage) (string, error) {
 	_, port, err := s.forward("0.0.0.0:0", func() (string, error) { return server.Host, nil })
 	return fmt.Sprintf(`
     - {op: add, path: /spec/template/spec/hostAliases, value: [{ip: %s, hostnames: [kubernetes]}]}
-    - {op: add, path: /spec/template/spec/containers/0/env, value: [{name: KUBERNETES_SERVICE_HOST, value: kubernetes}, {name: KUBERNETES_SERVICE_PORT, value: "%s"}]}
+    - {op: add, path: /spec/template/spec/containers/0/env/-, value: {name: KUBERNETES_SERVICE_HOST, value: kubernetes}}
+    - {op: add, path: /spec/template/spec/containers/0/env/-, value: {name: KUBERNETES_SERVICE_PORT, value: "%s"}}
 `, m.node.Gateway, port), err
 }
 

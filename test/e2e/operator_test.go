@@ -22,9 +22,11 @@ patches:
   patch: |-
     - {op: replace, path: /spec/template/spec/containers/0/image, value: "%[4]s"}
 %[6]s
-- target: {kind: Deployment, name: livestream-reconciler}
-  patch: |-
-    - {op: add, path: /spec/template/spec/containers/0/args/-, value: "--worker-image=%[5]s"}
+- patch: |-
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata: {name: livestream-reconciler, namespace: livestream-system}
+    spec: {template: {spec: {containers: [{name: manager, env: [{name: WORKER_IMAGE, value: "%[5]s"}]}]}}}
 `
 
 // They are those of config/default.

@@ -86,19 +86,24 @@ func everyRight(reason string, resources []string, verbs ...string) map[string]s
 	return all
 }
 
-// kustomized is what kubectl apply -k would apply.
+// kustomized is what kubectl apply -k would apply of a folder of the repository.
 func kustomized(t *testing.T, folder ...string) []*unstructured.Unstructured {
+	t.Helper()
+	return rendered(t, filepath.Join(append([]string{root(t)}, folder...)...))
+}
+
+func rendered(t *testing.T, folder string) []*unstructured.Unstructured {
 	t.Helper()
 	bin := os.Getenv("KUBEBUILDER_ASSETS")
 	if bin == "" {
 		bin = controlplane.BinDir(root(t))
 	}
 	var problems bytes.Buffer
-	command := exec.CommandContext(t.Context(), filepath.Join(bin, "kubectl"), "kustomize", filepath.Join(append([]string{root(t)}, folder...)...))
+	command := exec.CommandContext(t.Context(), filepath.Join(bin, "kubectl"), "kustomize", folder)
 	command.Stderr = &problems
 	text, err := command.Output()
 	if err != nil {
-		t.Fatalf("rendering %v: %v: %s", folder, err, problems.String())
+		t.Fatalf("rendering %s: %v: %s", folder, err, problems.String())
 	}
 	file := filepath.Join(t.TempDir(), "rendered.yaml")
 	if err := os.WriteFile(file, text, 0o600); err != nil {
