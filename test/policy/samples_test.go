@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 )
 
 func yamlFiles(t *testing.T, folder ...string) []string {
@@ -97,6 +99,64 @@ func TestSamplesCanBeAppliedTogether(t *testing.T) {
 			t.Errorf("%s refers to %s, which no sample has", filepath.Base(reference[0]), reference[1])
 		}
 	}
+}
+
+// A Pod that is not root writes onto a volume that is the group's; and ffmpeg writes over no file, so that the second part of a broadcast, or a
+// Pod in place of one that failed, needs a file of its own.
+func TestSamplesThatRecordOntoAClaimCanWriteToItAndNameEachPart(t *testing.T) {
+	made, recorders := map[string]bool{}, 0
+	var mounted []string
+	for _, file := range yamlFiles(t, "config", "samples") {
+		for _, object := range objects(t, file) {
+			if object.GetKind() == "PersistentVolumeClaim" {
+				made[object.GetName()] = true
+			}
+			for _, w := range workloadsOf(t, object) {
+				if w.Job == nil {
+					continue
+				}
+				pod := w.Job.Spec.Template.Spec
+				for _, volume := range pod.Volumes {
+					if volume.PersistentVolumeClaim == nil {
+						continue
+					}
+					where := filepath.Base(file) + ", workload " + w.Name
+					mounted = append(mounted, volume.PersistentVolumeClaim.ClaimName)
+					if pod.SecurityContext == nil || pod.SecurityContext.FSGroup == nil {
+						t.Errorf("%s mounts a claim and has no fsGroup", where)
+					}
+					command := strings.Join(append(pod.Containers[0].Command, pod.Containers[0].Args...), " ")
+					if !strings.Contains(command, "-c copy") {
+						continue
+					}
+					recorders++
+					if !strings.Contains(command, "$(date +%s)") {
+						t.Errorf("%s gives each part of a broadcast the same file: %s", where, command)
+					}
+				}
+			}
+		}
+	}
+	for _, claim := range mounted {
+		if !made[claim] {
+			t.Errorf("the claim %s is mounted, and no sample makes it", claim)
+		}
+	}
+	if recorders < 4 {
+		t.Errorf("%d samples record onto a claim", recorders)
+	}
+}
+
+// workloadsOf are those of a LiveStream, or of a PushDomain's template.
+func workloadsOf(t *testing.T, object *unstructured.Unstructured) []v1alpha1.Workload {
+	t.Helper()
+	switch object.GetKind() {
+	case "LiveStream":
+		return as[v1alpha1.LiveStream](t, object).Spec.Workloads
+	case "PushDomain":
+		return as[v1alpha1.PushDomain](t, object).Spec.Template.Spec.Workloads
+	}
+	return nil
 }
 
 func TestEveryInvalidSampleIsRefusedWithItsMessage(t *testing.T) {
