@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -98,6 +99,24 @@ func TestSamplesCanBeAppliedTogether(t *testing.T) {
 		if first[reference[1]] == "" {
 			t.Errorf("%s refers to %s, which no sample has", filepath.Base(reference[0]), reference[1])
 		}
+	}
+}
+
+// What the README shows is what a newcomer pastes.
+func TestTheReadmeShowsTheFirstSampleAsItIs(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join(root(t), "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sample, err := os.ReadFile(filepath.Join(root(t), "config", "samples", "morning-show.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, withoutSecret, _ := strings.Cut(string(sample), "\n---\n")
+	_, block, _ := strings.Cut(string(readme), "```yaml\n")
+	block, _, _ = strings.Cut(block, "```\n")
+	if diff := gocmp.Diff(withoutSecret, block); diff != "" {
+		t.Errorf("the README's first block of YAML is not the sample without its Secret (-sample +README):\n%s", diff)
 	}
 }
 
