@@ -34,34 +34,16 @@ func TestEnumsOfTheCRDsAreTheConstants(t *testing.T) {
 	for file, kind := range map[string]reflect.Type{
 		"livestreams": reflect.TypeFor[LiveStream](), "pushdomains": reflect.TypeFor[PushDomain](),
 	} {
-		text, err := os.ReadFile(filepath.Join("..", "..", "config", "crd", "bases", "livestream-operator.io_"+file+".yaml"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var crd struct {
-			Spec struct {
-				Versions []struct {
-					Schema struct {
-						OpenAPIV3Schema fieldSchema `json:"openAPIV3Schema"`
-					} `json:"schema"`
-				} `json:"versions"`
-			} `json:"spec"`
-		}
-		if err := yaml.Unmarshal(text, &crd); err != nil || len(crd.Spec.Versions) == 0 {
-			t.Fatalf("%s holds no CRD: %v", file, err)
-		}
-		for _, version := range crd.Spec.Versions {
-			walk(kind, version.Schema.OpenAPIV3Schema, kind.Name(), func(path string, named reflect.Type, s fieldSchema) {
-				found[named.Name()]++
-				want := slices.Clone(constants[named.Name()])
-				got := slices.Clone(s.Enum)
-				slices.Sort(want)
-				slices.Sort(got)
-				if diff := gocmp.Diff(want, got); diff != "" {
-					t.Errorf("%s (%s): the constants and the CRD differ: %s", path, named.Name(), diff)
-				}
-			})
-		}
+		walk(kind, schemaOf(t, file), kind.Name(), func(path string, named reflect.Type, s fieldSchema) {
+			found[named.Name()]++
+			want := slices.Clone(constants[named.Name()])
+			got := slices.Clone(s.Enum)
+			slices.Sort(want)
+			slices.Sort(got)
+			if diff := gocmp.Diff(want, got); diff != "" {
+				t.Errorf("%s (%s): the constants and the CRD differ: %s", path, named.Name(), diff)
+			}
+		})
 	}
 	for name := range constants {
 		if found[name] == 0 {
@@ -131,4 +113,44 @@ func constantsOf(t *testing.T) map[string][]string {
 		t.Fatal("the package has no constants")
 	}
 	return values
+}
+
+func TestThePageOfEachKindListsTheValuesOfEveryEnum(t *testing.T) {
+	t.Parallel()
+	for file, kind := range map[string]reflect.Type{
+		"livestream": reflect.TypeFor[LiveStream](), "pushdomain": reflect.TypeFor[PushDomain](),
+	} {
+		page, err := os.ReadFile(filepath.Join("..", "..", "docs", "spec", file+".md"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		walk(kind, schemaOf(t, file+"s"), kind.Name(), func(path string, _ reflect.Type, s fieldSchema) {
+			row := "| `" + strings.TrimPrefix(path, kind.Name()+".") + "` | `" + strings.Join(s.Enum, "`, `") + "` |"
+			if len(s.Enum) > 0 && !strings.Contains(string(page), row) {
+				t.Errorf("docs/spec/%s.md lacks the row\n%s", file, row)
+			}
+		})
+	}
+}
+
+// schemaOf is the schema of the only version of a kind, by its plural.
+func schemaOf(t *testing.T, plural string) fieldSchema {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "config", "crd", "bases", "livestream-operator.io_"+plural+".yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var crd struct {
+		Spec struct {
+			Versions []struct {
+				Schema struct {
+					OpenAPIV3Schema fieldSchema `json:"openAPIV3Schema"`
+				} `json:"schema"`
+			} `json:"versions"`
+		} `json:"spec"`
+	}
+	if err := yaml.Unmarshal(text, &crd); err != nil || len(crd.Spec.Versions) != 1 {
+		t.Fatalf("%s holds no CRD of one version: %v", plural, err)
+	}
+	return crd.Spec.Versions[0].Schema.OpenAPIV3Schema
 }

@@ -14,7 +14,10 @@
 {{- $path := printf "%s%s" $prefix .Name -}}
 {{- $type := toString .Type -}}
 {{- $list := hasPrefix "[]" $type -}}
-| `{{ $path }}{{ if $list }}[]{{ end }}` | {{ if .Type.EnumValues }}{{ range $i, $value := .Type.EnumValues }}{{ if $i }}, {{ end }}`{{ .Name }}`{{ end }}{{ else }}{{ regexFind "[A-Za-z0-9]+$" $type }}{{ end }} | {{ regexReplaceAll "(<br />)+" (toString (markdownRenderFieldDoc .Doc)) " " }} |
+{{- /* The marker's values: a type may take the constants of another one too. */ -}}
+{{- $enum := "" -}}
+{{- range .Type.Validation }}{{ if hasPrefix "Enum: [" . }}{{ $enum = trimSuffix "]" (trimPrefix "Enum: [" .) }}{{ end }}{{ end -}}
+| `{{ $path }}{{ if $list }}[]{{ end }}` | {{ if $enum }}`{{ replace " " "`, `" $enum }}`{{ else }}{{ regexFind "[A-Za-z0-9]+$" $type }}{{ end }} | {{ regexReplaceAll "(<br />)+" (toString (markdownRenderFieldDoc .Doc)) " " }} |
 {{ if contains "livestream-operator" $type }}{{ template "fields" dict "prefix" (printf "%s%s." $path (ternary "[]" "" $list)) "type" .Type }}{{ end }}
 {{- end }}{{ end }}
 {{- end -}}

@@ -2,6 +2,8 @@ package workload
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -153,5 +155,20 @@ func TestAJobAfterTheBroadcastHasAnotherNameThanThoseInIt(t *testing.T) {
 	after := Job(liveStream(nil), v1alpha1.Workload{Name: "upload", Run: v1alpha1.WorkloadRunAfterEnd, Job: minimal()}, b, 1)
 	if in.Name == after.Name {
 		t.Errorf("both are called %s", in.Name)
+	}
+}
+
+func TestThePageOfTheKindListsEveryVariableThatAJobIsTold(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "spec", "livestream.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := broadcast()
+	b.Ended = &v1alpha1.BroadcastRecord{ID: b.ID}
+	for _, variable := range environment(liveStream(nil), b) {
+		if !strings.Contains(string(page), "`"+variable.Name+"`") {
+			t.Errorf("docs/spec/livestream.md lacks %s", variable.Name)
+		}
 	}
 }
