@@ -1,6 +1,7 @@
 package v1alpha1
 
-// Conditions that both kinds have. They follow kstatus: Ready is always there; Reconciling and Stalled only while True.
+// Conditions that follow kstatus: Ready is always there; Reconciling and Stalled only while True. A PushDomain is never Reconciling: what is tried
+// again there has a condition of its own.
 const (
 	// ConditionReady says whether the operator did what the object asks for. It says nothing about a push: an idle stream is Ready.
 	//
@@ -12,7 +13,7 @@ const (
 	ConditionReady = "Ready"
 
 	// ConditionReconciling is True while the operator repeats something that failed and can succeed without the user.
-	// Reason: Retrying. Set by the reconciler; absent otherwise.
+	// It has the reason and message of Ready=False. Set by the reconciler, on LiveStreams alone; absent otherwise.
 	ConditionReconciling = "Reconciling"
 
 	// ConditionStalled is True when only the user can go on. It has the reason and message of Ready=False.
