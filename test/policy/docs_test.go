@@ -49,6 +49,25 @@ func TestEveryTestThatADocumentNamesIsThere(t *testing.T) {
 	}
 }
 
+func TestTheGuideSaysWhatEveryPackageIsFor(t *testing.T) {
+	guide, err := os.ReadFile(filepath.Join(root(t), "CONTRIBUTING.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, parent := range []string{"internal", "test", "cmd"} {
+		entries, err := os.ReadDir(filepath.Join(root(t), parent))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, entry := range entries {
+			// A folder of packages is named with the package that it has, as internal/provider is.
+			if name := parent + "/" + entry.Name(); entry.IsDir() && !strings.Contains(string(guide), "`"+name+"`") && !strings.Contains(string(guide), "`"+name+"/") {
+				t.Errorf("CONTRIBUTING.md does not say what %s is for", name)
+			}
+		}
+	}
+}
+
 func firstOf(err, otherwise error) error {
 	if err != nil {
 		return err
