@@ -50,6 +50,8 @@ type S3Options struct {
 	Retry Backoff
 	// PartBytes of a stream, 5 MiB or more but in tests. When unset, 16 MiB.
 	PartBytes int64
+	// Idle is how long an answer may stand still before it is asked for anew. When unset, a minute.
+	Idle time.Duration
 	// Transport is for tests.
 	Transport http.RoundTripper
 }
@@ -101,7 +103,7 @@ func NewS3(o S3Options) (*S3, error) {
 	keys := newKeys(o)
 	client, err := minio.NewCore(endpoint.Host, &minio.Options{
 		Creds:  credentials.New(keys),
-		Secure: secure, Region: region, BucketLookup: lookup, Transport: o.Transport,
+		Secure: secure, Region: region, BucketLookup: lookup, Transport: idleTransport{o.Transport, cmp.Or(o.Idle, time.Minute)},
 		// Checksums at the end of a body are not taken by COS, nor by older servers.
 		TrailingHeaders: false,
 		// It would read a body again that the connection before may still be reading; Retry gives each try its own.
