@@ -53,6 +53,8 @@ type expected struct {
 	sha256 string
 	// etags are those by which it is known; none where parts of it have others than they should.
 	etags []string
+	// told is the ETag that the server said what it stored has; "" where that answer was lost.
+	told string
 }
 
 // Put implements Store. Up to 16 MiB are sent in one request, larger files in parts, which are read from it again and again, and not kept
@@ -164,16 +166,18 @@ func fill(ctx context.Context, buffer []byte, content io.Reader, size int64) ([]
 
 func (s *S3) putWhole(ctx context.Context, key string, b body, digest string) (Object, error) {
 	options := minio.PutObjectOptions{UserMetadata: map[string]string{sumKey: digest}, DisableContentSha256: true}
+	var told string
 	err := Retry(ctx, s.brief, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, sendWithin(b.size))
 		defer cancel()
-		_, err := s.client.PutObject(ctx, s.bucket, s.prefix+key, b.open(), b.size, base64.StdEncoding.EncodeToString(b.md5), hex.EncodeToString(b.sha256), options)
+		sent, err := s.client.PutObject(ctx, s.bucket, s.prefix+key, b.open(), b.size, base64.StdEncoding.EncodeToString(b.md5), hex.EncodeToString(b.sha256), options)
+		told = sent.ETag
 		return s.failed("storing", key, err)
 	})
 	if err != nil {
 		return Object{}, err
 	}
-	return s.verify(ctx, key, expected{b.size, digest, []string{hex.EncodeToString(b.md5)}})
+	return s.verify(ctx, key, expected{b.size, digest, []string{hex.EncodeToString(b.md5)}, told})
 }
 
 // putParts stores what next gives, until that is io.EOF; all is the SHA-256 of it. Where it fails nothing is left of the parts, other
@@ -219,9 +223,10 @@ func (s *S3) sendParts(ctx context.Context, key, id string, next func(n int) (bo
 		want.size += b.size
 		_, _ = sums.Write(b.md5)
 	}
-	told, err := s.complete(ctx, key, id, parts)
+	var err error
+	want.told, err = s.complete(ctx, key, id, parts)
 	if known && err == nil {
-		want.etags = []string{told, hex.EncodeToString(sums.Sum(nil)) + "-" + strconv.Itoa(len(parts))}
+		want.etags = []string{want.told, hex.EncodeToString(sums.Sum(nil)) + "-" + strconv.Itoa(len(parts))}
 	}
 	return want, err
 }
@@ -280,7 +285,8 @@ func (s *S3) abort(ctx context.Context, key, id string, cause error) error {
 	return cause
 }
 
-// verify looks at what the server has. What is not what was sent is deleted: nothing may take it for the object.
+// verify looks at what the server has. What is not what was sent is deleted, so that nothing takes it for the object; but not what another
+// stored under the key meanwhile.
 func (s *S3) verify(ctx context.Context, key string, want expected) (Object, error) {
 	o, etag, err := s.stat(ctx, key)
 	if errors.Is(err, ErrNotFound) {
@@ -290,6 +296,9 @@ func (s *S3) verify(ctx context.Context, key string, want expected) (Object, err
 		return Object{}, err
 	}
 	err = s.compare(ctx, key, o, etag, want)
+	if errors.Is(err, errVerify) && (want.told == "" || !strings.EqualFold(want.told, etag)) {
+		return Object{}, s.failed("verifying", key, err)
+	}
 	if errors.Is(err, errVerify) {
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanWithin)
 		defer cancel()
