@@ -38,20 +38,6 @@ func (f Format) Extension() string {
 	}
 }
 
-// ContentType of the file.
-func (f Format) ContentType() string {
-	switch f {
-	case HLS:
-		return "application/vnd.apple.mpegurl"
-	case MKV:
-		return "video/x-matroska"
-	case FLV:
-		return "video/x-flv"
-	default:
-		return "video/mp4"
-	}
-}
-
 // Config is what the operator tells a worker, in one environment variable. What is secret is in files.
 type Config struct {
 	// Playback says where to pull from, with what tencent.PlaybackURL takes but the key.

@@ -113,7 +113,7 @@ func (f *fakeS3) keep(content []byte, header http.Header) fakeObject {
 	}
 	metadata := http.Header{}
 	for name, values := range header {
-		if strings.HasPrefix(name, "X-Amz-Meta-") {
+		if strings.HasPrefix(name, "X-Amz-Meta-") || name == "Content-Type" || name == "Cache-Control" {
 			metadata[name] = values
 		}
 	}
@@ -128,7 +128,6 @@ func (f *fakeS3) get(w http.ResponseWriter, r *http.Request, key string) {
 	}
 	maps.Copy(w.Header(), o.metadata)
 	w.Header().Set("ETag", o.etag)
-	w.Header().Set("Content-Type", "application/octet-stream")
 	http.ServeContent(w, r, "", o.modified, bytes.NewReader(o.content))
 }
 

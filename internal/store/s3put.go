@@ -12,6 +12,7 @@ import (
 	"hash"
 	"io"
 	"os"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -165,7 +166,8 @@ func fill(ctx context.Context, buffer []byte, content io.Reader, size int64) ([]
 }
 
 func (s *S3) putWhole(ctx context.Context, key string, b body, digest string) (Object, error) {
-	options := minio.PutObjectOptions{UserMetadata: map[string]string{sumKey: digest}, DisableContentSha256: true}
+	options := optionsFor(key, map[string]string{sumKey: digest})
+	options.DisableContentSha256 = true
 	var told string
 	err := Retry(ctx, s.brief, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, sendWithin(b.size))
@@ -180,12 +182,28 @@ func (s *S3) putWhole(ctx context.Context, key string, b body, digest string) (O
 	return s.verify(ctx, key, expected{b.size, digest, []string{hex.EncodeToString(b.md5)}, told})
 }
 
+// contentTypes of what a recording is made of: browsers play what has one, and save what has none.
+var contentTypes = map[string]string{
+	".m3u8": "application/vnd.apple.mpegurl", ".ts": "video/mp2t", ".mp4": "video/mp4", ".mkv": "video/x-matroska", ".flv": "video/x-flv",
+	".json": "application/json",
+}
+
+// optionsFor keeps caches from showing an earlier version of what is stored again and again: playlists, and what lists parts.
+func optionsFor(key string, metadata map[string]string) minio.PutObjectOptions {
+	extension := path.Ext(key)
+	options := minio.PutObjectOptions{UserMetadata: metadata, ContentType: contentTypes[extension]}
+	if extension == ".m3u8" || extension == ".json" {
+		options.CacheControl = "no-cache"
+	}
+	return options
+}
+
 // putParts stores what next gives, until that is io.EOF; all is the SHA-256 of it. Where it fails nothing is left of the parts, other
 // than by a server that is away by then: let the bucket expire incomplete uploads.
 func (s *S3) putParts(ctx context.Context, key string, next func(n int) (body, error), all hash.Hash, metadata map[string]string) (Object, error) {
 	var id string
 	err := Retry(ctx, s.brief, func(ctx context.Context) (err error) {
-		id, err = s.client.NewMultipartUpload(ctx, s.bucket, s.prefix+key, minio.PutObjectOptions{UserMetadata: metadata})
+		id, err = s.client.NewMultipartUpload(ctx, s.bucket, s.prefix+key, optionsFor(key, metadata))
 		return s.failed("beginning to store", key, err)
 	})
 	if err != nil {
