@@ -23,6 +23,8 @@ const (
 	// partBytes is the size of the parts of a stream whose length is not known. S3 takes maxParts of them: 156.25 GiB, about 60 hours
 	// at 6 Mbit/s. One is in memory at a time.
 	partBytes = 16 << 20
+	// largestPart is that of a stream whose length is known: 4 times partBytes, 625 GiB. A recorder has 512 MiB, also for ffmpeg.
+	largestPart = 4
 	// maxParts of an object, on S3 and on COS.
 	maxParts = 10_000
 )

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	gocmp "github.com/google/go-cmp/cmp"
+
 	"github.com/livestream-operator/livestream-operator/internal/testmedia"
 )
 
@@ -249,6 +251,42 @@ func TestAStreamThatDoesNotFitIntoAnObjectIsRefused(t *testing.T) {
 	// Of a file the size is known: its parts are larger.
 	if put, err := s.Put(t.Context(), "x", file(t, bytes.Repeat([]byte("x"), maxParts+1))); err != nil || put.Size != maxParts+1 {
 		t.Errorf("%+v, %v", put, err)
+	}
+}
+
+func TestAStreamThatSaysHowLongItIsHasLargerPartsOfOneSize(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		about, size int64
+		want        []int
+		err         error
+	}{
+		"small":                     {10, 10, []int{2, 2, 2, 2, 2}, nil},
+		"longer than it says":       {10, 14, []int{2, 2, 2, 2, 2, 2, 2}, nil},
+		"too long for small parts":  {3 * 9000, 9, []int{3, 3, 3}, nil},
+		"rounded up":                {2*9000 + 1, 9, []int{3, 3, 3}, nil},
+		"as large as parts may be":  {8 * 10_000, 9, []int{8, 1}, nil},
+		"too long for any, at once": {8*10_000 + 1, 9, nil, ErrTooLarge},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake, at := newFakeS3(t)
+			var sent []int
+			at = at.through(t, func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+				if isBody(r) {
+					fake.mu.Lock()
+					sent = append(sent, int(r.ContentLength))
+					fake.mu.Unlock()
+				}
+				return false
+			})
+			o := at.options()
+			o.PartBytes = 2
+			_, err := open(t, o).PutStream(t.Context(), "x", Sized{strings.NewReader(strings.Repeat("x", int(row.size))), row.about})
+			if diff := gocmp.Diff(row.want, sent); diff != "" || !errors.Is(err, row.err) || Permanent(err) != (row.err != nil) {
+				t.Errorf("error = %v, parts (-want +got):\n%s", err, diff)
+			}
+		})
 	}
 }
 

@@ -105,18 +105,23 @@ func (s *S3) Put(ctx context.Context, key, file string) (Object, error) {
 	return s.putParts(ctx, key, next, again, map[string]string{sumKey: digest})
 }
 
-// PutStream implements Store. At most 10,000 parts of 16 MiB are sent, 156.25 GiB; one is in memory at a time. The SHA-256 of a stream
-// that is longer than one part is returned, but not kept with the object: it is not known when that begins.
+// PutStream implements Store. At most 10,000 parts of 16 MiB are sent, 156.25 GiB, and of what is Sized parts of up to 64 MiB, 625 GiB; one
+// is in memory at a time. The SHA-256 of a stream that is longer than one part is returned, but not kept with the object: it is not
+// known when that begins.
 func (s *S3) PutStream(ctx context.Context, key string, content io.Reader) (Object, error) {
 	if err := s.check(key); err != nil {
 		return Object{}, err
+	}
+	step, tooLarge := s.stepFor(content)
+	if tooLarge != nil {
+		return Object{}, s.failed("storing", key, tooLarge)
 	}
 	content = sourceReader{content}
 	var buffer []byte
 	all := sha256.New()
 	read := func() (body, error) {
 		var err error
-		if buffer, err = fill(ctx, buffer[:0], content, s.partBytes); err != nil {
+		if buffer, err = fill(ctx, buffer[:0], content, step); err != nil {
 			return body{}, err
 		}
 		sent := buffer
@@ -126,7 +131,7 @@ func (s *S3) PutStream(ctx context.Context, key string, content io.Reader) (Obje
 	if err != nil {
 		return Object{}, s.putFailed("reading", key, err)
 	}
-	if first.size < s.partBytes {
+	if first.size < step {
 		return s.putWhole(ctx, key, first, hex.EncodeToString(first.sha256))
 	}
 	next := func(n int) (body, error) {
@@ -140,6 +145,20 @@ func (s *S3) PutStream(ctx context.Context, key string, content io.Reader) (Obje
 		return part, err
 	}
 	return s.putParts(ctx, key, next, all, nil)
+}
+
+// stepFor is the size of the parts of a stream. They are of one size, as some servers want it, and leave room for a tenth more than it says.
+func (s *S3) stepFor(content io.Reader) (int64, error) {
+	sized, is := content.(Sized)
+	if !is {
+		return s.partBytes, nil
+	}
+	largest := largestPart * s.partBytes
+	if sized.About > maxParts*largest {
+		return 0, fmt.Errorf("%w: about %d bytes", ErrTooLarge, sized.About)
+	}
+	const parts = maxParts * 9 / 10
+	return min(max(s.partBytes, (sized.About+parts-1)/parts), largest), nil
 }
 
 // fill reads until the buffer has that many bytes, or the end. It grows with what comes: most of what is streamed is small.

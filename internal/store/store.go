@@ -29,6 +29,7 @@ type Store interface {
 	// Put stores a file. When it returns without an error the object was verified, and the file may be deleted.
 	Put(ctx context.Context, key, file string) (Object, error)
 	// PutStream stores what a reader gives until its end. An error of the reader leaves nothing under the key but what was there before.
+	// Of a reader that is a Sized a bucket takes more.
 	PutStream(ctx context.Context, key string, content io.Reader) (Object, error)
 	// Open reads an object. The context has to live as long as it is read.
 	Open(ctx context.Context, key string) (io.ReadCloser, error)
@@ -42,6 +43,13 @@ type Store interface {
 	URI(key string) string
 	// Check stores a small object, looks at it and deletes it. Its error says which of these failed, and what to mend.
 	Check(ctx context.Context) error
+}
+
+// Sized is what says, in bytes, about how long it will be: a bucket takes it in larger parts where it has to, at the cost of memory.
+type Sized struct {
+	io.Reader
+
+	About int64
 }
 
 // Sweeper is a Store that keeps what a writer leaves that is killed.

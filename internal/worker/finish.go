@@ -260,6 +260,13 @@ func (w *Worker) resultOf(m recording.Manifest) recording.Result {
 	return result
 }
 
+func size(parts []recording.Part) (sum int64) {
+	for _, p := range parts {
+		sum += p.Size
+	}
+	return sum
+}
+
 // put stores the recording itself: a playlist of the parts, or one file that they are copied into while it is stored.
 func (w *Worker) put(ctx context.Context, key string, parts []recording.Part) (store.Object, error) {
 	if w.Config.Format == recording.HLS {
@@ -279,7 +286,7 @@ func (w *Worker) put(ctx context.Context, key string, parts []recording.Part) (s
 		_ = out.CloseWithError(err)
 		joining <- err
 	}()
-	object, err := w.Store.PutStream(ctx, key, joined)
+	object, err := w.Store.PutStream(ctx, key, store.Sized{Reader: joined, About: size(parts)})
 	_ = joined.CloseWithError(errLetGo)
 	if first := <-joining; first != nil && !errors.Is(first, errLetGo) {
 		// The store's error repeats it.
