@@ -130,9 +130,7 @@ func (w *Worker) publish(ctx context.Context) (recording.Result, error) {
 	}
 	if !manifest.NeedsParts() {
 		// What is left of them costs room and nothing else. Segments that were stored twice go too.
-		if err := w.dropParts(ctx, listed); err != nil {
-			w.Log.Warn("Could not drop the parts of the recording", "error", err)
-		}
+		w.dropParts(ctx, listed)
 	}
 	w.sweep(ctx, 0)
 	_ = w.Spool.Drop()
@@ -164,9 +162,7 @@ func (w *Worker) published(ctx context.Context, parts []recording.Part) (bool, r
 		w.Log.Warn("Parts came after the recording was made; they stay beside it", "parts", len(late))
 	}
 	if !manifest.NeedsParts() {
-		if err := w.dropParts(ctx, held); err != nil {
-			return false, recording.Result{}, err
-		}
+		w.dropParts(ctx, held)
 	}
 	w.sweep(ctx, 0)
 	_ = w.Spool.Drop()
@@ -208,7 +204,8 @@ func (w *Worker) read(ctx context.Context, key string) ([]byte, error) {
 // dropAtOnce is how many parts are dropped at the same time: a long show has tens of thousands.
 const dropAtOnce = 16
 
-func (w *Worker) dropParts(ctx context.Context, parts []recording.Part) error {
+// dropParts only warns: the recording is complete, whatever is left beside it.
+func (w *Worker) dropParts(ctx context.Context, parts []recording.Part) {
 	var dropping sync.WaitGroup
 	failed := make([]error, len(parts))
 	turns := make(chan struct{}, dropAtOnce)
@@ -223,7 +220,9 @@ func (w *Worker) dropParts(ctx context.Context, parts []recording.Part) error {
 	}
 	dropping.Wait()
 	// One says as much as all of them.
-	return cmp.Or(failed...)
+	if err := cmp.Or(failed...); err != nil {
+		w.Log.Warn("Could not drop the parts of the recording", "error", err)
+	}
 }
 
 // leftBehind is how long nothing is written to what nobody writes any more.
