@@ -40,13 +40,13 @@ func (w *Worker) finish(ctx context.Context, u *uploader, over bool) recording.R
 // operator ends a worker half an hour after its time.
 const overtime = 25 * time.Minute
 
-// working outlives the deadline of trying, and nothing else.
-func working(trying context.Context) (context.Context, context.CancelFunc) {
+// working outlives the deadline of trying by that much, and nothing else.
+func working(trying context.Context, by time.Duration) (context.Context, context.CancelFunc) {
 	deadline, is := trying.Deadline()
 	if !is {
 		return context.WithCancel(trying)
 	}
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(trying), deadline.Add(overtime))
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(trying), deadline.Add(by))
 	context.AfterFunc(trying, func() {
 		if !errors.Is(trying.Err(), context.DeadlineExceeded) {
 			cancel()
@@ -59,7 +59,7 @@ func (w *Worker) conclude(trying context.Context, u *uploader, over bool) (recor
 	ctx := trying
 	if over {
 		var done context.CancelFunc
-		ctx, done = working(trying)
+		ctx, done = working(trying, w.overtime())
 		defer done()
 	}
 	if err := retry(trying, func() error { return u.rest(ctx) }); err != nil {
@@ -68,19 +68,51 @@ func (w *Worker) conclude(trying context.Context, u *uploader, over bool) (recor
 	if !over {
 		return recording.Result{Message: "ended before the broadcast; what was recorded is stored, and the next part goes on"}, nil
 	}
+	return w.publish(trying, ctx)
+}
+
+// publish makes the recording. Where no file comes of the parts in the time that there is, it is a playlist of them: what was stored can be
+// played, and no other worker will try.
+func (w *Worker) publish(trying, ctx context.Context) (recording.Result, error) {
+	// The last tenth of it is the playlist's.
+	joining, done := working(trying, w.overtime()*9/10)
+	defer done()
 	var result recording.Result
 	err := retry(trying, func() (err error) {
-		result, err = w.publish(ctx)
+		result, err = w.publishAs(joining, w.Config, "")
 		return err
 	})
-	return result, err
+	if err == nil || w.Config.Format == recording.HLS {
+		return result, err
+	}
+	w.Log.Warn("The recording is a playlist of its parts: no file could be made of them", "error", err)
+	config := w.Config
+	config.Format = recording.HLS
+	said := bounded("a playlist of its parts, of which no file could be made: " + err.Error())
+	failed := retry(trying, func() (err error) {
+		result, err = w.publishAs(ctx, config, said)
+		return err
+	})
+	if failed != nil {
+		w.Log.Warn("Could not store a playlist of the parts either", "error", failed)
+		return recording.Result{}, err
+	}
+	return result, nil
+}
+
+// overtime is the constant, but in tests.
+func (w *Worker) overtime() time.Duration { return cmp.Or(w.extra, overtime) }
+
+// final says whether the same parts fail in the same way, however often it is tried.
+func final(err error) bool {
+	return errors.Is(err, errJoin) || errors.Is(err, errMixed) || errors.Is(err, store.ErrTooLarge)
 }
 
 // retry repeats what failed until the context ends.
 func retry(ctx context.Context, do func() error) error {
 	for pause := firstUpload; ; pause = min(2*pause, longestUpload) {
 		err := do()
-		if err == nil || errors.Is(err, errJoin) {
+		if err == nil || final(err) {
 			return err
 		}
 		timer := time.NewTimer(pause)
@@ -93,8 +125,8 @@ func retry(ctx context.Context, do func() error) error {
 	}
 }
 
-// publish makes the recording of the parts in the store.
-func (w *Worker) publish(ctx context.Context) (recording.Result, error) {
+// publishAs makes the recording of the parts in the store, in the format of the Config; said is the message of its Result.
+func (w *Worker) publishAs(ctx context.Context, config recording.Config, said string) (recording.Result, error) {
 	parts, err := w.stored(ctx)
 	if err != nil {
 		return recording.Result{}, err
@@ -108,15 +140,8 @@ func (w *Worker) publish(ctx context.Context) (recording.Result, error) {
 		return recording.Result{Nothing: true, Message: "no media came"}, nil
 	}
 	w.sweep(ctx, leftBehind)
-	manifest := recording.NewManifest(w.Config, parts)
-	object, err := w.put(ctx, w.folder()+manifest.Recording, parts)
-	if errors.Is(err, errMixed) {
-		w.Log.Warn("The recording is a playlist of its parts: no file can hold them", "error", err)
-		config := w.Config
-		config.Format = recording.HLS
-		manifest = recording.NewManifest(config, parts)
-		object, err = w.putPlaylist(ctx, w.folder()+manifest.Recording, parts)
-	}
+	manifest := recording.NewManifest(config, parts)
+	object, err := w.put(ctx, config.Format, w.folder()+manifest.Recording, parts)
 	if err != nil {
 		return recording.Result{}, err
 	}
@@ -134,7 +159,9 @@ func (w *Worker) publish(ctx context.Context) (recording.Result, error) {
 	}
 	w.sweep(ctx, 0)
 	_ = w.Spool.Drop()
-	return w.resultOf(manifest), nil
+	result := w.resultOf(manifest)
+	result.Message = said
+	return result, nil
 }
 
 // published says whether an earlier try did all but say so. Once parts are dropped the recording must not be made of what is left.
@@ -267,11 +294,11 @@ func size(parts []recording.Part) (sum int64) {
 }
 
 // put stores the recording itself: a playlist of the parts, or one file that they are copied into while it is stored.
-func (w *Worker) put(ctx context.Context, key string, parts []recording.Part) (store.Object, error) {
-	if w.Config.Format == recording.HLS {
+func (w *Worker) put(ctx context.Context, format recording.Format, key string, parts []recording.Part) (store.Object, error) {
+	if format == recording.HLS {
 		return w.putPlaylist(ctx, key, parts)
 	}
-	if _, convert := container(w.Config.Format); convert {
+	if _, convert := container(format); convert {
 		return w.putConverted(ctx, key, parts)
 	}
 	joined, out := io.Pipe()

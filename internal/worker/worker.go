@@ -41,6 +41,8 @@ type Worker struct {
 	subfolder string
 	// Patience is how long after the broadcast the store is tried.
 	Patience time.Duration
+	// extra is the overtime of tests.
+	extra time.Duration
 }
 
 const (
