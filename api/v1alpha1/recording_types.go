@@ -98,7 +98,7 @@ type S3Storage struct {
 	Bucket string `json:"bucket,omitempty"`
 
 	// credentialsSecretRef names the Secret with accessKeyID and secretAccessKey, and sessionToken where they are temporary. They need
-	// the rights to put, get, list and delete objects under the prefix.
+	// the rights to put, get, list and delete objects under the prefix, and to abort multipart uploads: docs/recording.md lists them.
 	// +required
 	CredentialsSecretRef SecretReference `json:"credentialsSecretRef,omitzero"`
 }

@@ -58,8 +58,7 @@ type S3Options struct {
 	Transport http.RoundTripper
 }
 
-// S3 is a bucket. Its user needs PutObject, GetObject, DeleteObject, AbortMultipartUpload and ListBucket, and GetBucketLocation where no
-// region is set.
+// S3 is a bucket. docs/recording.md lists the rights that its user needs.
 type S3 struct {
 	client                   *minio.Core
 	transport                http.RoundTripper
