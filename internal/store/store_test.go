@@ -262,7 +262,7 @@ var contract = map[string]func(t *testing.T, s Store, uri string){
 			})
 		}
 		group.Wait()
-		if objects, err := s.List(t.Context(), "a/"); err != nil || len(objects) < 8 {
+		if objects, err := s.List(t.Context(), "a/"); err != nil || len(objects) != 9 {
 			t.Errorf("%v, %v", objects, err)
 		}
 	},
