@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	ctrl "sigs.k8s.io/controller-runtime"
 )
@@ -18,22 +19,24 @@ type Server struct {
 	Handler http.Handler
 	// ConnectionsPerSource bounds the open connections of one address, or of one IPv6 /64; 0 bounds none.
 	ConnectionsPerSource int
+	// ShutdownDelay is for how long callbacks are received after the end of Start's context, while senders are still led here; 0 is not at all.
+	ShutdownDelay time.Duration
 
-	listening atomic.Bool
+	ready atomic.Bool
 }
 
 // NeedLeaderElection is false: every replica receives.
 func (s *Server) NeedLeaderElection() bool { return false }
 
-// Ready is a health check that passes while callbacks are received.
+// Ready is a health check that passes while callbacks are received, until the end has begun.
 func (s *Server) Ready(*http.Request) error {
-	if !s.listening.Load() {
-		return errors.New("callbacks are not received yet")
+	if !s.ready.Load() {
+		return errors.New("callbacks are not received yet, or soon no more")
 	}
 	return nil
 }
 
-// Start receives until the context ends, and lets those that are being written get their answer.
+// Start receives until ShutdownDelay after the end of the context, and lets those that are being written by then get their answer.
 func (s *Server) Start(ctx context.Context) error {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", s.Address)
@@ -44,7 +47,7 @@ func (s *Server) Start(ctx context.Context) error {
 		listener = newPerSource(listener, s.ConnectionsPerSource)
 	}
 	server := &http.Server{
-		Handler:           s.Handler,
+		Handler:           http.HandlerFunc(s.serve),
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -54,16 +57,22 @@ func (s *Server) Start(ctx context.Context) error {
 		DisableGeneralOptionsHandler: true,
 	}
 	ctrl.Log.WithName("receiver").Info("Receiving callbacks", "address", listener.Addr().String())
-	s.listening.Store(true)
+	s.ready.Store(true)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	select {
 	case err := <-failed:
-		s.listening.Store(false)
+		s.ready.Store(false)
 		return fmt.Errorf("receiving callbacks: %w", err)
 	case <-ctx.Done():
 	}
-	s.listening.Store(false)
+	s.ready.Store(false)
+	// A Service, a proxy and a load balancer need a moment to hear of it. Who is refused meanwhile comes again after a minute.
+	select {
+	case err := <-failed:
+		return fmt.Errorf("receiving callbacks: %w", err)
+	case <-time.After(s.ShutdownDelay):
+	}
 	// The manager's context has ended already.
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
@@ -71,4 +80,12 @@ func (s *Server) Start(ctx context.Context) error {
 		return fmt.Errorf("answering the last callbacks: %w", err)
 	}
 	return nil
+}
+
+// serve ends each connection with its answer once the end has begun: one that is kept open would be closed under its next callback.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	if !s.ready.Load() {
+		w.Header().Set("Connection", "close")
+	}
+	s.Handler.ServeHTTP(w, r)
 }

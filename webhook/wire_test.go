@@ -23,21 +23,28 @@ import (
 // serve runs the server on a free port until the test ends, and returns its address.
 func serve(t *testing.T, server *Server) string {
 	t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.Address = free.Addr().String()
-	_ = free.Close()
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- server.Start(ctx) }()
+	done := serveUntil(ctx, t, server)
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil && !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("the receiver ended with %v", err)
 		}
 	})
+	return server.Address
+}
+
+// serveUntil starts a server at an address that is free, and tells how it ends.
+func serveUntil(ctx context.Context, t *testing.T, server *Server) <-chan error {
+	t.Helper()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Address = free.Addr().String()
+	_ = free.Close()
+	done := make(chan error, 1)
+	go func() { done <- server.Start(ctx) }()
 	eventually(t, "the receiver listens", func() bool {
 		connection, err := net.Dial("tcp", server.Address)
 		if err == nil {
@@ -45,7 +52,7 @@ func serve(t *testing.T, server *Server) string {
 		}
 		return err == nil
 	})
-	return server.Address
+	return done
 }
 
 // listens runs the receiver as the manager does, with its bounds, and returns its address.

@@ -83,7 +83,7 @@ func (s *stage) startManager(ctx context.Context) error {
 	}
 	defer func() { _ = log.Close() }()
 	s.receiver = "http://" + addresses[0]
-	arguments := []string{"--callback-bind-address=" + addresses[0], "--health-probe-bind-address=" + addresses[1], "--metrics-bind-address=0"}
+	arguments := []string{"--callback-bind-address=" + addresses[0], "--health-probe-bind-address=" + addresses[1], "--metrics-bind-address=0", "--shutdown-delay=0"}
 	say("$ bin/manager %s", strings.Join(arguments, " "))
 	s.manager = exec.Command(filepath.Join(s.root, "bin", "manager"), arguments...) //nolint:noctx // tearDown ends it
 	s.manager.Env = append(os.Environ(), "KUBECONFIG="+s.cluster.Kubeconfig())

@@ -50,6 +50,8 @@ const (
 	eventSource = "livestream-operator"
 	// serviceAccountNamespace tells a pod its namespace.
 	serviceAccountNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+	// DefaultShutdownDelay is longer than a Service takes to forget a Pod. With shutdownTimeout it is within the Pod's grace period.
+	DefaultShutdownDelay = 5 * time.Second
 	// shutdownTimeout is longer than the receiver needs for its last answers.
 	shutdownTimeout = 20 * time.Second
 	// The API server needs a second or so to serve a kind whose CRD was just applied.
@@ -66,6 +68,8 @@ type Options struct {
 	CallbackAddress, MetricsAddress, ProbeAddress string
 	// ConnectionsPerSource bounds the open connections of one sender of callbacks; 0 bounds none.
 	ConnectionsPerSource int
+	// ShutdownDelay is for how long callbacks are received after the end has begun.
+	ShutdownDelay time.Duration
 	// Reconcile says whether to reconcile, besides receiving or alone.
 	Reconcile bool
 	// ProfilingAddress, of this machine alone, serves Go's profiles; none when empty.
@@ -91,6 +95,8 @@ func (o Options) check() error {
 		return errors.New("--leader-elect chooses the replica that reconciles, and with --reconcile=false none does; leave one of them out")
 	case o.ConnectionsPerSource < 0:
 		return fmt.Errorf("--callback-connections-per-source=%d is less than none; 0 bounds none", o.ConnectionsPerSource)
+	case o.ShutdownDelay < 0:
+		return fmt.Errorf("--shutdown-delay=%s is less than no time; 0 is none", o.ShutdownDelay)
 	case o.ConnectionsPerSource > 0 && !o.receives():
 		return errors.New("--callback-connections-per-source bounds who sends callbacks, and with --callback-bind-address=0 none are received; leave one of them out")
 	default:
@@ -234,7 +240,7 @@ func newManager(config *rest.Config, mapper meta.RESTMapper, options Options) (c
 		LeaderElectionID:              leaseName,
 		LeaderElectionNamespace:       leaseNamespace(options.LeaderElectionNamespace),
 		LeaderElectionReleaseOnCancel: true,
-		GracefulShutdownTimeout:       new(shutdownTimeout),
+		GracefulShutdownTimeout:       new(options.ShutdownDelay + shutdownTimeout),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("setting up the manager: %w", err)
@@ -299,7 +305,7 @@ func addReceiver(ctx context.Context, mgr ctrl.Manager, common shared, options O
 	store := webhook.NewStore(common.client, mgr.GetAPIReader(), common.client, common.written, clock.RealClock{})
 	store.Domains = domains
 	server := &webhook.Server{
-		Address: options.CallbackAddress, ConnectionsPerSource: options.ConnectionsPerSource,
+		Address: options.CallbackAddress, ConnectionsPerSource: options.ConnectionsPerSource, ShutdownDelay: options.ShutdownDelay,
 		Handler: webhook.NewHandler(mgr.GetCache(), common.secrets, store, domains, clock.RealClock{}),
 	}
 	for _, runnable := range []interface {

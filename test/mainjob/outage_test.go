@@ -1,14 +1,19 @@
 package mainjob
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/controlplane"
+	"github.com/livestream-operator/livestream-operator/internal/installation"
 )
 
 func TestWhileTheAPIServerIsStoppedNothingIsAcknowledgedAndNothingIsLost(t *testing.T) {
@@ -60,4 +65,35 @@ func TestWhileTheAPIServerIsStoppedNothingIsAcknowledgedAndNothingIsLost(t *test
 		return nil
 	})
 	s.oneJob()
+}
+
+// The manager stops what it runs in an order: watches and probes have to outlive the receiver.
+func TestAReceiverThatIsToldToEndKnowsStreamsThatAreMadeMeanwhile(t *testing.T) {
+	s := newShow(t)
+	m := launch(t, writeConfig(t, installation.Receiver), "--reconcile=false", "--shutdown-delay=20s")
+	m.isReady(t)
+	if err := m.command.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is not ready any more", func() error { return expectStatus(m.probes+"/readyz", http.StatusInternalServerError) })
+	later := s.newStream("later", "later")
+	if err := api.Create(t.Context(), later); err != nil {
+		t.Fatal(err)
+	}
+	start := s.start("1001")
+	start.StreamID, start.ChannelID = "later", "later"
+	eventually(t, "its pushes are recorded", func() error {
+		status, err := s.send(m, start)
+		if err != nil || status != http.StatusOK {
+			return fmt.Errorf("the callback is answered %d, %w", status, err)
+		}
+		err = api.Get(t.Context(), client.ObjectKeyFromObject(later), later)
+		if err == nil && len(later.Status.Pushes) == 0 {
+			// It came before the watch told of the stream.
+			start.Sequence += "0"
+			err = errors.New("there are none")
+		}
+		return err
+	})
+	m.kill()
 }
