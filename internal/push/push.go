@@ -102,14 +102,14 @@ func Apply(pushes []v1alpha1.Push, event provider.Event, now time.Time) ([]v1alp
 	} else {
 		after[known] = next
 	}
-	return tidy(after, now), outcome, nil
+	return tidy(after, now, event.Sequence), outcome, nil
 }
 
-// tidy drops tombstones that are not needed any more and sorts, in place.
-func tidy(pushes []v1alpha1.Push, now time.Time) []v1alpha1.Push {
+// tidy drops tombstones that are not needed any more, but for the one that was told of just now, and sorts, in place.
+func tidy(pushes []v1alpha1.Push, now time.Time, told string) []v1alpha1.Push {
 	// Most events find one push or two, of which none is old. Functions of slices take pushes by value, for which the goroutine's stack is grown.
 	if hasExcess(pushes, now) {
-		pushes = dropTombstones(pushes, now)
+		pushes = dropTombstones(pushes, now, told)
 	}
 	if len(pushes) > 1 {
 		slices.SortStableFunc(pushes, inOrder)
@@ -178,9 +178,10 @@ func LastEnded(pushes []v1alpha1.Push) *v1alpha1.Push {
 	return last
 }
 
-// dropTombstones removes tombstones past their life, and beyond MaxTombstones those that were recorded first. It goes by the
-// operator's clock: an interruption that arrives an hour late is old by the provider's, and its start may still be on its way.
-func dropTombstones(pushes []v1alpha1.Push, now time.Time) []v1alpha1.Push {
+// dropTombstones removes tombstones past their life, and beyond MaxTombstones those that were recorded first, but the one that was
+// told of just now: who told of it gets a 200. It goes by the operator's clock: an interruption that arrives an hour late is old by
+// the provider's, and its start may still be on its way.
+func dropTombstones(pushes []v1alpha1.Push, now time.Time, told string) []v1alpha1.Push {
 	kept := slices.DeleteFunc(pushes, func(p v1alpha1.Push) bool {
 		return !IsLive(p) && now.Sub(recorded(&p)) > TombstoneLife
 	})
@@ -191,7 +192,7 @@ func dropTombstones(pushes []v1alpha1.Push, now time.Time) []v1alpha1.Push {
 	}
 	slices.SortStableFunc(tombstones, func(a, b v1alpha1.Push) int {
 		// Whoever knocks at a stream that is taken must not wash out what is known of it.
-		return cmp.Or(compareBool(b.Reason == v1alpha1.PushReasonRefused, a.Reason == v1alpha1.PushReasonRefused), recorded(&a).Compare(recorded(&b)), a.EndTime.Compare(b.EndTime.Time), cmp.Compare(a.Sequence, b.Sequence))
+		return cmp.Or(compareBool(a.Sequence == told, b.Sequence == told), compareBool(b.Reason == v1alpha1.PushReasonRefused, a.Reason == v1alpha1.PushReasonRefused), recorded(&a).Compare(recorded(&b)), a.EndTime.Compare(b.EndTime.Time), cmp.Compare(a.Sequence, b.Sequence))
 	})
 	dropped := make(map[string]bool, excess)
 	for _, p := range tombstones[:excess] {

@@ -160,6 +160,45 @@ func TestTombstoneWithoutRecordedTimeGoesByItsEnd(t *testing.T) {
 	}
 }
 
+func TestAnEndIsNeverForgottenByTheWriteThatTakesIt(t *testing.T) {
+	refused := interrupted("told", 0)
+	refused.Reason = v1alpha1.PushReasonRefused
+	var full []v1alpha1.Push
+	for i := range MaxTombstones {
+		full = append(full, tombstone(fmt.Sprint(i), i, recording.Add(time.Duration(i)*time.Second)))
+	}
+	knocked := slices.Clone(full)
+	knocked[5].Reason = v1alpha1.PushReasonRefused
+	for _, tc := range []struct {
+		name   string
+		pushes []v1alpha1.Push
+		event  provider.Event
+		now    time.Time
+		// gone is what makes room.
+		gone string
+	}{
+		{"a refused push", full, refused, recording.Add(time.Hour), "0"},
+		{"a refused push, as there were others", knocked, refused, recording.Add(time.Hour), "5"},
+		{"one by a clock that is behind", full, interrupted("told", 0), recording.Add(-time.Minute), "0"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got, outcome, err := Apply(tc.pushes, tc.event, tc.now)
+			if err != nil || outcome != EndedUnseen || len(got) != MaxTombstones {
+				t.Fatalf("Apply() = %d pushes, %s, %v", len(got), outcome, err)
+			}
+			has := func(sequence string) bool {
+				return slices.ContainsFunc(got, func(p v1alpha1.Push) bool { return p.Sequence == sequence })
+			}
+			if !has("told") || has(tc.gone) {
+				t.Errorf("the end is kept: %t, %s is kept: %t", has("told"), tc.gone, has(tc.gone))
+			}
+			if _, outcome, err := Apply(got, started("told", 0), tc.now); err != nil || outcome != Stale {
+				t.Errorf("its late start is %s, %v, want stale", outcome, err)
+			}
+		})
+	}
+}
+
 func TestTombstonesAreBounded(t *testing.T) {
 	t.Parallel()
 	pushes := []v1alpha1.Push{live("live", 0, recording.Add(-24*time.Hour))}

@@ -27,7 +27,7 @@ func StandIn(pushes []v1alpha1.Push, start, now time.Time) (after []v1alpha1.Pus
 	return tidy(append(slices.Clone(pushes), v1alpha1.Push{
 		Sequence: sequence, Source: v1alpha1.PushSourceOnlineList,
 		StartTime: new(metav1.NewTime(start)), RecordedTime: new(metav1.NewTime(now)),
-	}), now), true
+	}), now, ""), true
 }
 
 // maxMessage bounds the message of a push, in characters, as the API does.
@@ -45,7 +45,7 @@ func End(pushes []v1alpha1.Push, sequences []string, reason v1alpha1.PushReason,
 			after[i].Reason, after[i].Message = reason, message
 		}
 	}
-	return tidy(after, now)
+	return tidy(after, now, "")
 }
 
 // Confirm notes that the live pushes were heard of.

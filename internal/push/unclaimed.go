@@ -178,7 +178,7 @@ func Claim(pushes []v1alpha1.Push, unclaimed []v1alpha1.Push, now time.Time) (af
 	if !added && !ended {
 		return pushes, false
 	}
-	after = tidy(after, now)
+	after = tidy(after, now, "")
 	// A tombstone that was added may be the first to go again.
 	if !ended && slices.EqualFunc(after, pushes, func(p, q v1alpha1.Push) bool { return p.Sequence == q.Sequence }) {
 		return pushes, false

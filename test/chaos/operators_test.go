@@ -71,8 +71,8 @@ var faultyOperators = []mutant{
 	},
 	{
 		name: "an interruption ends all pushes", file: "internal/push/push.go", first: []string{"two pushers"},
-		text:    "	return tidy(after, now), outcome, nil\n",
-		instead: "	for i := range after {\n		if outcome == Ended && IsLive(after[i]) {\n			after[i].EndTime = next.EndTime\n		}\n	}\n	return tidy(after, now), outcome, nil\n",
+		text:    "	return tidy(after, now, event.Sequence), outcome, nil\n",
+		instead: "	for i := range after {\n		if outcome == Ended && IsLive(after[i]) {\n			after[i].EndTime = next.EndTime\n		}\n	}\n	return tidy(after, now, event.Sequence), outcome, nil\n",
 	},
 	{
 		name: "an interruption ends the broadcast", file: "internal/plan/broadcast.go", first: []string{"two pushers"},
