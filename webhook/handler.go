@@ -177,14 +177,20 @@ func (h *Handler) checkPath(ctx context.Context, domain *v1alpha1.PushDomain, pa
 		}
 		return nil
 	}
+	var unavailable error
 	for _, read := range []readKey{h.Secrets.Get, h.Secrets.Refresh} {
 		token, err := read(ctx, domain.Namespace, domain.Spec.Callback.PathTokenSecretRef)
-		if err != nil {
+		switch {
+		case err == nil && path.Fits(token):
+			return nil
+		case err != nil && !errors.Is(err, secrets.ErrUnavailable):
 			return fmt.Errorf("%w: %w", errKeys, err)
 		}
-		if path.Fits(token) {
-			return nil
-		}
+		// It may be there by now.
+		unavailable = err
+	}
+	if unavailable != nil {
+		return fmt.Errorf("%w: %w", errKeys, unavailable)
 	}
 	return errNoSuchPath
 }
