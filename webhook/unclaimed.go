@@ -34,6 +34,8 @@ type gathering struct {
 type unclaimedEvent struct {
 	event   provider.Event
 	outcome push.Outcome
+	// err says that there are more live pushes of its stream than anybody can claim.
+	err error
 	// gone is closed when nobody waits any more.
 	gone <-chan struct{}
 	// done gets one value: nil when the event is in etcd, or was a start too many to be kept.
@@ -127,11 +129,14 @@ func (s *Store) writeUnclaimed(domain *v1alpha1.PushDomain, g *gathering) {
 		for _, e := range events {
 			// A start of a stream that has no LiveStream may be forgotten; an interruption may be that of a push which is live somewhere.
 			mayNot := e.event.Kind == provider.Interrupted || domain.Spec.UnknownStreams.Creates()
-			if err == nil && mayNot && e.outcome.Changed() && !remembered(domain, e.event) {
+			switch {
+			case err == nil && mayNot && e.err != nil:
+				e.done <- e.err
+			case err == nil && mayNot && e.outcome.Changed() && !remembered(domain, e.event):
 				e.done <- errNoRoom
-				continue
+			default:
+				e.done <- err
 			}
-			e.done <- err
 		}
 	}
 }
@@ -177,13 +182,8 @@ func (s *Store) writeOnce(ctx context.Context, domain *v1alpha1.PushDomain, even
 func (s *Store) applyUnclaimed(ctx context.Context, domain *v1alpha1.PushDomain, events []*unclaimedEvent) (*v1alpha1.PushDomain, error) {
 	pushes, changed := domain.Status.UnclaimedPushes, false
 	for _, e := range events {
-		after, outcome, err := push.ApplyUnclaimed(pushes, e.event, s.Clock.Now())
-		if err != nil {
-			// More live pushes of one stream than anybody can claim.
-			continue
-		}
-		pushes, e.outcome = after, outcome
-		changed = changed || outcome.Changed()
+		pushes, e.outcome, e.err = push.ApplyUnclaimed(pushes, e.event, s.Clock.Now())
+		changed = changed || e.outcome.Changed()
 	}
 	if !changed {
 		return domain, nil

@@ -6,11 +6,16 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	testclock "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/callbackpath"
@@ -165,6 +170,65 @@ func TestASecretPathIsTheOnlyOne(t *testing.T) {
 		if status := d.postTo(path, d.push("a").Start(showTime)); status != want {
 			t.Errorf("%s is answered %d, want %d", path, status, want)
 		}
+	}
+}
+
+// Where a LiveStream is made for the stream it is told of the push by the next try.
+func TestAStartBeyondTheLivePushesOfAnUnknownStreamComesAgainWhereALiveStreamIsMade(t *testing.T) {
+	t.Parallel()
+	for policy, want := range map[v1alpha1.UnknownStreamPolicy]int{v1alpha1.UnknownStreamCreate: http.StatusServiceUnavailable, v1alpha1.UnknownStreamIgnore: http.StatusOK} {
+		t.Run(string(policy), func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t, func(domain *v1alpha1.PushDomain) { domain.Spec.UnknownStreams.Policy = policy })
+			domain := d.domain()
+			for i := range push.MaxLive {
+				p := v1alpha1.Push{Sequence: fmt.Sprint(i), StartTime: new(metav1.NewTime(showTime)), RecordedTime: new(metav1.NewTime(showTime))}
+				domain.Status.UnclaimedPushes = append(domain.Status.UnclaimedPushes, v1alpha1.UnclaimedPush{AppName: "live", StreamName: "unknown", Push: p})
+			}
+			if err := env.Client.Status().Update(t.Context(), domain); err != nil {
+				t.Fatal(err)
+			}
+			p := d.push("one too many")
+			p.Stream = "unknown"
+			if status := d.post(p.Start(showTime)); status != want {
+				t.Errorf("answered %d, want %d", status, want)
+			}
+			if got := len(d.domain().Status.UnclaimedPushes); got != push.MaxLive {
+				t.Errorf("%d pushes are remembered, want %d", got, push.MaxLive)
+			}
+		})
+	}
+}
+
+func TestAPathTokenThatWasMissingIsTakenOnceItIsThere(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, func(domain *v1alpha1.PushDomain) {
+		domain.Spec.Callback.PathTokenSecretRef = v1alpha1.SecretKeyReference{Name: "css", Key: "pathToken"}
+	})
+	var reads atomic.Int32
+	d.handler.Secrets.Client = interceptor.NewClient(env.Client, interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+			reads.Add(1)
+			return c.Get(ctx, key, object, options...)
+		},
+	})
+	const token = "thePathToken0123456789"
+	path := callbackpath.Of(d.domain(), token)
+	for range 20 {
+		if status := d.postTo(path, d.push("a").Start(showTime)); status != http.StatusServiceUnavailable {
+			t.Fatalf("answered %d without a token, want 503", status)
+		}
+	}
+	if reads.Load() != 1 {
+		t.Errorf("the Secret was read %d times within %s, want once", reads.Load(), SecretAgainAfter)
+	}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "css", Namespace: d.namespace}}
+	if err := env.Client.Patch(t.Context(), secret, client.RawPatch(types.MergePatchType, []byte(`{"stringData":{"pathToken":"`+token+`"}}`))); err != nil {
+		t.Fatal(err)
+	}
+	d.clock.(*testclock.FakePassiveClock).SetTime(showTime.Add(SecretAgainAfter))
+	if status := d.postTo(path, d.push("a").Start(showTime)); status != http.StatusOK {
+		t.Errorf("answered %d once the token is there", status)
 	}
 }
 
