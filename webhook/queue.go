@@ -157,15 +157,20 @@ func (q *queue) leave() {
 // meanOf is of how many writes the mean tells, more or less.
 const meanOf = 32
 
-// wrote counts a write that was begun then. One that was given up would have taken longer; only of a process that was stopped one has.
-func (q *queue) wrote(began time.Time, givenUp bool) {
-	now := q.clock.Now()
-	took := min(now.Sub(began), storeTimeout)
-	if givenUp {
-		took = storeTimeout
-	}
+// wrote counts a write that was begun then. One that was given up, for ended, would have taken longer: as long as any may, where it had at least the time
+// that is left to who waits longest. Who came later, or hung up, tells no more than how long it took.
+func (q *queue) wrote(began time.Time, ended error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	now := q.clock.Now()
+	// Only of a process that was stopped one has taken longer.
+	took := min(now.Sub(began), storeTimeout)
+	switch {
+	case errors.Is(ended, context.DeadlineExceeded) && took >= storeTimeout-maxWait:
+		took = storeTimeout
+	case ended != nil:
+		took = max(took, q.took)
+	}
 	q.moved = now
 	q.took += (took - q.took) / meanOf
 }

@@ -42,21 +42,21 @@ func (c *crowd) fill() {
 }
 
 // write has all that write be done after so long.
-func (c *crowd) write(took time.Duration, givenUp bool) {
+func (c *crowd) write(took time.Duration, ended error) {
 	began := c.clock.Now()
 	c.pass(took)
 	for range maxWrites {
-		c.queue.wrote(began, givenUp)
+		c.queue.wrote(began, ended)
 		c.queue.leave()
 	}
 }
 
 // writes has the queue know how long writes take.
-func (c *crowd) writes(took time.Duration, givenUp bool) {
+func (c *crowd) writes(took time.Duration, ended error) {
 	c.t.Helper()
 	for range 20 {
 		c.fill()
-		c.write(took, givenUp)
+		c.write(took, ended)
 	}
 }
 
@@ -82,7 +82,7 @@ func TestAsManyWaitAsCanBeWrittenInTime(t *testing.T) {
 		name string
 		// took is how long writes took so far, idle how long there were none then, and stuck how long none of those under way is done.
 		took, idle, stuck time.Duration
-		givenUp           bool
+		ended             error
 		want              int
 	}{
 		{name: "an API server that is fast", took: 50 * time.Millisecond, want: maxInFlight},
@@ -94,12 +94,14 @@ func TestAsManyWaitAsCanBeWrittenInTime(t *testing.T) {
 		{name: "one that was slow a while ago", took: 5 * time.Second, idle: 2 * storeTimeout, want: maxInFlight},
 		{name: "one that was fast and does not answer", took: 10 * time.Millisecond, stuck: time.Second, want: 5 * maxWrites},
 		{name: "one that has not answered for long", took: 10 * time.Millisecond, stuck: 5 * time.Minute, want: 0},
-		{name: "one whose writes were given up soon, for they had waited for long", took: time.Second, givenUp: true, want: 0},
+		{name: "one whose writes were given up, though they had the time that is left to who waits longest", took: storeTimeout - maxWait, ended: context.DeadlineExceeded, want: 0},
+		{name: "one whose writes had less than that, and take longer than they had", took: time.Second, ended: context.DeadlineExceeded, want: 5 * maxWrites},
+		{name: "one whose senders hung up after that", took: time.Second, ended: context.Canceled, want: 5 * maxWrites},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			c := newCrowd(t)
-			c.writes(tc.took, tc.givenUp)
+			c.writes(tc.took, tc.ended)
 			c.pass(tc.idle)
 			c.fill()
 			c.pass(tc.stuck)
@@ -110,10 +112,26 @@ func TestAsManyWaitAsCanBeWrittenInTime(t *testing.T) {
 	}
 }
 
+// A proxy that hangs up early, or who waited for others in its lane, tells little of the API server.
+func TestWritesThatWereGivenUpBeforeTheyCouldBeDoneTellNothing(t *testing.T) {
+	t.Parallel()
+	for _, ended := range []error{context.Canceled, context.DeadlineExceeded} {
+		c := newCrowd(t)
+		c.writes(500*time.Millisecond, nil)
+		for range 20 {
+			c.queue.wrote(c.clock.Now().Add(-50*time.Millisecond), ended)
+		}
+		c.fill()
+		if got, want := c.joinAll(), 11*maxWrites; got < want-1 || got > want+1 {
+			t.Errorf("after %v %d wait, want %d", ended, got, want)
+		}
+	}
+}
+
 func TestWhoHasLessTimeLeftThanItWouldTakeDoesNotWait(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t)
-	c.writes(time.Second, false)
+	c.writes(time.Second, nil)
 	c.fill()
 	if c.queue.joins("a", 1900*time.Millisecond) {
 		t.Error("one waits that has 1.9 s, where its turn comes after 1 s, and its write takes 1 s")
@@ -160,7 +178,7 @@ func TestWhoIsRefusedAndWhoGivesUpLeaveNothingBehind(t *testing.T) {
 	if _, err := c.queue.enter(t.Context(), "a"); !errors.Is(err, errTooManyAtOnce) {
 		t.Errorf("enter() = %v where it would take too long, want %v", err, errTooManyAtOnce)
 	}
-	c.write(0, false)
+	c.write(0, nil)
 	c.fill()
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -177,7 +195,7 @@ func TestWhoIsRefusedAndWhoGivesUpLeaveNothingBehind(t *testing.T) {
 	if c.waiting() != 0 {
 		t.Errorf("%d wait, want none", c.waiting())
 	}
-	c.write(0, false)
+	c.write(0, nil)
 	c.fill()
 }
 

@@ -32,11 +32,11 @@ func TestWhereManyWaitAStreamOfWhichAnEventWasRefusedJustNowLeavesThePlaceToOthe
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			c := newCrowd(t)
-			c.writes(time.Second, false)
+			c.writes(time.Second, nil)
 			c.fill()
 			at := func(after time.Duration, waiting int) {
 				c.clock.SetTime(showTime.Add(after))
-				c.queue.wrote(c.clock.Now().Add(-time.Second), false)
+				c.queue.wrote(c.clock.Now().Add(-time.Second), nil)
 				c.queue.waiting = waiting
 			}
 			for _, refused := range []time.Duration{0, tc.again} {
@@ -65,7 +65,7 @@ func TestRefusedStreamsAreForgotten(t *testing.T) {
 func TestOneThatHasTooLittleTimeItselfIsNoReasonToRefuseTheOthersOfItsStream(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t)
-	c.writes(time.Second, false)
+	c.writes(time.Second, nil)
 	c.fill()
 	c.queue.waiting = 4 * maxWrites
 	if c.queue.joins("a", 2*time.Second) {

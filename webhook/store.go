@@ -142,7 +142,7 @@ func (s *Store) together(ctx context.Context, lane *lane, domain *v1alpha1.PushD
 	decision := s.decide(stream, waiting...)
 	for decision.changed {
 		made, err := s.write(ctx, domain, own.keeper, decision)
-		s.queue.wrote(decision.at, ctx.Err() != nil)
+		s.queue.wrote(decision.at, context.Cause(ctx))
 		if err == nil {
 			lane.last = made
 			break
