@@ -31,11 +31,12 @@ type backlog struct {
 	order []backlogKey
 }
 
-// backlogKey is a stream of a PushDomain.
+// backlogKey is a stream of a PushDomain, by whose spec its events were checked.
 type backlogKey struct {
-	domain types.NamespacedName
-	uid    types.UID
-	stream push.Stream
+	domain     types.NamespacedName
+	uid        types.UID
+	generation int64
+	stream     push.Stream
 }
 
 // refusedEvent was refused then; the last time, where it was more than once.
@@ -53,7 +54,7 @@ func (b *backlog) keep(domain *v1alpha1.PushDomain, event provider.Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.clock.Now()
-	key := backlogKey{types.NamespacedName{Namespace: domain.Namespace, Name: domain.Name}, domain.UID, push.Stream{App: event.App, Name: event.Stream}}
+	key := backlogKey{types.NamespacedName{Namespace: domain.Namespace, Name: domain.Name}, domain.UID, domain.Generation, push.Stream{App: event.App, Name: event.Stream}}
 	events, there := b.of[key]
 	if !there {
 		if len(b.of) >= mostRefusedStreams {
@@ -156,7 +157,7 @@ func (s *Store) writeRefused(ctx context.Context, key backlogKey, events []provi
 	defer cancel()
 	log := ctrl.Log.WithName("receiver")
 	domain := &v1alpha1.PushDomain{}
-	if err := s.Cache.Get(ctx, key.domain, domain); err != nil || domain.UID != key.uid {
+	if err := s.Cache.Get(ctx, key.domain, domain); err != nil || domain.UID != key.uid || domain.Generation != key.generation {
 		// They are checked against what there is when they come again.
 		return
 	}

@@ -133,27 +133,36 @@ func TestWhatWasRefusedAndCameAgainSoonerIsNotWrittenTwice(t *testing.T) {
 	}
 }
 
-// It may be of another host by now.
-func TestWhatWasRefusedForAPushDomainThatWasMadeAnewIsNotWritten(t *testing.T) {
+// It may be of another host by now, and an event would be refused that a key signed which is no longer named.
+func TestWhatWasRefusedForAPushDomainThatIsAnotherByNowIsNotWritten(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	w := d.counts()
 	queue := d.busy()
 	d.refusesAsBusy(d.push("a").Start(showTime))
-	key, events := d.handler.Store.backlog.next()
+	known, events := d.handler.Store.backlog.next()
 	if len(events) != 1 {
 		t.Fatalf("%d events are kept, want 1", len(events))
 	}
-	key.uid = "another"
-	turn := &heldTurn{queue: queue}
-	d.handler.Store.writeRefused(t.Context(), key, events, turn.take)
-	if w.count(0); turn.taken || w.all != 0 {
-		t.Errorf("%d writes, want none; the turn is taken: %t", w.all, turn.taken)
+	anew, changed := known, known
+	anew.uid = "another"
+	changed.generation--
+	for what, key := range map[string]backlogKey{"made anew": anew, "changed": changed} {
+		turn := &heldTurn{queue: queue}
+		d.handler.Store.writeRefused(t.Context(), key, events, turn.take)
+		if w.count(0); turn.taken || w.all != 0 {
+			t.Errorf("%s: %d writes, want none; the turn is taken: %t", what, w.all, turn.taken)
+		}
+		turn.giveBack()
+		turn.giveBack()
+		if !queue.turns.TryAcquire(1) || queue.turns.TryAcquire(1) {
+			t.Errorf("%s: the turn is not given back once", what)
+		}
 	}
-	turn.giveBack()
-	turn.giveBack()
-	if !queue.turns.TryAcquire(1) || queue.turns.TryAcquire(1) {
-		t.Error("the turn is not given back once")
+	turn := &heldTurn{queue: queue}
+	d.handler.Store.writeRefused(t.Context(), known, events, turn.take)
+	if w.count(0); w.all != 1 {
+		t.Errorf("%d writes where nothing changed, want 1: this test shows nothing", w.all)
 	}
 }
 
@@ -171,7 +180,7 @@ func TestRefusedEventsAreKeptByStreamInTheOrderInWhichTheyCame(t *testing.T) {
 		l.keep(domain, e)
 	}
 	named := func(stream string) backlogKey {
-		return backlogKey{types.NamespacedName{Namespace: "studio", Name: "shows"}, "d", push.Stream{App: "live", Name: stream}}
+		return backlogKey{types.NamespacedName{Namespace: "studio", Name: "shows"}, "d", 0, push.Stream{App: "live", Name: stream}}
 	}
 	for _, want := range []struct {
 		of     backlogKey
