@@ -170,7 +170,7 @@ func (s *Store) writeRefused(ctx context.Context, key backlogKey, events []provi
 		name := types.NamespacedName{Namespace: holder.Namespace, Name: holder.Name}
 		own := make([]*entry, 0, len(events))
 		for _, event := range events {
-			own = append(own, newEntry(event, domain.Name, holders[0].Name))
+			own = append(own, newEntry(event, domain.UID, holders[0].Name))
 		}
 		if err := s.into(ctx, domain, holder, turn, own...); apierrors.IsNotFound(err) {
 			continue

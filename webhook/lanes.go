@@ -35,7 +35,8 @@ type lane struct {
 type entry struct {
 	event provider.Event
 	// domain and keeper are what a write depends on besides: only events that agree on them are written together.
-	domain, keeper string
+	domain types.UID
+	keeper string
 
 	outcome push.Outcome
 	err     error
@@ -45,7 +46,7 @@ type entry struct {
 	gone bool
 }
 
-func newEntry(event provider.Event, domain, keeper string) *entry {
+func newEntry(event provider.Event, domain types.UID, keeper string) *entry {
 	return &entry{event: event, domain: domain, keeper: keeper, written: make(chan struct{})}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
@@ -194,6 +195,61 @@ func TestEventsWhoseCommonWriteFailsAreTriedAgainButForTheOneThatWrote(t *testin
 	}
 	if users, waiting := d.inLane(show); users != 0 || waiting != 0 {
 		t.Errorf("%d are in the lane, %d wait, want none", users, waiting)
+	}
+}
+
+// madeAnew has a PushDomain of another host in the place of the desk's, and its cache know it.
+func (d *desk) madeAnew() {
+	d.t.Helper()
+	old := d.domain()
+	anew := &v1alpha1.PushDomain{ObjectMeta: metav1.ObjectMeta{Name: old.Name, Namespace: old.Namespace}, Spec: *old.Spec.DeepCopy()}
+	anew.Spec.Domain = "another.domain.com"
+	if err := env.Client.Delete(d.t.Context(), old); err != nil {
+		d.t.Fatal(err)
+	}
+	d.create(anew)
+	d.eventually("the cache has the new PushDomain", func() bool {
+		known := &v1alpha1.PushDomain{}
+		return d.handler.Cache.Get(d.t.Context(), client.ObjectKeyFromObject(anew), known) == nil && known.UID == anew.UID
+	})
+}
+
+func TestAnEventThatWaitsIsNotWrittenForAPushDomainThatWasMadeAnewMeanwhile(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	w := d.counts()
+	queue := d.busy()
+	answers := d.laterTogether(d.stream("show"), d.push("a").Start(showTime), d.push("b").Start(showTime))
+	d.madeAnew()
+	queue.leave()
+	for i, answer := range answers {
+		if status := <-answer; status != http.StatusServiceUnavailable {
+			t.Errorf("event %d is answered %d, want 503: it is to come again", i, status)
+		}
+	}
+	if w.count(0); w.all != 0 {
+		t.Errorf("%d writes, want none", w.all)
+	}
+}
+
+func TestAnEventWhoseWriteConflictsIsNotWrittenForAPushDomainThatWasMadeAnewMeanwhile(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	w := d.slows()
+	answer := d.later(d.push("a").Start(showTime))
+	d.eventually("it is being written", func() bool { return w.count(0) == 1 })
+	other := openDesk(t, d.namespace, d.clock)
+	other.knows("show")
+	if status := other.post(d.push("b").Start(showTime)); status != http.StatusOK {
+		t.Fatalf("the other replica answers %d", status)
+	}
+	d.madeAnew()
+	close(w.let)
+	if status := <-answer; status != http.StatusServiceUnavailable {
+		t.Errorf("answered %d, want 503: it is to come again", status)
+	}
+	if got := shape(d.stream("show").Status.Pushes); got != "B" {
+		t.Errorf("the pushes are %q, want B", got)
 	}
 }
 

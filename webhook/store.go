@@ -74,7 +74,7 @@ func (s *Store) Record(ctx context.Context, domain *v1alpha1.PushDomain, event p
 	}
 	var first Recorded
 	for _, holder := range holders[:min(len(holders), maxHolders)] {
-		own := newEntry(event, domain.Name, holders[0].Name)
+		own := newEntry(event, domain.UID, holders[0].Name)
 		err := s.into(ctx, domain, holder, s.queue.enter, own)
 		if apierrors.IsNotFound(err) {
 			continue
@@ -141,6 +141,9 @@ func (s *Store) together(ctx context.Context, lane *lane, domain *v1alpha1.PushD
 	defer func() { s.lanes.giveBack(lane, left) }()
 	decision := s.decide(stream, waiting...)
 	for decision.changed {
+		if err := s.stillThere(ctx, domain); err != nil {
+			return err
+		}
 		made, err := s.write(ctx, domain, own.keeper, decision)
 		s.queue.wrote(decision.at, context.Cause(ctx))
 		if err == nil {
@@ -165,6 +168,22 @@ func (s *Store) together(ctx context.Context, lane *lane, domain *v1alpha1.PushD
 	left = waiting[decision.events:]
 	answer(waiting[:decision.events])
 	return nil
+}
+
+// stillThere is an error where the PushDomain was deleted while its events waited, or made anew: it may be of another host now. They come again,
+// and are checked against that.
+func (s *Store) stillThere(ctx context.Context, domain *v1alpha1.PushDomain) error {
+	now := &v1alpha1.PushDomain{}
+	err := s.Cache.Get(ctx, client.ObjectKeyFromObject(domain), now)
+	switch {
+	case apierrors.IsNotFound(err) || err == nil && now.UID != domain.UID:
+		// Not as NotFound, which a LiveStream is that is gone.
+		return fmt.Errorf("looking up PushDomain %q again: it was deleted, or made anew", domain.Name)
+	case err != nil:
+		return fmt.Errorf("looking up PushDomain %q again: %w", domain.Name, err)
+	default:
+		return nil
+	}
 }
 
 // takeTurn waits for a turn in the queue where the lane has none, and returns the stream as it is known by then.
