@@ -17,7 +17,7 @@ func TestAReceiverThatIsToldToEndTakesCallbacksForAWhileAndIsNotReady(t *testing
 	done := serveUntil(ctx, t, server)
 	d.url = "http://" + server.Address
 	eventually(t, "it is ready", func() bool { return server.Ready(nil) == nil })
-	if kept := d.asks(); kept.Close {
+	if d.closesWithItsAnswer() {
 		t.Error("it closes connections though nothing ends")
 	}
 	began := time.Now()
@@ -26,7 +26,7 @@ func TestAReceiverThatIsToldToEndTakesCallbacksForAWhileAndIsNotReady(t *testing
 	if status := d.post(d.push("a").Start(showTime)); status != http.StatusOK {
 		t.Errorf("it answers %d", status)
 	}
-	if kept := d.asks(); !kept.Close {
+	if !d.closesWithItsAnswer() {
 		t.Error("it keeps a connection open that it closes soon, maybe under the next callback")
 	}
 	if err := <-done; err != nil {
@@ -40,13 +40,13 @@ func TestAReceiverThatIsToldToEndTakesCallbacksForAWhileAndIsNotReady(t *testing
 	}
 }
 
-// asks asks for a path, and returns the answer.
-func (d *desk) asks() *http.Response {
+// closesWithItsAnswer says whether the connection ends with an answer.
+func (d *desk) closesWithItsAnswer() bool {
 	d.t.Helper()
 	response, err := http.Get(d.url + "/")
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	_ = response.Body.Close()
-	return response
+	defer response.Body.Close()
+	return response.Close
 }
