@@ -30,14 +30,9 @@ func joinFailed(err error) error {
 
 // join writes the parts as one fragmented MP4 file: as one transport stream with one clock to ffmpeg.
 func (w *Worker) join(ctx context.Context, parts []recording.Part, out io.Writer) error {
-	first, err := w.open(ctx, parts[0])
+	info, err := scanned(parts[0], func() (io.ReadCloser, error) { return w.open(ctx, parts[0]) })
 	if err != nil {
 		return err
-	}
-	info, err := mpegts.Scan(first)
-	_ = first.Close()
-	if err != nil {
-		return fmt.Errorf("%w: the first one: %w", errJoin, err)
 	}
 	stream, in := io.Pipe()
 	written := make(chan error, 1)
@@ -159,10 +154,7 @@ func (w *Worker) oneClock(ctx context.Context, parts []recording.Part, out io.Wr
 		if err != nil {
 			return err
 		}
-		info, err := scanned(open)
-		if errors.Is(err, mpegts.ErrNoStream) {
-			continue
-		}
+		info, err := scanned(p, open)
 		if err != nil {
 			return err
 		}
@@ -201,13 +193,18 @@ func (w *Worker) piece(ctx context.Context, p recording.Part) (func() (io.ReadCl
 	return func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil }, nil
 }
 
-func scanned(open func() (io.ReadCloser, error)) (mpegts.Info, error) {
+func scanned(p recording.Part, open func() (io.ReadCloser, error)) (mpegts.Info, error) {
 	in, err := open()
 	if err != nil {
 		return mpegts.Info{}, err
 	}
 	defer func() { _ = in.Close() }()
-	return mpegts.Scan(in)
+	info, err := mpegts.Scan(in)
+	if errors.Is(err, mpegts.ErrNoStream) {
+		// It held media when it was taken. Left out it would be dropped with those that the recording holds.
+		return info, fmt.Errorf("%w: part %s: %w", errJoin, p.Name(), err)
+	}
+	return info, err
 }
 
 func moved(open func() (io.ReadCloser, error), out io.Writer, by mpegts.Ticks) error {
@@ -219,7 +216,7 @@ func moved(open func() (io.ReadCloser, error), out io.Writer, by mpegts.Ticks) e
 	return mpegts.Move(out, in, by)
 }
 
-// open reads a part from the spool, or from the store.
+// open reads a part from the spool where it is whole there, or from the store.
 func (w *Worker) open(ctx context.Context, p recording.Part) (io.ReadCloser, error) {
 	local, err := w.Spool.Open(p)
 	if err == nil {

@@ -176,13 +176,6 @@ func (s *ladderPlaylist) remember(segment recording.Segment) {
 	}
 }
 
-func writeNew(file string, text []byte) error {
-	if err := os.WriteFile(file+".new", text, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(file+".new", file)
-}
-
 // pulledBefore are the segments that an earlier worker fed, as the spool or the store knows them.
 func (s *ladderPlaylist) pulledBefore(ctx context.Context) []recording.Segment {
 	if s.PushAddress != nil {

@@ -81,8 +81,8 @@ func (s *playlistSource) add(found hls.Found) error {
 	now := s.Clock.Now()
 	s.Spool.MakeRoom()
 	file := filepath.Join(s.Spool.dir, "segment.new")
-	if err := writeSynced(file, found.Content); err != nil {
-		return err
+	if err := os.WriteFile(file, found.Content, 0o600); err != nil {
+		return fmt.Errorf("writing a segment to the spool: %w", err)
 	}
 	part, err := s.Spool.Add(recording.Part{
 		Run: s.run_, Start: now.Add(-found.FromEnd - length), Duration: length, Source: found.Segment,
@@ -91,17 +91,5 @@ func (s *playlistSource) add(found hls.Found) error {
 		return err
 	}
 	s.Health.Media(now, part.Duration, part.Size)
-	return nil
-}
-
-func writeSynced(file string, content []byte) error {
-	f, err := os.Create(file) //nolint:gosec // in the spool
-	if err != nil {
-		return fmt.Errorf("writing a segment to the spool: %w", err)
-	}
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("writing a segment to the spool: %w", err)
-	}
 	return nil
 }

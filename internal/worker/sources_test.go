@@ -251,7 +251,7 @@ func TestASpoolWithoutRoomForgetsWhatIsStored(t *testing.T) {
 	for second := range 30 {
 		w.Spool.MakeRoom()
 		file := filepath.Join(dir, "segment.new")
-		if err := writeSynced(file, one); err != nil {
+		if err := os.WriteFile(file, one, 0o600); err != nil {
 			t.Fatalf("part %d: %v", second, err)
 		}
 		if _, err := w.Spool.Add(recording.Part{Run: 1, Start: began, Duration: time.Second}, file); err != nil {

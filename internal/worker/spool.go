@@ -180,9 +180,13 @@ func (o *openRun) closeAll() error {
 	return nil
 }
 
-// Add takes a file as the next part. It is in the spool for good when this returns.
+// Add takes a file as the next part. It is in the spool for good when this returns, also should the node lose its power.
 func (s *Spool) Add(part recording.Part, file string) (recording.Part, error) {
 	s.MakeRoom()
+	// Before it has its name: a disk that keeps the name alone would have an empty file stored as the part.
+	if err := flush(file); err != nil {
+		return part, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if stat, err := os.Stat(file); err != nil {
@@ -191,13 +195,16 @@ func (s *Spool) Add(part recording.Part, file string) (recording.Part, error) {
 		part.Size = stat.Size()
 	}
 	part.Job, part.Number = s.job, s.number+1
-	if err := writeNumber(filepath.Join(s.dir, numberFile), part.Number); err != nil {
-		return part, err
+	if err := writeNew(filepath.Join(s.dir, numberFile), []byte(strconv.Itoa(part.Number))); err != nil {
+		return part, fmt.Errorf("writing the number of the last part: %w", err)
 	}
-	if err := os.Rename(file, filepath.Join(s.dir, readyDir, part.Name())); err != nil {
+	if err := os.Rename(file, s.File(part)); err != nil {
 		return part, fmt.Errorf("adding a part to the spool: %w", err)
 	}
 	s.number = part.Number
+	if err := flush(filepath.Join(s.dir, readyDir)); err != nil {
+		return part, err
+	}
 	select {
 	case s.added <- struct{}{}:
 	default:
@@ -205,12 +212,33 @@ func (s *Spool) Add(part recording.Part, file string) (recording.Part, error) {
 	return part, nil
 }
 
-func writeNumber(file string, number int) error {
-	if err := os.WriteFile(file+".new", []byte(strconv.Itoa(number)), 0o600); err != nil {
-		return fmt.Errorf("writing the number of the last part: %w", err)
+// writeNew replaces a file as a whole: a crash leaves the one before or this one.
+func writeNew(file string, content []byte) error {
+	if err := os.WriteFile(file+".new", content, 0o600); err != nil {
+		return err
+	}
+	if err := flush(file + ".new"); err != nil {
+		return err
 	}
 	if err := os.Rename(file+".new", file); err != nil {
-		return fmt.Errorf("writing the number of the last part: %w", err)
+		return err
+	}
+	return flush(filepath.Dir(file))
+}
+
+// flush has the disk keep what a file holds, or the names that a folder has.
+func flush(name string) error {
+	f, err := os.Open(name) //nolint:gosec // in the spool
+	if err != nil {
+		return fmt.Errorf("flushing the spool: %w", err)
+	}
+	err = f.Sync()
+	// Some network file systems have nothing to flush.
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
+		err = nil
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("flushing the spool: %w", err)
 	}
 	return nil
 }
@@ -304,13 +332,24 @@ func (s *Spool) MakeRoom() {
 	_ = s.keep(max(0, sum-(wanted-free)))
 }
 
-// Open reads a part, stored or not; fs.ErrNotExist when it is not here.
+// Open reads a part, stored or not; fs.ErrNotExist when it is not here, or is not as long as it has to be: the store may have it whole.
 func (s *Spool) Open(p recording.Part) (*os.File, error) {
 	f, err := os.Open(s.File(p))
 	if errors.Is(err, fs.ErrNotExist) {
 		f, err = os.Open(filepath.Join(s.dir, storedDir, p.Name()))
 	}
-	return f, err
+	if err != nil {
+		return nil, err
+	}
+	stat, err := f.Stat()
+	if err == nil && stat.Size() != p.Size {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // Drop forgets all parts, and what was made of them here: the recording holds them. What is no part yet is in none.
