@@ -114,23 +114,46 @@ func (t *transcoder) chosen() []*rung {
 	return t.rungs
 }
 
-// resume goes on with the ladder that an earlier worker chose, by what it left in the spool or in the store.
+// resume goes on with the ladder that an earlier worker chose, by what it left in the spool; by what the store has where that is not there,
+// or cannot be read.
 func (t *transcoder) resume() error {
-	text, err := os.ReadFile(filepath.Join(t.Spool.dir, recording.LadderName))
-	if errors.Is(err, fs.ErrNotExist) {
-		text, err = t.storedLadder(t.storing)
+	renditions, err := readLadder(os.ReadFile(filepath.Join(t.Spool.dir, recording.LadderName)))
+	if renditions == nil {
+		text, unavailable := t.storedLadder(t.storing)
+		if unavailable != nil {
+			return fmt.Errorf("looking for the ladder of the broadcast: %w", unavailable)
+		}
+		if text != nil {
+			renditions, err = readLadder(text, nil)
+		}
+	}
+	if renditions != nil {
+		return t.choose(renditions)
 	}
 	if err != nil {
-		return fmt.Errorf("looking for the ladder of the broadcast: %w", err)
+		// Media that comes chooses it anew. Without any, what was encoded before must not pass for nothing.
+		t.Log.Warn("Could not read the ladder of the broadcast", "error", err)
+		t.hinder(err)
 	}
-	if text == nil {
-		return nil
+	return nil
+}
+
+// readLadder is nil where there is no such file.
+func readLadder(text []byte, err error) ([]ladder.Rendition, error) {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
 	var renditions []ladder.Rendition
-	if err := json.Unmarshal(text, &renditions); err != nil {
-		return fmt.Errorf("reading the ladder of the broadcast: %w", err)
+	if err == nil {
+		err = json.Unmarshal(text, &renditions)
 	}
-	return t.choose(renditions)
+	if err == nil && len(renditions) == 0 {
+		err = errors.New("it names no rendition")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the ladder of the broadcast: %w", err)
+	}
+	return renditions, nil
 }
 
 // storedLadder is nil where there is none, or where the store is away while the show goes on: it is chosen anew, as it was, for the
@@ -171,7 +194,7 @@ func (t *transcoder) choose(renditions []ladder.Rendition) error {
 	if err != nil {
 		return fmt.Errorf("encoding the ladder: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(t.Spool.dir, recording.LadderName), text, 0o600); err != nil {
+	if err := writeNew(filepath.Join(t.Spool.dir, recording.LadderName), text); err != nil {
 		return fmt.Errorf("keeping the ladder: %w", err)
 	}
 	rungs := make([]*rung, 0, len(renditions))

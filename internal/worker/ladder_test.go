@@ -1,0 +1,80 @@
+package worker
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/livestream-operator/livestream-operator/internal/ladder"
+	"github.com/livestream-operator/livestream-operator/internal/recording"
+)
+
+// ladderFiles are what a node that crashed may leave of the file in the spool.
+var ladderFiles = map[string]string{"empty": "", "half": `[{"name":"14`, "without renditions": "[]"}
+
+// finisher finishes a ladder whose file in its spool holds the text.
+func finisher(t *testing.T, volume, text string) *Worker {
+	t.Helper()
+	w := desk(t, volume, 1)
+	w.Config.Format, w.Config.Finish = recording.HLS, true
+	w.Config.Transcoding = &recording.Transcoding{Renditions: []ladder.Rendition{rendition("144p", 144)}}
+	if err := os.WriteFile(filepath.Join(w.Spool.dir, recording.LadderName), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func TestALadderThatCannotBeReadInTheSpoolIsFinishedAsTheStoreHasIt(t *testing.T) {
+	t.Parallel()
+	for name, text := range ladderFiles {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			volume := t.TempDir()
+			before := desk(t, volume, 1)
+			before.subfolder = recording.LadderFolder + "144p/"
+			before.record(t, 0, media(t, shown(1, "64x36")...))
+			if err := (&uploader{Worker: before, folder: before.folder()}).all(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			w := finisher(t, volume, text)
+			chosen, err := json.Marshal(w.Config.Transcoding.Renditions)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.Store.PutStream(t.Context(), w.folder()+recording.LadderFolder+recording.LadderName, strings.NewReader(string(chosen))); err != nil {
+				t.Fatal(err)
+			}
+			if result := w.Run(t.Context()); !result.Ready || result.Parts != 1 {
+				t.Errorf("result = %+v", result)
+			}
+			if kept, err := os.ReadFile(filepath.Join(w.Spool.dir, recording.LadderName)); err != nil || string(kept) != string(chosen) {
+				t.Errorf("the spool has %q, %v", kept, err)
+			}
+		})
+	}
+}
+
+func TestALadderThatCannotBeReadAnywhereIsNoBroadcastWithoutMedia(t *testing.T) {
+	t.Parallel()
+	for name, text := range ladderFiles {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := finisher(t, t.TempDir(), text)
+			if result := w.Run(t.Context()); result.Ready || result.Nothing || !strings.Contains(result.Message, "reading the ladder of the broadcast") {
+				t.Errorf("result = %+v", result)
+			}
+		})
+	}
+}
+
+func TestALadderThatCannotBeReadAnywhereIsChosenAnewWhileTheStreamIsOnAir(t *testing.T) {
+	t.Parallel()
+	w := finisher(t, t.TempDir(), "")
+	w.Config.Finish = false
+	result := transcode(t, w, "FLV", show(t, audioTag, 0), func() bool { return w.Health.Progress().MediaSeconds > 0 })
+	if !result.Ready {
+		t.Errorf("result = %+v", result)
+	}
+}
