@@ -96,34 +96,6 @@ func fill(t *testing.T, s *Spool) (release func()) {
 	return func() { _ = os.RemoveAll(obstacle) }
 }
 
-func TestWhatCouldNotBeTakenIntoTheSpoolIsTakenAtTheEnd(t *testing.T) {
-	t.Parallel()
-	volume := t.TempDir()
-	w := desk(t, volume, 1)
-	one := media(t, shown(1, "320x180")...)
-	w.record(t, 0, one)
-	run, err := w.Spool.Begin()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range 2 {
-		if err := os.WriteFile(filepath.Join(run.dir, strconv.Itoa(i)+".ts"), one, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	release := fill(t, w.Spool)
-	if err := run.closeAll(); err == nil {
-		t.Fatal("the disk is not full")
-	}
-	release()
-	if result := w.end(t, true); !result.Ready {
-		t.Fatalf("result = %+v", result)
-	}
-	if recorded, _ := w.has(t, volume); recorded != 75 {
-		t.Errorf("%d frames are in the recording, want all 75", recorded)
-	}
-}
-
 func TestWhatCannotBeTakenIntoTheSpoolIsNotDropped(t *testing.T) {
 	t.Parallel()
 	w := desk(t, t.TempDir(), 1)

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -93,17 +94,12 @@ func (s *Spool) Follow(parts []recording.Part) {
 // recover makes parts of the files that a killed process left open, in their order, or that could not be made parts when they were
 // closed. No run may be open.
 func (s *Spool) recover() error {
-	runs, err := os.ReadDir(filepath.Join(s.dir, openDir))
+	runs, err := s.left()
 	if err != nil {
-		return fmt.Errorf("reading the spool: %w", err)
+		return err
 	}
 	var failed []error
-	for _, run := range runs {
-		number, err := strconv.Atoi(run.Name())
-		if err != nil {
-			continue
-		}
-		o := &openRun{spool: s, run: number, dir: filepath.Join(s.dir, openDir, run.Name())}
+	for _, o := range runs {
 		failed = append(failed, o.closeAll())
 	}
 	return errors.Join(failed...)
@@ -119,21 +115,61 @@ type openRun struct {
 	began       time.Time
 }
 
-// Begin opens a run. Its number follows those of all runs before it, in this process or an earlier one.
+// Begin opens a run, one at a time. Its number is behind those of all parts before it, in this process or an earlier one, and of the files
+// that could not be made parts yet.
 func (s *Spool) Begin() (*openRun, error) {
 	s.MakeRoom()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for run := s.number + 1; ; run++ {
-		dir := filepath.Join(s.dir, openDir, fmt.Sprintf("%05d", run))
-		err := os.Mkdir(dir, 0o750)
-		if err == nil {
-			return &openRun{spool: s, run: run, dir: dir}, nil
+	last := s.number
+	left, err := s.left()
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range left {
+		files, err := os.ReadDir(o.dir)
+		if err != nil {
+			return nil, fmt.Errorf("reading a run of the spool: %w", err)
 		}
-		if !errors.Is(err, fs.ErrExist) {
-			return nil, fmt.Errorf("beginning a run in the spool: %w", err)
+		last = max(last, o.run)
+		for _, f := range files {
+			last = max(last, o.number(f.Name()))
 		}
 	}
+	o := s.run(last + 1)
+	if err := os.Mkdir(o.dir, 0o750); err != nil {
+		return nil, fmt.Errorf("beginning a run in the spool: %w", err)
+	}
+	return o, nil
+}
+
+func (s *Spool) run(number int) *openRun {
+	return &openRun{spool: s, run: number, dir: filepath.Join(s.dir, openDir, fmt.Sprintf("%05d", number))}
+}
+
+// left are the runs whose folders are there.
+func (s *Spool) left() ([]*openRun, error) {
+	folders, err := os.ReadDir(filepath.Join(s.dir, openDir))
+	if err != nil {
+		return nil, fmt.Errorf("reading the spool: %w", err)
+	}
+	var runs []*openRun
+	for _, f := range folders {
+		if number, err := strconv.Atoi(f.Name()); err == nil {
+			runs = append(runs, s.run(number))
+		}
+	}
+	return runs, nil
+}
+
+// number of the part that a file becomes: by its place in the run, so that one which cannot be taken before there is room again comes where it
+// belongs.
+func (o *openRun) number(name string) int {
+	place, err := strconv.Atoi(strings.TrimSuffix(name, ".ts"))
+	if err != nil {
+		return 0
+	}
+	return o.run + place
 }
 
 // close makes a part of a file of the run. A file without any media is dropped.
@@ -155,7 +191,7 @@ func (o *openRun) close(name string) (recording.Part, bool, error) {
 		o.first, o.last, o.began = info.First, info.First, stat.ModTime().Add(-info.Duration())
 	}
 	o.last = info.First.Near(o.last)
-	part := recording.Part{Run: o.run, Start: o.began.Add((o.last - o.first).Duration()), Duration: info.Duration()}
+	part := recording.Part{Number: o.number(filepath.Base(name)), Run: o.run, Start: o.began.Add((o.last - o.first).Duration()), Duration: info.Duration()}
 	part, err = o.spool.Add(part, path)
 	return part, err == nil, err
 }
@@ -180,7 +216,7 @@ func (o *openRun) closeAll() error {
 	return nil
 }
 
-// Add takes a file as the next part. It is in the spool for good when this returns, also should the node lose its power.
+// Add takes a file as a part, the next one where it has no number. It is in the spool for good when this returns, also should the node lose its power.
 func (s *Spool) Add(part recording.Part, file string) (recording.Part, error) {
 	s.MakeRoom()
 	// Before it has its name: a disk that keeps the name alone would have an empty file stored as the part.
@@ -194,14 +230,15 @@ func (s *Spool) Add(part recording.Part, file string) (recording.Part, error) {
 	} else {
 		part.Size = stat.Size()
 	}
-	part.Job, part.Number = s.job, s.number+1
-	if err := writeNew(filepath.Join(s.dir, numberFile), []byte(strconv.Itoa(part.Number))); err != nil {
+	part.Job, part.Number = s.job, cmp.Or(part.Number, s.number+1)
+	last := max(s.number, part.Number)
+	if err := writeNew(filepath.Join(s.dir, numberFile), []byte(strconv.Itoa(last))); err != nil {
 		return part, fmt.Errorf("writing the number of the last part: %w", err)
 	}
 	if err := os.Rename(file, s.File(part)); err != nil {
 		return part, fmt.Errorf("adding a part to the spool: %w", err)
 	}
-	s.number = part.Number
+	s.number = last
 	if err := flush(filepath.Join(s.dir, readyDir)); err != nil {
 		return part, err
 	}

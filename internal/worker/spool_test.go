@@ -2,6 +2,9 @@ package worker
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +12,9 @@ import (
 	"syscall"
 	"testing"
 
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/livestream-operator/livestream-operator/internal/mpegts"
 	"github.com/livestream-operator/livestream-operator/internal/recording"
 )
 
@@ -109,6 +115,96 @@ func TestAPartWithoutMediaIsNotDroppedForARecordingThatLacksIt(t *testing.T) {
 			}
 			if stored, err := w.stored(t.Context()); err != nil || len(stored) != len(parts) {
 				t.Errorf("%d parts are stored, want all %d, %v", len(stored), len(parts), err)
+			}
+		})
+	}
+}
+
+// cut leaves a file of so many seconds in a run, as ffmpeg cuts it; the first one of a run begins its clock.
+func cut(t *testing.T, run *openRun, place, from, seconds int) {
+	t.Helper()
+	var moved bytes.Buffer
+	if err := mpegts.Move(&moved, bytes.NewReader(media(t, shown(seconds, "64x36")...)), mpegts.Ticks(from)*90000); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(run.dir, fmt.Sprintf("%07d.ts", place)), moved.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatCouldNotBeTakenIntoTheSpoolIsTakenAtTheEndWhereItBelongs(t *testing.T) {
+	t.Parallel()
+	for name, again := range map[string]func(w *Worker) error{
+		"by the same process": func(*Worker) error { return nil },
+		"by the one that comes after a kill": func(w *Worker) (err error) {
+			w.Spool, err = OpenSpool(w.Spool.dir, 1, spoolLimit)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			volume := t.TempDir()
+			w := desk(t, volume, 1)
+			begin := func() *openRun {
+				run, err := w.Spool.Begin()
+				if err != nil {
+					t.Fatal(err)
+				}
+				return run
+			}
+			take := func(run *openRun, place int, taken bool) {
+				if _, is, err := run.close(fmt.Sprintf("%07d.ts", place)); is != taken {
+					t.Fatalf("file %d of run %d is taken: %t, %v", place, run.run, is, err)
+				}
+			}
+			first := begin()
+			cut(t, first, 0, 0, 1)
+			cut(t, first, 1, 1, 2)
+			cut(t, first, 2, 3, 3)
+			cut(t, first, 3, 6, 4)
+			take(first, 0, true)
+			release := fill(t, w.Spool)
+			take(first, 1, false)
+			take(first, 3, false)
+			release()
+			take(first, 2, true)
+			// A disk that is full for as long as the connect lasts.
+			release = fill(t, w.Spool)
+			if err := first.closeAll(); err == nil {
+				t.Fatal("the disk is not full")
+			}
+			if err := again(w); err != nil {
+				t.Fatal(err)
+			}
+			release()
+			for i := range 2 {
+				later := begin()
+				cut(t, later, 0, 0, 5+i)
+				take(later, 0, true)
+				if err := later.closeAll(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if result := w.end(t, true); !result.Ready {
+				t.Fatalf("result = %+v", result)
+			}
+			if recorded, _ := w.has(t, volume); recorded != 21*25 {
+				t.Errorf("%d frames are in the recording, want all %d", recorded, 21*25)
+			}
+			text, err := w.read(t.Context(), w.folder()+recording.ManifestName)
+			var m recording.Manifest
+			if err = errors.Join(err, json.Unmarshal(text, &m)); err != nil {
+				t.Fatal(err)
+			}
+			var seconds []float64
+			runs := map[int]bool{}
+			for _, p := range m.Parts {
+				seconds = append(seconds, p.Seconds)
+				part, _ := recording.ParsePart(p.Name)
+				runs[part.Run] = true
+			}
+			if diff := gocmp.Diff([]float64{1, 2, 3, 4, 5, 6}, seconds); diff != "" || len(runs) != 3 {
+				t.Errorf("the parts are out of order (-want +got), or of %d runs instead of 3:\n%s", len(runs), diff)
 			}
 		})
 	}
