@@ -29,7 +29,7 @@ type options struct {
 	worker.Environment
 
 	control, terminationLog, health string
-	supervised                      bool
+	supervised, leaving             bool
 }
 
 func main() {
@@ -43,6 +43,7 @@ func main() {
 	flag.StringVar(&o.terminationLog, "termination-log", recording.TerminationLog, "File that the result is written to, as JSON.")
 	flag.StringVar(&o.health, "health-bind-address", ":9090", "Address of /readyz, /healthz and /metrics.")
 	flag.BoolVar(&o.supervised, "supervised", false, "Record in this process; for the worker itself.")
+	flag.BoolVar(&o.leaving, worker.LeavingFlag, false, "Store what is in the spool, and end; for the worker itself.")
 	flag.Parse()
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	if !o.supervised {
@@ -85,6 +86,11 @@ func record(o options, log *slog.Logger) (recording.Result, error) {
 	}
 	ended, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	ended, leave := context.WithCancel(ended)
+	defer leave()
+	if o.leaving {
+		leave()
+	}
 	w, err := worker.New(config, o.Environment, log)
 	if err != nil {
 		return recording.Result{}, fmt.Errorf("setting the recorder up: %w", err)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -19,8 +20,12 @@ const (
 	exitOfSignal = 128
 )
 
+// LeavingFlag has a worker store what is in its spool, and end. A signal would kill one that does not listen yet.
+const LeavingFlag = "leaving"
+
 // Supervise runs a command, starts it again when a signal killed it, passes SIGTERM on, and reaps what is left over: it is the first
-// process of a container. It returns the exit code of the command's last run.
+// process of a container. One that was killed before it could do what SIGTERM asks for is followed by one with LeavingFlag. It returns the exit
+// code of the command's last run.
 func Supervise(command []string, log *slog.Logger) int {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
@@ -28,26 +33,11 @@ func Supervise(command []string, log *slog.Logger) int {
 	leaving := false
 	for {
 		began := clock.RealClock{}.Now()
-		process, err := os.StartProcess(command[0], command, &os.ProcAttr{
-			Env: os.Environ(), Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}, Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL},
-		})
-		if err != nil {
+		status, told, err := runOnce(command, signals)
+		switch {
+		case err != nil:
 			log.Error("Could not start the recorder", "error", err)
 			return 1
-		}
-		ended := make(chan syscall.WaitStatus, 1)
-		go func() { ended <- reap(process.Pid) }()
-		var status syscall.WaitStatus
-		for waiting := true; waiting; {
-			select {
-			case <-signals:
-				leaving = true
-				_ = process.Signal(syscall.SIGTERM)
-			case status = <-ended:
-				waiting = false
-			}
-		}
-		switch {
 		case status.Exited():
 			return status.ExitStatus()
 		case leaving:
@@ -57,14 +47,44 @@ func Supervise(command []string, log *slog.Logger) int {
 			pause = firstRestart
 		}
 		log.Warn("The recorder was killed; starting it again", "signal", status.Signal().String())
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-signals:
-			timer.Stop()
-			return exitOfSignal + int(syscall.SIGTERM)
+		if told || !wholePause(pause, signals) {
+			leaving = true
+			command = append(slices.Clone(command), "--"+LeavingFlag)
 		}
 		pause = min(2*pause, longestRestart)
+	}
+}
+
+// runOnce passes signals on until the command ends, and says whether there was one.
+func runOnce(command []string, signals <-chan os.Signal) (status syscall.WaitStatus, told bool, err error) {
+	process, err := os.StartProcess(command[0], command, &os.ProcAttr{
+		Env: os.Environ(), Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}, Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL},
+	})
+	if err != nil {
+		return 0, false, err
+	}
+	ended := make(chan syscall.WaitStatus, 1)
+	go func() { ended <- reap(process.Pid) }()
+	for {
+		select {
+		case <-signals:
+			told = true
+			_ = process.Signal(syscall.SIGTERM)
+		case status = <-ended:
+			return status, told, nil
+		}
+	}
+}
+
+// wholePause is false where a signal cut it short.
+func wholePause(pause time.Duration, signals <-chan os.Signal) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-signals:
+		return false
 	}
 }
 
