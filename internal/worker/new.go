@@ -25,8 +25,9 @@ type Environment struct {
 }
 
 const (
-	// spoolLimit bounds what is kept of parts that are stored, in bytes.
-	spoolLimit = 2 << 30
+	// spoolLimit bounds what is kept of parts that are stored, in bytes: some minutes, which are joined without a request for each. A node may run
+	// dozens of workers.
+	spoolLimit = 256 << 20
 	// defaultPatience is how long after the broadcast the store is tried.
 	defaultPatience = time.Hour
 	// defaultValidity of a playback URL: it is signed anew at each connect.

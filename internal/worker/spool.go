@@ -343,19 +343,22 @@ func (s *Spool) keep(limit int64) error {
 	return nil
 }
 
-// leastRoom is what is kept free for what comes, and at most the given part of the disk.
-const leastRoom, leastShare = 256 << 20, 4
+// leastFree is the part of a disk, in percent, that is left free: where a tenth is, a kubelet evicts Pods of its node.
+const leastFree = 15
 
-// MakeRoom drops parts that are stored where the disk is nearly full: what comes has nowhere else to go. A failure shows when that is
-// written.
+// lacking is how much less than that is free, in bytes as the others.
+func lacking(free, size int64) int64 { return max(0, size/100*leastFree-free) }
+
+// MakeRoom drops parts that are stored where the disk is nearly full: what comes has nowhere else to go, nor have others on the disk. A failure
+// shows when something is written.
 func (s *Spool) MakeRoom() {
 	var disk syscall.Statfs_t
 	if err := syscall.Statfs(s.dir, &disk); err != nil {
 		return
 	}
-	block := int64(disk.Bsize)                                                                    //nolint:unconvert // its type differs between systems
-	free, wanted := int64(disk.Bavail)*block, min(leastRoom, int64(disk.Blocks)*block/leastShare) //nolint:gosec // sizes of a disk
-	if free >= wanted {
+	block := int64(disk.Bsize)                                            //nolint:unconvert // its type differs between systems
+	wanted := lacking(int64(disk.Bavail)*block, int64(disk.Blocks)*block) //nolint:gosec // sizes of a disk
+	if wanted == 0 {
 		return
 	}
 	kept, err := s.list(storedDir)
@@ -366,7 +369,7 @@ func (s *Spool) MakeRoom() {
 	for _, p := range kept {
 		sum += p.Size
 	}
-	_ = s.keep(max(0, sum-(wanted-free)))
+	_ = s.keep(max(0, sum-wanted))
 }
 
 // Open reads a part, stored or not; fs.ErrNotExist when it is not here, or is not as long as it has to be: the store may have it whole.

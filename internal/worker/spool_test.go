@@ -209,3 +209,42 @@ func TestWhatCouldNotBeTakenIntoTheSpoolIsTakenAtTheEndWhereItBelongs(t *testing
 		})
 	}
 }
+
+func TestMoreIsLeftFreeOfADiskThanAKubeletAsksFor(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct{ free, size, want int64 }{
+		{15 << 30, 100 << 30, 0},
+		{10 << 30, 100 << 30, 5 << 30},
+		{0, 100 << 30, 15 << 30},
+		{100 << 30, 100 << 30, 0},
+		{10_000, 100_000, 5_000},
+		{0, 0, 0},
+	} {
+		// Of a disk's blocks less than a percent is left out.
+		if got := lacking(row.free, row.size); got > row.want || got < row.want-100 {
+			t.Errorf("of %d bytes %d are free: %d have to be freed, want %d", row.size, row.free, got, row.want)
+		}
+	}
+}
+
+func TestASpoolKeepsTheNewestOfWhatIsStoredWithinItsLimit(t *testing.T) {
+	t.Parallel()
+	w := desk(t, t.TempDir(), 1)
+	one := media(t, shown(1, "64x36")...)
+	w.Spool.limit = int64(len(one)) * 5 / 2
+	var want []recording.Part
+	for second := range 5 {
+		want = append(want, w.record(t, second, one))
+	}
+	if err := (&uploader{Worker: w, folder: w.folder()}).all(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := w.Spool.Parts()
+	var names []string
+	for _, p := range kept {
+		names = append(names, p.Name())
+	}
+	if diff := gocmp.Diff([]string{want[3].Name(), want[4].Name()}, names); diff != "" || err != nil {
+		t.Errorf("kept (-want +got): %v\n%s", err, diff)
+	}
+}
