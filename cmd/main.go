@@ -25,7 +25,7 @@ func main() {
 	var options operator.Options
 	flag.StringVar(&options.CallbackAddress, "callback-bind-address", ":9080", "Address that callbacks are received on; 0 receives none.")
 	flag.IntVar(&options.ConnectionsPerSource, "callback-connections-per-source", 0, "How many connections one address, or one IPv6 /64, may have open at the callback address; more are closed at once. 0 is no limit: behind a proxy or a load balancer, or a Service that hides the senders' addresses, all have one.")
-	flag.DurationVar(&options.ShutdownDelay, "shutdown-delay", operator.DefaultShutdownDelay, "How long callbacks are received after SIGTERM, as those who send them need a moment to hear of it; /readyz fails meanwhile. The Pod's grace period has to be longer by 21 s.")
+	flag.DurationVar(&options.ShutdownDelay, "shutdown-delay", operator.DefaultShutdownDelay, "How long callbacks are received after SIGTERM, as those who send them need a moment to hear of it; /readyz fails meanwhile, and nothing is reconciled. The Pod's grace period has to be longer by 21 s.")
 	flag.StringVar(&options.MetricsAddress, "metrics-bind-address", ":8080", "Address that Prometheus metrics are served on; 0 serves none.")
 	flag.StringVar(&options.ProbeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz; 0 serves none.")
 	flag.BoolVar(&options.Reconcile, "reconcile", true, "Reconcile: run workloads, and write what they do. When false, callbacks are received and nothing else is done.")
