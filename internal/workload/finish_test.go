@@ -21,8 +21,6 @@ func TestAJobThatFinishesARecordingAsksForNothingThatOnlyPullingAndEncodingNeed(
 	}
 	large := requests("8", "8Gi")
 	playback := v1alpha1.Playback{Domain: "play.example.com", KeySecretRef: v1alpha1.SecretKeyReference{Name: "css", Key: "playbackKey"}}
-	joins := requests("100m", "128Mi")
-	joins.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("512Mi")}
 	type asks struct {
 		Resources corev1.ResourceRequirements
 		Mounts    []string
@@ -45,7 +43,7 @@ func TestAJobThatFinishesARecordingAsksForNothingThatOnlyPullingAndEncodingNeed(
 				Renditions: []v1alpha1.Rendition{{Name: "720p", Height: 720, VideoBitrateKbps: 2500}}, Resources: &large, GPU: v1alpha1.TranscodingGPU{ResourceName: "nvidia.com/gpu"},
 				Output: v1alpha1.TranscodingOutput{Storage: storage},
 			}},
-			asks{joins, []string{"tmp", "pod", "spool", "storage"}, []string{"bucket"}, 90 * time.Minute},
+			asks{requests("100m", "128Mi"), []string{"tmp", "pod", "spool", "storage"}, []string{"bucket"}, 90 * time.Minute},
 		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -82,5 +80,48 @@ func TestAJobThatFinishesARecordingAsksForNothingThatOnlyPullingAndEncodingNeed(
 				t.Error("the one that works has a deadline: a show may last")
 			}
 		})
+	}
+}
+
+// Found by reading: a quota on limits.cpu, which took the transcoder, refused for ever the Pod of the Job that was to finish its ladder.
+func TestAJobThatFinishesALadderKeepsTheLimitsThatItsTranscoderWasTakenWith(t *testing.T) {
+	t.Parallel()
+	list := func(pairs ...string) corev1.ResourceList {
+		all := corev1.ResourceList{}
+		for i := 0; i < len(pairs); i += 2 {
+			all[corev1.ResourceName(pairs[i])] = resource.MustParse(pairs[i+1])
+		}
+		return all
+	}
+	for _, row := range []struct {
+		name        string
+		given, want corev1.ResourceRequirements
+	}{
+		{
+			"limits stay, requests are what joining needs, and no device is left",
+			corev1.ResourceRequirements{
+				Requests: list("cpu", "4", "memory", "4Gi", "ephemeral-storage", "1Gi", "nvidia.com/gpu", "1"),
+				Limits:   list("cpu", "8", "memory", "8Gi", "ephemeral-storage", "9Gi", "nvidia.com/gpu", "1", "hugepages-2Mi", "64Mi"),
+			},
+			corev1.ResourceRequirements{
+				Requests: list("cpu", "100m", "memory", "128Mi", "ephemeral-storage", "1Gi"),
+				Limits:   list("cpu", "8", "memory", "8Gi", "ephemeral-storage", "9Gi"),
+			},
+		},
+		{
+			"what is only limited, and is asked for wholly then, is asked for as far as joining needs it",
+			corev1.ResourceRequirements{Limits: list("cpu", "8", "memory", "64Mi", "nvidia.com/gpu", "1")},
+			corev1.ResourceRequirements{Requests: list("cpu", "100m", "memory", "64Mi"), Limits: list("cpu", "8", "memory", "64Mi")},
+		},
+		{
+			"what asked for less asks for no more",
+			corev1.ResourceRequirements{Requests: list("cpu", "50m"), Limits: list("memory", "256Mi")},
+			corev1.ResourceRequirements{Requests: list("cpu", "50m", "memory", "128Mi"), Limits: list("memory", "256Mi")},
+		},
+		{"what asked for nothing asks for nothing", corev1.ResourceRequirements{Limits: list("nvidia.com/gpu", "1")}, corev1.ResourceRequirements{}},
+	} {
+		if diff := gocmp.Diff(row.want, withoutEncoding(row.given)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", row.name, diff)
+		}
 	}
 }

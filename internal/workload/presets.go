@@ -127,8 +127,40 @@ func onlyFinishes(job *batchv1.JobSpec, config recording.Config) {
 	pod.Volumes = slices.DeleteFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == playbackVolume })
 	worker.VolumeMounts = slices.DeleteFunc(worker.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == playbackVolume })
 	if config.Transcoding != nil {
-		worker.Resources = workerResources()
+		worker.Resources = withoutEncoding(worker.Resources)
 	}
+}
+
+// withoutEncoding leaves of what a transcoder asks for no device, and no more CPU and memory than a worker needs that does not encode. Its
+// limits stay: the namespace took its Pod with them, and may refuse one without.
+func withoutEncoding(given corev1.ResourceRequirements) corev1.ResourceRequirements {
+	enough := workerResources().Requests
+	var left corev1.ResourceRequirements
+	keep := func(list *corev1.ResourceList, name corev1.ResourceName, q resource.Quantity) {
+		if *list == nil {
+			*list = corev1.ResourceList{}
+		}
+		(*list)[name] = q
+	}
+	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage} {
+		limit, limited := given.Limits[name]
+		if limited {
+			keep(&left.Limits, name, limit)
+		}
+		request, asked := given.Requests[name]
+		if !asked && limited {
+			// What is limited only is asked for wholly.
+			request, asked = limit, true
+		}
+		if !asked {
+			continue
+		}
+		if most, is := enough[name]; is && request.Cmp(most) > 0 {
+			request = most
+		}
+		keep(&left.Requests, name, request)
+	}
+	return left
 }
 
 // KeysOf are the entries of Secrets that the Pod of a preset's Job cannot do without.
