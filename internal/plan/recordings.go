@@ -13,9 +13,6 @@ import (
 	"github.com/livestream-operator/livestream-operator/internal/workload"
 )
 
-// finishTries is how many Jobs may try to finish a recording when the one that made it could not.
-const finishTries = 3
-
 // recordingsOf is what a broadcast that ends now has of recordings to come.
 func recordingsOf(o Observed, broadcast string) []v1alpha1.RecordingStatus {
 	var recordings []v1alpha1.RecordingStatus
@@ -90,7 +87,7 @@ func (p *Plan) finishAgain(o Observed, record v1alpha1.BroadcastRecord, status v
 			tries++
 		}
 	}
-	if tries >= finishTries {
+	if tries >= workload.FinishTries {
 		status.Message = fmt.Sprintf("%d Jobs could not finish it (%s); its parts are in the storage", tries, cmp.Or(last.Trouble, "the last one said nothing"))
 		return status
 	}

@@ -125,3 +125,25 @@ func TestAJobThatFinishesALadderKeepsTheLimitsThatItsTranscoderWasTakenWith(t *t
 		}
 	}
 }
+
+// Found by reading: after an upload timeout of a day the first of three Jobs was gone when the second had ended, so that there was always another try.
+func TestTheFirstJobThatFinishesARecordingIsThereUntilTheLastCanHaveEnded(t *testing.T) {
+	t.Parallel()
+	b := broadcast()
+	b.Ended = &v1alpha1.BroadcastRecord{ID: b.ID}
+	var before *batchv1.Job
+	for part := range int32(FinishTries) {
+		settings := v1alpha1.LiveStreamSettings{Recording: v1alpha1.Recording{UploadTimeoutSeconds: 86400}}
+		settings.Recording.Storage.PersistentVolumeClaim.ClaimName = "recordings"
+		job, err := PresetJob(liveStream(nil), RecorderName, settings, v1alpha1.Playback{Domain: "play.example.com"}, b, part+1, "worker", before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept := time.Duration(*job.Spec.TTLSecondsAfterFinished) * time.Second
+		// The others, what lies between them, and some hours for who may be away when the last one ends.
+		if needed := (FinishTries-1)*time.Duration(*job.Spec.ActiveDeadlineSeconds)*time.Second + 12*time.Hour; kept < needed || kept > 10*24*time.Hour {
+			t.Errorf("Job %d is kept for %s, want %s or a little more", part+1, kept, needed)
+		}
+		before = job
+	}
+}

@@ -29,6 +29,9 @@ const (
 	playbackVolume, pushVolume, credentialsVolume = "playback", "push", "storage"
 )
 
+// FinishTries is how many Jobs may try to finish a recording when the one that made it could not.
+const FinishTries = 3
+
 // Patience is how long a worker may take after its broadcast, before it is ended: its time for storing what it has, an hour where none is
 // set, and half an hour.
 func Patience(uploadTimeoutSeconds int) time.Duration {
@@ -119,7 +122,10 @@ func PresetJob(stream *v1alpha1.LiveStream, name string, settings v1alpha1.LiveS
 // onlyFinishes takes from a worker what it needs only to pull and to encode, so that nothing of that keeps it from running, and bounds how
 // long it may take, to run at all included.
 func onlyFinishes(job *batchv1.JobSpec, config recording.Config) {
-	job.ActiveDeadlineSeconds = new(int64(Patience(config.UploadTimeoutSeconds) / time.Second))
+	deadline := Patience(config.UploadTimeoutSeconds)
+	job.ActiveDeadlineSeconds = new(int64(deadline / time.Second))
+	// Tries are counted by their Jobs: the first has to be there still when the last has ended.
+	*job.TTLSecondsAfterFinished = max(*job.TTLSecondsAfterFinished, int32((FinishTries*deadline+keepFinished)/time.Second)) //nolint:gosec // some days
 	pod := &job.Template.Spec
 	worker := &pod.Containers[0]
 	// Nothing has to flow.
