@@ -35,7 +35,7 @@ func TestAJobThatFinishesARecordingAsksForNothingThatOnlyPullingAndEncodingNeed(
 		{
 			"a recorder keeps what it was given, for joining takes that", RecorderName,
 			v1alpha1.LiveStreamSettings{Recording: v1alpha1.Recording{Storage: storage, Resources: &large, UploadTimeoutSeconds: 600}},
-			asks{large, []string{"tmp", "pod", "spool", "storage"}, []string{"bucket"}, 40 * time.Minute},
+			asks{large, []string{"tmp", "pod", "spool", "storage"}, []string{"bucket"}, 70 * time.Minute},
 		},
 		{
 			"a transcoder with a GPU joins without it", TranscoderName,
@@ -43,7 +43,7 @@ func TestAJobThatFinishesARecordingAsksForNothingThatOnlyPullingAndEncodingNeed(
 				Renditions: []v1alpha1.Rendition{{Name: "720p", Height: 720, VideoBitrateKbps: 2500}}, Resources: &large, GPU: v1alpha1.TranscodingGPU{ResourceName: "nvidia.com/gpu"},
 				Output: v1alpha1.TranscodingOutput{Storage: storage},
 			}},
-			asks{requests("100m", "128Mi"), []string{"tmp", "pod", "spool", "storage"}, []string{"bucket"}, 90 * time.Minute},
+			asks{requests("100m", "128Mi"), []string{"tmp", "pod", "spool", "storage"}, []string{"bucket"}, 2 * time.Hour},
 		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -123,6 +123,22 @@ func TestAJobThatFinishesALadderKeepsTheLimitsThatItsTranscoderWasTakenWith(t *t
 		if diff := gocmp.Diff(row.want, withoutEncoding(row.given)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", row.name, diff)
 		}
+	}
+}
+
+// Found by reading: a worker that waited for its node for more than five minutes was killed before it could store a playlist instead of a file.
+func TestAJobThatFinishesARecordingMayWaitForItsNodeBeforeItTakesAllItsTime(t *testing.T) {
+	t.Parallel()
+	b := broadcast()
+	b.Ended = &v1alpha1.BroadcastRecord{ID: b.ID}
+	settings := v1alpha1.LiveStreamSettings{Recording: v1alpha1.Recording{UploadTimeoutSeconds: 600}}
+	settings.Recording.Storage.PersistentVolumeClaim.ClaimName = "recordings"
+	job, err := PresetJob(liveStream(nil), RecorderName, settings, v1alpha1.Playback{Domain: "play.example.com"}, b, 1, "worker", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if waits := time.Duration(*job.Spec.ActiveDeadlineSeconds)*time.Second - Patience(600); waits != 30*time.Minute {
+		t.Errorf("it may wait for %s, want half an hour", waits)
 	}
 }
 

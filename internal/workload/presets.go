@@ -23,6 +23,9 @@ const (
 	workerUser = 65532
 	// workerGrace is how long a worker may store and join what it has when its Pod has to go.
 	workerGrace = 5 * time.Minute
+	// toRun is how long a worker that finishes may wait for a node and its image: the time of a Job runs meanwhile, and what it makes of the
+	// parts when no file comes of them is the last that it does.
+	toRun = 30 * time.Minute
 	// WorkerPort is where a worker serves its health, metrics and progress.
 	WorkerPort = 9090
 	// These volumes hold the playback key, the push key and the credentials of a bucket.
@@ -122,7 +125,7 @@ func PresetJob(stream *v1alpha1.LiveStream, name string, settings v1alpha1.LiveS
 // onlyFinishes takes from a worker what it needs only to pull and to encode, so that nothing of that keeps it from running, and bounds how
 // long it may take, to run at all included.
 func onlyFinishes(job *batchv1.JobSpec, config recording.Config) {
-	deadline := Patience(config.UploadTimeoutSeconds)
+	deadline := Patience(config.UploadTimeoutSeconds) + toRun
 	job.ActiveDeadlineSeconds = new(int64(deadline / time.Second))
 	// Tries are counted by their Jobs: the first has to be there still when the last has ended.
 	*job.TTLSecondsAfterFinished = max(*job.TTLSecondsAfterFinished, int32((FinishTries*deadline+keepFinished)/time.Second)) //nolint:gosec // some days
