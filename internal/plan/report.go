@@ -116,8 +116,11 @@ func inToldWords(o Observed, status v1alpha1.LiveStreamStatus, failures []Failur
 	}
 	failures = slices.Clone(failures)
 	for i := range failures {
-		// The name of a Secret is no such word, and the message always the same.
-		if f := &failures[i]; f.Reason != v1alpha1.ReasonSecretUnavailable {
+		f := &failures[i]
+		switch f.Reason {
+		case v1alpha1.ReasonSecretUnavailable, v1alpha1.ReasonPlaybackKeyUnavailable:
+			// The name of a Secret is no such word, and the message always the same.
+		default:
 			f.Message = inWordsOf(told[f.Key], f.Message)
 		}
 	}

@@ -85,3 +85,21 @@ func TestAFullClusterIsToldOnceOfWhatFinishesARecording(t *testing.T) {
 		stream.Status = status
 	}
 }
+
+// Found by reading: the playback key was looked for in css-v2, and the status went on to name css-v1.
+func TestASecretThatIsMissingIsNamedAlsoWhereItsNameDiffersInADigitOnly(t *testing.T) {
+	t.Parallel()
+	for _, reason := range []string{v1alpha1.ReasonSecretUnavailable, v1alpha1.ReasonPlaybackKeyUnavailable} {
+		w := newWorld("record")
+		w.receive(t, started("A", w.now))
+		for _, message := range []string{`Secret "css-v1" does not exist`, `Secret "css-v2" does not exist`} {
+			o := w.observed()
+			status := Report(o, Compute(o), nil, []Failure{{Key: "record", Workload: "record", Reason: reason, Message: message}})
+			ready := find(status.Conditions, v1alpha1.ConditionReady)
+			if got, said := status.Workloads[0].Message, `workload "record": `+message; got != message || ready.Message != said {
+				t.Errorf("%s: the workload says %q, Ready %q, want %q", reason, got, ready.Message, message)
+			}
+			w.stream.Status = status
+		}
+	}
+}
