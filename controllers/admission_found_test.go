@@ -82,8 +82,8 @@ func TestLiveStreamsThatAreEditedLiftTheLimitOnlyWithoutTheLabel(t *testing.T) {
 	b := newBench(t)
 	b.unknown(func(d *v1alpha1.PushDomain) { d.Spec.UnknownStreams.MaxStreams = 2 })
 	one, two := b.pushed("one", "A"), b.pushed("two", "A")
-	for _, name := range []string{one, two} {
-		edit(b, name, &v1alpha1.LiveStream{}, func(s *v1alpha1.LiveStream) { s.Annotations["example.com/seen"] = "yes" })
+	for name, annotations := range map[string]map[string]string{one: {"example.com/seen": "yes"}, two: nil} {
+		edit(b, name, &v1alpha1.LiveStream{}, func(s *v1alpha1.LiveStream) { s.Annotations = annotations })
 		b.settle(name)
 		if owners := b.stream(name).OwnerReferences; len(owners) != 0 {
 			t.Errorf("%s belongs to %+v, though it was edited", name, owners)
@@ -99,5 +99,26 @@ func TestLiveStreamsThatAreEditedLiftTheLimitOnlyWithoutTheLabel(t *testing.T) {
 	b.reconcileDomain()
 	if _, made := b.streams()["three"]; !made {
 		t.Error("no LiveStream was made after a user took one out of the count")
+	}
+}
+
+// Found by reading: 300 of them, and maxStreams 100, kept each unknown stream without a LiveStream for ever.
+func TestLiveStreamsThatNoEditSetFreeFromThisPushDomainDoNotCount(t *testing.T) {
+	t.Parallel()
+	for name, annotations := range map[string]map[string]string{
+		"an earlier version took the owner off": nil,
+		"the PushDomain was made anew":          {v1alpha1.AnnotationSetFreeBy: "4d0c3f7e-58b9-4f9d-b1a6-0d8a3c1f9f27"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.unknown(func(d *v1alpha1.PushDomain) { d.Spec.UnknownStreams.MaxStreams = 1 })
+			edit(b, b.pushed("one", "A"), &v1alpha1.LiveStream{}, func(s *v1alpha1.LiveStream) { s.OwnerReferences, s.Annotations = nil, annotations })
+			b.recordUnclaimed(of(b.starts("B"), "live", "two"))
+			b.reconcileDomain()
+			if _, made := b.streams()["two"]; !made {
+				t.Error("no LiveStream was made")
+			}
+		})
 	}
 }

@@ -54,7 +54,8 @@ func digestOf(stream *v1alpha1.LiveStream) string {
 	return hex.EncodeToString(sum.Sum(nil)[:8])
 }
 
-// setFree takes a LiveStream that unknownStreams made, and that somebody edited since, from its PushDomain: it would go with that.
+// setFree takes a LiveStream that unknownStreams made, and that somebody edited since, from its PushDomain: it would go with that. It counts against
+// maxStreams still.
 func (r *LiveStreamReconciler) setFree(ctx context.Context, v *view) error {
 	if v.domain == nil || !belongsTo(v.Stream, v.domain) || untouched(v.Stream) {
 		return nil
@@ -62,6 +63,7 @@ func (r *LiveStreamReconciler) setFree(ctx context.Context, v *view) error {
 	next := v.Stream.DeepCopy()
 	next.OwnerReferences = slices.DeleteFunc(next.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == v.domain.UID })
 	delete(next.Annotations, v1alpha1.AnnotationMadeAs)
+	metav1.SetMetaDataAnnotation(&next.ObjectMeta, v1alpha1.AnnotationSetFreeBy, string(v.domain.UID))
 	if err := r.Patch(ctx, next, client.MergeFromWithOptions(v.Stream, client.MergeFromWithOptimisticLock{})); err != nil {
 		return wrapped(err, "taking it from its PushDomain")
 	}
@@ -239,8 +241,9 @@ func limited(domain *v1alpha1.PushDomain, reason, message string) *metav1.Condit
 	}
 }
 
-// made counts the LiveStreams that the policy made, at the API server: the cache may not have the latest. Those that were set free since are among
-// them while they have its label: whatever edits all of them, such as a controller of the cluster, would lift the limit.
+// made counts the LiveStreams that the policy made, at the API server: the cache may not have the latest. Those that it set free are among them while
+// they have its label: whatever edits all of them, such as a controller of the cluster, would lift the limit. Those without the annotation are
+// not: an earlier version set them free for no edit, nobody knows of them, and they may be more than the limit.
 func (r *PushDomainReconciler) made(ctx context.Context, domain *v1alpha1.PushDomain) (int, error) {
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("LiveStreamList"))
@@ -249,7 +252,8 @@ func (r *PushDomainReconciler) made(ctx context.Context, domain *v1alpha1.PushDo
 	}
 	count := 0
 	for i := range list.Items {
-		if owner := metav1.GetControllerOf(&list.Items[i]); owner == nil || owner.UID == domain.UID {
+		stream := &list.Items[i]
+		if metav1.IsControlledBy(stream, domain) || stream.Annotations[v1alpha1.AnnotationSetFreeBy] == string(domain.UID) {
 			count++
 		}
 	}

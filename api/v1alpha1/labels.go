@@ -22,7 +22,7 @@ const (
 	// StopBySignal is the value of LabelStop.
 	StopBySignal = "Signal"
 	// LabelPushDomain holds the name of the PushDomain on LiveStreams that its unknownStreams made: they count against its
-	// maxStreams. With the owner reference it marks what may be deleted again.
+	// maxStreams, with the owner reference or AnnotationSetFreeBy. With the owner reference it marks what may be deleted again.
 	LabelPushDomain = "livestream-operator.io/pushdomain"
 	// LabelManagedBy and ManagedBy mark what the operator made.
 	LabelManagedBy = "app.kubernetes.io/managed-by"
@@ -45,6 +45,10 @@ const FinalizerScale = "livestream-operator.io/scale"
 // AnnotationMadeAs is on a LiveStream that unknownStreams made: a digest of the labels and annotations that it was made with, those
 // that admission added among them, by which an edit of them is told.
 const AnnotationMadeAs = "livestream-operator.io/made-as"
+
+// AnnotationSetFreeBy is on a LiveStream that unknownStreams made and that was edited since: the UID of the PushDomain that it belonged to, whose
+// maxStreams it counts against while it has LabelPushDomain too.
+const AnnotationSetFreeBy = "livestream-operator.io/set-free-by"
 
 // The names of the workloads that spec.recording and spec.transcoding make.
 const (

@@ -178,8 +178,8 @@ type UnknownStreams struct {
 	// +optional
 	Policy UnknownStreamPolicy `json:"policy,omitempty"`
 
-	// maxStreams is how many LiveStreams of this push domain Create makes at most. One that somebody edited counts while it has
-	// the label livestream-operator.io/pushdomain. When unset, 100.
+	// maxStreams is how many LiveStreams of this push domain Create makes at most. One that somebody edited counts until
+	// you take the label livestream-operator.io/pushdomain off. When unset, 100.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=10000
