@@ -41,12 +41,8 @@ func TestANewLeaderGivesBackWhatWasDroppedAMomentAgo(t *testing.T) {
 			before := b.stream("show")
 			edit(b, "show", &v1alpha1.LiveStream{}, func(s *v1alpha1.LiveStream) { s.Spec.Workloads[0].Scale.Name = elsewhere.Name })
 			b.restart(env.Client)
-			follower := &ScaleReconciler{Scaler: b.scaler}
-			queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[TargetKey]())
-			defer queue.ShutDown()
-			follower.named(follower.targetsOfStream).Update(t.Context(), event.UpdateEvent{ObjectOld: before, ObjectNew: b.stream("show")}, queue)
-			if queue.Len() != 2 {
-				t.Errorf("%d targets are looked at, want both", queue.Len())
+			if n := b.follows(before, b.stream("show")); n != 2 {
+				t.Errorf("%d targets are looked at, want both", n)
 			}
 			b.pass(tc.after)
 			answers := b.scaler.Client
@@ -81,9 +77,49 @@ func TestANewLeaderGivesBackWhatATemplateDroppedAMomentAgo(t *testing.T) {
 	before := b.domain()
 	edit(b, "shows", &v1alpha1.PushDomain{}, func(d *v1alpha1.PushDomain) { d.Spec.Template.Spec.Workloads[0].Scale.Name = "elsewhere" })
 	b.restart(env.Client)
+	b.follows(before, b.domain())
+	b.wantReplicas("by the new leader", 0)
+}
+
+// Found by reading: it scaled it to 0, though no share had been in it.
+func TestANewLeaderLeavesAloneWhatAPersonScaledWhereNoShareWasHeld(t *testing.T) {
+	t.Parallel()
+	toElsewhere := func(workloads []v1alpha1.Workload) { workloads[0].Scale.Name = "elsewhere" }
+	t.Run("a LiveStream named it", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t)
+		b.create(newSecret(), newDomain(), newDeployment(0), scaled("show", packagerRef, 3, 0))
+		b.settle("show")
+		before := b.stream("show")
+		edit(b, "show", &v1alpha1.LiveStream{}, func(s *v1alpha1.LiveStream) { toElsewhere(s.Spec.Workloads) })
+		b.setReplicas(3)
+		b.restart(env.Client)
+		b.follows(before, b.stream("show"))
+		b.wantReplicas("by the new leader", 3)
+	})
+	t.Run("a template named it", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t)
+		domain := newDomain()
+		domain.Spec.Template.Spec.Workloads = scaled("template", packagerRef, 3, 0).Spec.Workloads
+		b.create(newSecret(), domain, newDeployment(3))
+		before := b.domain()
+		edit(b, "shows", &v1alpha1.PushDomain{}, func(d *v1alpha1.PushDomain) { toElsewhere(d.Spec.Template.Spec.Workloads) })
+		b.restart(env.Client)
+		b.follows(before, b.domain())
+		b.wantReplicas("by the new leader", 3)
+	})
+}
+
+// follows lets the process see an update as one that does not lead does, and counts the targets that are to be looked at.
+func (b *bench) follows(before, after client.Object) int {
 	follower := &ScaleReconciler{Scaler: b.scaler}
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[TargetKey]())
 	defer queue.ShutDown()
-	follower.named(targetsOfTemplate).Update(t.Context(), event.UpdateEvent{ObjectOld: before, ObjectNew: b.domain()}, queue)
-	b.wantReplicas("by the new leader", 0)
+	seen := follower.named(follower.targetsOfStream, follower.heldByStream)
+	if _, is := after.(*v1alpha1.PushDomain); is {
+		seen = follower.named(targetsOfTemplate, heldByTemplate)
+	}
+	seen.Update(b.t.Context(), event.UpdateEvent{ObjectOld: before, ObjectNew: after}, queue)
+	return queue.Len()
 }

@@ -45,7 +45,7 @@ type Scaler struct {
 
 	mu   sync.Mutex
 	seen map[TargetKey]*seenTarget
-	// drops are when something stopped to name a target.
+	// drops are when something stopped to name a target that it had a share in.
 	drops map[TargetKey]time.Time
 }
 
@@ -123,7 +123,7 @@ func (s *Scaler) forget(key TargetKey) {
 	delete(s.drops, key)
 }
 
-// dropped notes targets that something stopped to name just now.
+// dropped notes targets that something stopped to name just now, and had a share in.
 func (s *Scaler) dropped(keys []TargetKey) {
 	if len(keys) == 0 {
 		return

@@ -65,8 +65,8 @@ func (r *ScaleReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager
 	}
 	return builder.TypedControllerManagedBy[TargetKey](mgr).
 		Named("scale").
-		Watches(&v1alpha1.LiveStream{}, r.named(r.targetsOfStream)).
-		Watches(&v1alpha1.PushDomain{}, r.named(targetsOfTemplate)).
+		Watches(&v1alpha1.LiveStream{}, r.named(r.targetsOfStream, r.heldByStream)).
+		Watches(&v1alpha1.PushDomain{}, r.named(targetsOfTemplate, heldByTemplate)).
 		WithOptions(controller.TypedOptions[TargetKey]{
 			EnableWarmup: new(true), MaxConcurrentReconciles: concurrentTargets,
 			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[TargetKey](firstRetry, longestRetry),
@@ -74,22 +74,24 @@ func (r *ScaleReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager
 		Complete(reconcile.TypedFunc[TargetKey](r.Reconcile))
 }
 
-// named brings the targets that an object names, or named before.
-func (r *ScaleReconciler) named(targets handler.TypedMapFunc[client.Object, TargetKey]) handler.TypedEventHandler[client.Object, TargetKey] {
-	return named{handler.TypedEnqueueRequestsFromMapFunc(targets), targets, r.Scaler}
+type targetsOf = handler.TypedMapFunc[client.Object, TargetKey]
+
+// named brings the targets that an object names, or named before. Of these, held are those in which it has a share.
+func (r *ScaleReconciler) named(targets, held targetsOf) handler.TypedEventHandler[client.Object, TargetKey] {
+	return named{handler.TypedEnqueueRequestsFromMapFunc(targets), targets, held, r.Scaler}
 }
 
 type named struct {
 	handler.TypedEventHandler[client.Object, TargetKey]
-	targets handler.TypedMapFunc[client.Object, TargetKey]
-	scaler  *Scaler
+	targets, held targetsOf
+	scaler        *Scaler
 }
 
-// Update notes first what is not named any more, also by followers: the leader may be lost before it gives that back.
+// Update notes first what is held and not named any more, also by followers: the leader may be lost before it gives that back.
 func (n named) Update(ctx context.Context, e event.UpdateEvent, queue workqueue.TypedRateLimitingInterface[TargetKey]) {
-	if before := n.targets(ctx, e.ObjectOld); len(before) > 0 {
+	if held := n.held(ctx, e.ObjectOld); len(held) > 0 {
 		after := n.targets(ctx, e.ObjectNew)
-		n.scaler.dropped(slices.DeleteFunc(before, func(key TargetKey) bool { return slices.Contains(after, key) }))
+		n.scaler.dropped(slices.DeleteFunc(held, func(key TargetKey) bool { return slices.Contains(after, key) }))
 	}
 	n.TypedEventHandler.Update(ctx, e, queue)
 }
@@ -99,11 +101,24 @@ func (r *ScaleReconciler) targetsOfStream(ctx context.Context, object client.Obj
 	if !ok {
 		return nil
 	}
+	return keysOf(stream.Namespace, plan.TargetsOf(stream, r.cached(ctx, stream)))
+}
+
+func (r *ScaleReconciler) heldByStream(ctx context.Context, object client.Object) []TargetKey {
+	stream, ok := object.(*v1alpha1.LiveStream)
+	if !ok {
+		return nil
+	}
+	return held(stream, r.cached(ctx, stream))
+}
+
+// cached are the settings with what the cache has of the PushDomain.
+func (r *ScaleReconciler) cached(ctx context.Context, stream *v1alpha1.LiveStream) v1alpha1.LiveStreamSettings {
 	settings, err := r.Scaler.settings(ctx, stream)
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "Could not read the PushDomain of the cache")
 	}
-	return keysOf(stream.Namespace, plan.TargetsOf(stream, settings))
+	return settings
 }
 
 func targetsOfTemplate(_ context.Context, object client.Object) []TargetKey {
@@ -112,6 +127,22 @@ func targetsOfTemplate(_ context.Context, object client.Object) []TargetKey {
 		return nil
 	}
 	return keysOf(domain.Namespace, plan.TargetsOf(&v1alpha1.LiveStream{}, domain.Spec.Template.Spec))
+}
+
+// heldByTemplate are those in which an idle heir has a share. What one on air has a share in, its status names.
+func heldByTemplate(_ context.Context, object client.Object) []TargetKey {
+	domain, ok := object.(*v1alpha1.PushDomain)
+	if !ok {
+		return nil
+	}
+	heir := &v1alpha1.LiveStream{}
+	heir.Namespace = domain.Namespace
+	return held(heir, domain.Spec.Template.Spec)
+}
+
+func held(stream *v1alpha1.LiveStream, settings v1alpha1.LiveStreamSettings) []TargetKey {
+	refs := plan.TargetsOf(stream, settings)
+	return keysOf(stream.Namespace, slices.DeleteFunc(refs, func(ref plan.TargetRef) bool { return plan.Share(stream, settings, ref) == 0 }))
 }
 
 func keysOf(namespace string, refs []plan.TargetRef) []TargetKey {
