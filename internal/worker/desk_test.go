@@ -27,6 +27,7 @@ type faulty struct {
 	putStream func(ctx context.Context, key string, content io.Reader) (store.Object, error)
 	open      func(ctx context.Context, key string) (io.ReadCloser, error)
 	stat      func(ctx context.Context, key string) (store.Object, error)
+	list      func(ctx context.Context, folder string) ([]store.Object, error)
 }
 
 func (f *faulty) PutStream(ctx context.Context, key string, content io.Reader) (store.Object, error) {
@@ -48,6 +49,13 @@ func (f *faulty) Stat(ctx context.Context, key string) (store.Object, error) {
 		return f.stat(ctx, key)
 	}
 	return f.Store.Stat(ctx, key)
+}
+
+func (f *faulty) List(ctx context.Context, folder string) ([]store.Object, error) {
+	if f.list != nil {
+		return f.list(ctx, folder)
+	}
+	return f.Store.List(ctx, folder)
 }
 
 func (f *faulty) Sweep(ctx context.Context, folder string, unchanged time.Duration) error {

@@ -252,7 +252,10 @@ func (t *transcoder) settle(ctx context.Context, from string, piped io.Reader) e
 	}
 	renditions := ladder.Choose(t.Config.Transcoding.Renditions, source)
 	t.Log.Info("Chose the renditions", "width", source.Width, "height", source.Height, "renditions", len(renditions), "of", len(t.Config.Transcoding.Renditions))
-	return t.choose(renditions)
+	// What comes meanwhile waits, and must not pass for a stream that stalls.
+	looking, done := context.WithTimeout(ctx, stallAfter/2)
+	defer done()
+	return t.choose(looking, renditions)
 }
 
 var (

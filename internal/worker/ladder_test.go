@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/livestream-operator/livestream-operator/internal/ladder"
 	"github.com/livestream-operator/livestream-operator/internal/recording"
+	"github.com/livestream-operator/livestream-operator/internal/store"
 )
 
 // ladderFiles are what a node that crashed may leave of the file in the spool.
@@ -76,5 +78,38 @@ func TestALadderThatCannotBeReadAnywhereIsChosenAnewWhileTheStreamIsOnAir(t *tes
 	result := transcode(t, w, "FLV", show(t, audioTag, 0), func() bool { return w.Health.Progress().MediaSeconds > 0 })
 	if !result.Ready {
 		t.Errorf("result = %+v", result)
+	}
+}
+
+// A Job that was deleted is made again under its name, with an empty spool.
+func TestATranscoderThatIsMadeAgainNumbersItsPartsBehindThoseThatAreStored(t *testing.T) {
+	t.Parallel()
+	volume := t.TempDir()
+	before := desk(t, volume, 1)
+	before.subfolder = recording.LadderFolder + "144p/"
+	before.record(t, 0, media(t, shown(1, "64x36")...))
+	if err := (&uploader{Worker: before, folder: before.folder()}).all(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w := desk(t, volume, 1)
+	w.Config.Format, w.Config.Transcoding = recording.HLS, &recording.Transcoding{Renditions: []ladder.Rendition{rendition("144p", 144)}}
+	made := newTranscoder(w)
+	ctx, end := context.WithCancel(t.Context())
+	made.storing = ctx
+	inner := w.Store
+	w.Store = &faulty{Store: inner, list: func(ctx context.Context, folder string) ([]store.Object, error) {
+		if made.chosen() != nil {
+			t.Error("a run can begin before it is known what is stored")
+		}
+		return inner.List(ctx, folder)
+	}}
+	if err := made.choose(ctx, w.Config.Transcoding.Renditions); err != nil {
+		t.Fatal(err)
+	}
+	run, err := made.chosen()[0].Spool.Begin()
+	end()
+	made.uploads.Wait()
+	if err != nil || run.run <= 1+yetToCome {
+		t.Errorf("the first run = %+v, %v", run, err)
 	}
 }

@@ -128,7 +128,7 @@ func (t *transcoder) resume() error {
 		}
 	}
 	if renditions != nil {
-		return t.choose(renditions)
+		return t.choose(t.storing, renditions)
 	}
 	if err != nil {
 		// Media that comes chooses it anew. Without any, what was encoded before must not pass for nothing.
@@ -180,8 +180,8 @@ func (t *transcoder) storedLadder(ctx context.Context) ([]byte, error) {
 	return text, err
 }
 
-// choose opens the rungs, and begins to store what comes of them.
-func (t *transcoder) choose(renditions []ladder.Rendition) error {
+// choose opens the rungs, and begins to store what comes of them. The context ends looking for what is stored already.
+func (t *transcoder) choose(ctx context.Context, renditions []ladder.Rendition) error {
 	if t.PushAddress != nil {
 		t.mu.Lock()
 		defer t.mu.Unlock()
@@ -206,6 +206,12 @@ func (t *transcoder) choose(renditions []ladder.Rendition) error {
 		rungs = append(rungs, one)
 	}
 	rungs[0].tells = t.tellPulled
+	// Before there is a run: its number is that of all its parts.
+	var looking sync.WaitGroup
+	for _, r := range rungs {
+		looking.Go(func() { r.goOn(ctx) })
+	}
+	looking.Wait()
 	t.mu.Lock()
 	t.rungs = rungs
 	t.mu.Unlock()
@@ -215,7 +221,6 @@ func (t *transcoder) choose(renditions []ladder.Rendition) error {
 				// Players begin there.
 				t.announce(t.storing, text)
 			}
-			r.goOn(t.storing)
 			r.uploader.run(t.storing)
 		})
 	}
@@ -263,7 +268,7 @@ func master(rungs []*rung) string {
 	return ladder.Master(renditions)
 }
 
-// goOn looks for what an earlier worker stored, so that the live playlist goes on.
+// goOn looks for what an earlier worker stored, so that the live playlist and the numbers of the parts go on.
 func (r *rung) goOn(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, resumeTimeout)
 	defer cancel()

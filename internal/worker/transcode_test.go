@@ -254,7 +254,7 @@ func TestAnEncoderWaitsLongerForLongerSegments(t *testing.T) {
 	w.Config.Transcoding = &recording.Transcoding{}
 	w.PushAddress = func(string) (string, error) { return "rtmp://push.example.com/live/show", nil }
 	s := &ladderPlaylist{transcoder: newTranscoder(w)}
-	if err := s.choose([]ladder.Rendition{rendition("a", 144)}); err != nil {
+	if err := s.choose(t.Context(), []ladder.Rendition{rendition("a", 144)}); err != nil {
 		t.Fatal(err)
 	}
 	for target, waits := range map[time.Duration]time.Duration{0: idleAfter, 2 * time.Second: idleAfter, 12 * time.Second: 24 * time.Second} {
