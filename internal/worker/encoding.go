@@ -252,6 +252,11 @@ func (t *transcoder) settle(ctx context.Context, from string, piped io.Reader) e
 	}
 	renditions := ladder.Choose(t.Config.Transcoding.Renditions, source)
 	t.Log.Info("Chose the renditions", "width", source.Width, "height", source.Height, "renditions", len(renditions), "of", len(t.Config.Transcoding.Renditions))
+	if t.PushAddress == nil {
+		if err := t.keepLadder(renditions); err != nil {
+			return err
+		}
+	}
 	// What comes meanwhile waits, and must not pass for a stream that stalls.
 	looking, done := context.WithTimeout(ctx, stallAfter/2)
 	defer done()

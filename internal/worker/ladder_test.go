@@ -113,3 +113,36 @@ func TestATranscoderThatIsMadeAgainNumbersItsPartsBehindThoseThatAreStored(t *te
 		t.Errorf("the first run = %+v, %v", run, err)
 	}
 }
+
+func TestATranscoderStoresWhatIsInItsSpoolAlsoWhereNothingCanBeWrittenThere(t *testing.T) {
+	t.Parallel()
+	for _, from := range []string{"the spool", "the store"} {
+		t.Run("the ladder is in "+from, func(t *testing.T) {
+			t.Parallel()
+			const text = `[{"name":"144p","width":64,"height":36}]`
+			w := finisher(t, t.TempDir(), text)
+			file := filepath.Join(w.Spool.dir, recording.LadderName)
+			if from == "the store" {
+				if _, err := w.Store.PutStream(t.Context(), w.folder()+recording.LadderFolder+recording.LadderName, strings.NewReader(text)); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Remove(file); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := desk(t, t.TempDir(), 1)
+			var err error
+			if before.Spool, err = OpenSpool(filepath.Join(w.Spool.dir, "144p"), 1, spoolLimit); err != nil {
+				t.Fatal(err)
+			}
+			before.record(t, 0, media(t, shown(1, "64x36")...))
+			// As on a disk that is full.
+			if err := os.MkdirAll(filepath.Join(file+".new", "in the way"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if result := w.Run(t.Context()); !result.Ready || result.Parts != 1 {
+				t.Errorf("result = %+v", result)
+			}
+		})
+	}
+}

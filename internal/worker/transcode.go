@@ -126,6 +126,12 @@ func (t *transcoder) resume() error {
 		if text != nil {
 			renditions, err = readLadder(text, nil)
 		}
+		if renditions != nil {
+			// A disk that is full must not keep what is on it from being stored.
+			if err := t.keepLadder(renditions); err != nil {
+				t.Log.Warn("Could not keep the ladder of the broadcast in the spool", "error", err)
+			}
+		}
 	}
 	if renditions != nil {
 		return t.choose(t.storing, renditions)
@@ -134,6 +140,18 @@ func (t *transcoder) resume() error {
 		// Media that comes chooses it anew. Without any, what was encoded before must not pass for nothing.
 		t.Log.Warn("Could not read the ladder of the broadcast", "error", err)
 		t.hinder(err)
+	}
+	return nil
+}
+
+// keepLadder leaves in the spool what was chosen, for the worker after this one.
+func (t *transcoder) keepLadder(renditions []ladder.Rendition) error {
+	text, err := json.Marshal(renditions)
+	if err != nil {
+		return fmt.Errorf("encoding the ladder: %w", err)
+	}
+	if err := writeNew(filepath.Join(t.Spool.dir, recording.LadderName), text); err != nil {
+		return fmt.Errorf("keeping the ladder: %w", err)
 	}
 	return nil
 }
@@ -193,9 +211,6 @@ func (t *transcoder) choose(ctx context.Context, renditions []ladder.Rendition) 
 	text, err := json.Marshal(renditions)
 	if err != nil {
 		return fmt.Errorf("encoding the ladder: %w", err)
-	}
-	if err := writeNew(filepath.Join(t.Spool.dir, recording.LadderName), text); err != nil {
-		return fmt.Errorf("keeping the ladder: %w", err)
 	}
 	rungs := make([]*rung, 0, len(renditions))
 	for _, r := range renditions {
