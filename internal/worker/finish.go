@@ -68,7 +68,12 @@ func (w *Worker) conclude(trying context.Context, u *uploader, over bool) (recor
 	if !over {
 		return recording.Result{Message: "ended before the broadcast; what was recorded is stored, and the next part goes on"}, nil
 	}
-	return w.publish(trying, ctx)
+	result, err := w.publish(trying, ctx)
+	if left, unread := w.Spool.left(); err == nil && (unread != nil || len(left) > 0) {
+		const lacking = "what could not be taken into the recording is in the spool"
+		result.Message, result.Nothing = strings.TrimPrefix(result.Message+"; "+lacking, "; "), false
+	}
+	return result, err
 }
 
 // publish makes the recording. Where no file comes of the parts in the time that there is, it is a playlist of them: what was stored can be

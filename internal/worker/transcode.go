@@ -2,6 +2,7 @@ package worker
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -368,7 +369,7 @@ func (t *transcoder) finish(ctx context.Context, over bool) recording.Result {
 		if total.Ready && !one.Ready {
 			total.URI, total.Message = one.URI, one.Message
 		}
-		total.Ready = total.Ready && one.Ready
+		total.Ready, total.Message = total.Ready && one.Ready, cmp.Or(total.Message, one.Message)
 	}
 	if !total.Ready {
 		return total

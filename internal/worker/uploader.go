@@ -69,10 +69,17 @@ func (u *uploader) all(ctx context.Context) error {
 
 // rest stores all there is when nothing is pulled any more, with what could not be made a part when it came.
 func (u *uploader) rest(ctx context.Context) error {
-	if err := u.Spool.recover(); err != nil {
-		u.Log.Error("Could not take all that was pulled into the recording; it stays in the spool", "error", err)
+	untaken := u.Spool.recover()
+	err := u.all(ctx)
+	if err == nil && untaken != nil {
+		// What is stored by now makes room.
+		untaken = u.Spool.recover()
+		err = u.all(ctx)
 	}
-	return u.all(ctx)
+	if untaken != nil {
+		u.Log.Error("Could not take all that was pulled into the recording; it stays in the spool", "error", untaken)
+	}
+	return err
 }
 
 func (u *uploader) one(ctx context.Context, p recording.Part) error {
