@@ -94,7 +94,11 @@ func (w *Worker) publish(trying, ctx context.Context) (recording.Result, error) 
 	config := w.Config
 	config.Format = recording.HLS
 	said := bounded("a playlist of its parts, of which no file could be made: " + err.Error())
-	failed := retry(trying, func() (err error) {
+	// However late it is, that is more than one try.
+	deadline, _ := trying.Deadline()
+	last, end := context.WithTimeout(ctx, max(0, time.Until(deadline))+w.overtime()/10)
+	defer end()
+	failed := retry(last, func() (err error) {
 		result, err = w.publishAs(ctx, config, said)
 		return err
 	})

@@ -36,6 +36,11 @@ func TestWhatNoFileComesOfIsPlayedFromAPlaylist(t *testing.T) {
 		},
 		"ffmpeg cannot join them": {ffmpeg: "exit 1", patience: 10 * time.Second, files: 1},
 		"it fails each time":      {file: func(context.Context, int32) error { return away }, patience: time.Second},
+		"it fails until the time is over, and the playlist once then": {
+			file:     func(context.Context, int32) error { return away },
+			playlist: func(_ context.Context, times int32) error { return map[int32]error{0: away}[times] },
+			patience: time.Second,
+		},
 		"it takes too long": {
 			file: func(ctx context.Context, _ int32) error { <-ctx.Done(); return ctx.Err() }, patience: 100 * time.Millisecond, files: 1,
 		},
@@ -43,7 +48,7 @@ func TestWhatNoFileComesOfIsPlayedFromAPlaylist(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := desk(t, t.TempDir(), 1)
-			w.Patience, w.extra = row.patience, 5*time.Second
+			w.Patience, w.extra = row.patience, 10*time.Second
 			for second := range 3 {
 				w.record(t, second, media(t, shown(1, "64x36")...))
 			}
