@@ -154,6 +154,11 @@ func (w *Worker) publishAs(ctx context.Context, config recording.Config, said st
 	if err != nil {
 		return recording.Result{}, err
 	}
+	if config.Format != w.Config.Format {
+		if done, result, err := w.overtaken(ctx, object); err != nil || done {
+			return result, err
+		}
+	}
 	manifest.SHA256, manifest.SizeBytes, manifest.Complete = object.SHA256, object.Size, true
 	text, err := json.MarshalIndent(manifest, "", "  ")
 	if err != nil {
@@ -171,6 +176,21 @@ func (w *Worker) publishAs(ctx context.Context, config recording.Config, said st
 	result := w.resultOf(manifest)
 	result.Message = said
 	return result, nil
+}
+
+// overtaken says whether another worker made a file while this one stored a playlist instead, which then has to go: so do its parts.
+func (w *Worker) overtaken(ctx context.Context, playlist store.Object) (bool, recording.Result, error) {
+	parts, err := w.stored(ctx)
+	if err != nil {
+		return false, recording.Result{}, err
+	}
+	done, result, err := w.published(ctx, parts)
+	if done && result.URI != w.Store.URI(playlist.Key) {
+		if err := w.Store.Delete(ctx, playlist.Key); err != nil {
+			w.Log.Warn("Could not drop the playlist that a file took the place of", "error", err)
+		}
+	}
+	return done, result, err
 }
 
 // published says whether an earlier try did all but say so. Once parts are dropped the recording must not be made of what is left.
