@@ -93,6 +93,9 @@ func (w *Worker) folder() string {
 
 // pull records until the broadcast is over, which it returns, or the Pod has to go.
 func (w *Worker) pull(ctx context.Context, from func(context.Context) source) (over bool) {
+	if stopped(w.Ended) {
+		return stopped(w.Stop)
+	}
 	pulling, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan error, 1)
