@@ -30,7 +30,7 @@ func joinFailed(err error) error {
 
 // join writes the parts as one fragmented MP4 file: as one transport stream with one clock to ffmpeg.
 func (w *Worker) join(ctx context.Context, parts []recording.Part, out io.Writer) error {
-	info, err := scanned(parts[0], func() (io.ReadCloser, error) { return w.open(ctx, parts[0]) })
+	info, err := w.scanned(parts[0], func() (io.ReadCloser, error) { return w.open(ctx, parts[0]) })
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (w *Worker) oneClock(ctx context.Context, parts []recording.Part, out io.Wr
 		if err != nil {
 			return err
 		}
-		info, err := scanned(p, open)
+		info, err := w.scanned(p, open)
 		if err != nil {
 			return err
 		}
@@ -193,7 +193,7 @@ func (w *Worker) piece(ctx context.Context, p recording.Part) (func() (io.ReadCl
 	return func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil }, nil
 }
 
-func scanned(p recording.Part, open func() (io.ReadCloser, error)) (mpegts.Info, error) {
+func (w *Worker) scanned(p recording.Part, open func() (io.ReadCloser, error)) (mpegts.Info, error) {
 	in, err := open()
 	if err != nil {
 		return mpegts.Info{}, err
@@ -201,6 +201,9 @@ func scanned(p recording.Part, open func() (io.ReadCloser, error)) (mpegts.Info,
 	defer func() { _ = in.Close() }()
 	info, err := mpegts.Scan(in)
 	if errors.Is(err, mpegts.ErrNoStream) {
+		if w.Spool.forget(p) {
+			return info, fmt.Errorf("the copy of part %s in the spool is lost; that in the store comes next: %w", p.Name(), err)
+		}
 		// It held media when it was taken. Left out it would be dropped with those that the recording holds.
 		return info, fmt.Errorf("%w: part %s: %w", errJoin, p.Name(), err)
 	}

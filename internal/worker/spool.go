@@ -392,6 +392,11 @@ func (s *Spool) Open(p recording.Part) (*os.File, error) {
 	return f, nil
 }
 
+// forget drops the copy of a part that is stored, and says whether there was one.
+func (s *Spool) forget(p recording.Part) bool {
+	return os.Remove(filepath.Join(s.dir, storedDir, p.Name())) == nil
+}
+
 // Drop forgets all parts, and what was made of them here: the recording holds them. What is no part yet is in none.
 func (s *Spool) Drop() error {
 	err := errors.Join(os.RemoveAll(filepath.Join(s.dir, readyDir)), os.RemoveAll(filepath.Join(s.dir, storedDir)))

@@ -194,7 +194,12 @@ func (w *Worker) stored(ctx context.Context) ([]recording.Part, error) {
 	}
 	var parts []recording.Part
 	for _, o := range objects {
-		if p, is := recording.ParsePart(o.Key); is {
+		p, is := recording.ParsePart(o.Key)
+		switch {
+		case is && o.Size == 0:
+			// A node that lost its power may have stored it: nothing can be made of it, nor is it in anything.
+			w.Log.Warn("A part is empty; it is left where it is", "part", p.Name())
+		case is:
 			p.Size = o.Size
 			parts = append(parts, p)
 		}
