@@ -114,7 +114,7 @@ const (
 	ReasonCreationRefused = "CreationRefused"
 	// ReasonRecorded (RecordingReady=True): the recording is complete and verified.
 	ReasonRecorded = "Recorded"
-	// ReasonOnAir (RecordingReady=False): the broadcast is being recorded.
+	// ReasonOnAir (RecordingReady=False): the broadcast is not over. The message says whether anything records it.
 	ReasonOnAir = "OnAir"
 	// ReasonFinishing (RecordingReady=False): the parts are being stored and joined.
 	ReasonFinishing = "Finishing"

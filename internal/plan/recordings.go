@@ -136,10 +136,14 @@ func (p *Plan) stopSignalled(o Observed, run workload.Run) {
 func recordingCondition(o Observed, status v1alpha1.LiveStreamStatus) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionRecordingReady, Status: metav1.ConditionFalse}
 	if status.OnAir() {
-		if !slices.ContainsFunc(status.Workloads, func(w v1alpha1.WorkloadStatus) bool { return stores(o, status.Broadcast.ID, w.Name) }) {
+		recorders := slices.DeleteFunc(slices.Clone(status.Workloads), func(w v1alpha1.WorkloadStatus) bool { return !stores(o, status.Broadcast.ID, w.Name) })
+		if len(recorders) == 0 {
 			return metav1.Condition{}
 		}
 		c.Reason, c.Message = v1alpha1.ReasonOnAir, "the broadcast is being recorded"
+		if !slices.ContainsFunc(recorders, func(w v1alpha1.WorkloadStatus) bool { return w.State == v1alpha1.WorkloadRunning }) {
+			c.Message = "nothing records the broadcast at the moment; WorkloadsReady tells why"
+		}
 		return c
 	}
 	if len(status.History) == 0 || len(status.History[0].Recordings) == 0 {

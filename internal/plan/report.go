@@ -261,7 +261,7 @@ func workloadsCondition(status v1alpha1.LiveStreamStatus, o Observed) metav1.Con
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonWorkloadFailed, clip(strings.Join(failed, "; "))
 	case len(starting) > 0:
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonStarting, "waiting for a ready pod: "+strings.Join(starting, ", ")
-	case len(stopping) > 0:
+	case len(stopping) > 0 && !(o.Stream.Spec.Suspended() && onlyScheduled(status)):
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonStopping, "finishing after the broadcast: "+strings.Join(stopping, ", ")
 	case o.Stream.Spec.Suspended():
 		c.Reason, c.Message = v1alpha1.ReasonSuspended, "spec.state is Suspended: pushes are recorded and nothing runs"
@@ -271,6 +271,20 @@ func workloadsCondition(status v1alpha1.LiveStreamStatus, o Observed) metav1.Con
 		c.Reason, c.Message = v1alpha1.ReasonIdle, "nothing has to run"
 	}
 	return c
+}
+
+// onlyScheduled says whether all that has to come yet waits for spec.state to be Active again.
+func onlyScheduled(status v1alpha1.LiveStreamStatus) bool {
+	var states []v1alpha1.WorkloadState
+	for _, w := range status.Workloads {
+		states = append(states, w.State)
+	}
+	if len(status.History) > 0 {
+		for _, w := range status.History[0].AfterEnd {
+			states = append(states, w.State)
+		}
+	}
+	return !slices.ContainsFunc(states, func(s v1alpha1.WorkloadState) bool { return !settled(s) && s != v1alpha1.WorkloadScheduled })
 }
 
 // sortOut names the workloads that are not as they should be, and why.
