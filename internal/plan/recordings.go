@@ -132,19 +132,23 @@ func (p *Plan) stopSignalled(o Observed, run workload.Run) {
 	p.Stop = append(p.Stop, stop)
 }
 
+func recordingOnAir(o Observed, status v1alpha1.LiveStreamStatus, c metav1.Condition) metav1.Condition {
+	recorders := slices.DeleteFunc(slices.Clone(status.Workloads), func(w v1alpha1.WorkloadStatus) bool { return !stores(o, status.Broadcast.ID, w.Name) })
+	if len(recorders) == 0 {
+		return metav1.Condition{}
+	}
+	c.Reason, c.Message = v1alpha1.ReasonOnAir, "the broadcast is being recorded"
+	if !slices.ContainsFunc(recorders, func(w v1alpha1.WorkloadStatus) bool { return w.State == v1alpha1.WorkloadRunning }) {
+		c.Message = "nothing records the broadcast at the moment; WorkloadsReady tells why"
+	}
+	return c
+}
+
 // recordingCondition is that of the broadcast on air, or of the latest one; its type is empty where nothing is recorded.
 func recordingCondition(o Observed, status v1alpha1.LiveStreamStatus) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionRecordingReady, Status: metav1.ConditionFalse}
 	if status.OnAir() {
-		recorders := slices.DeleteFunc(slices.Clone(status.Workloads), func(w v1alpha1.WorkloadStatus) bool { return !stores(o, status.Broadcast.ID, w.Name) })
-		if len(recorders) == 0 {
-			return metav1.Condition{}
-		}
-		c.Reason, c.Message = v1alpha1.ReasonOnAir, "the broadcast is being recorded"
-		if !slices.ContainsFunc(recorders, func(w v1alpha1.WorkloadStatus) bool { return w.State == v1alpha1.WorkloadRunning }) {
-			c.Message = "nothing records the broadcast at the moment; WorkloadsReady tells why"
-		}
-		return c
+		return recordingOnAir(o, status, c)
 	}
 	if len(status.History) == 0 || len(status.History[0].Recordings) == 0 {
 		return metav1.Condition{}

@@ -261,7 +261,7 @@ func workloadsCondition(status v1alpha1.LiveStreamStatus, o Observed) metav1.Con
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonWorkloadFailed, clip(strings.Join(failed, "; "))
 	case len(starting) > 0:
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonStarting, "waiting for a ready pod: "+strings.Join(starting, ", ")
-	case len(stopping) > 0 && !(o.Stream.Spec.Suspended() && onlyScheduled(status)):
+	case len(stopping) > 0 && (!o.Stream.Spec.Suspended() || !onlyScheduled(status)):
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonStopping, "finishing after the broadcast: "+strings.Join(stopping, ", ")
 	case o.Stream.Spec.Suspended():
 		c.Reason, c.Message = v1alpha1.ReasonSuspended, "spec.state is Suspended: pushes are recorded and nothing runs"
