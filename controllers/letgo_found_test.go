@@ -61,14 +61,20 @@ func (b *bench) told() []string {
 	return told
 }
 
-// Found by reading: the patch had no precondition, and took the finalizer off whatever had the name by then.
-func TestTheNextLiveStreamOfTheNameKeepsItsFinalizer(t *testing.T) {
-	t.Parallel()
+// deletedWithShare has a LiveStream that is being deleted and has a share in a target, as it was then.
+func deletedWithShare(t *testing.T) (*bench, *v1alpha1.LiveStream) {
+	t.Helper()
 	b := newBench(t)
 	b.create(newSecret(), newDomain(), newDeployment(0), scaled("show", packagerRef, 2, 1))
 	b.settle("show")
 	b.delete(newStream("show"))
-	past := b.stream("show")
+	return b, b.stream("show")
+}
+
+// Found by reading: the patch had no precondition, and took the finalizer off whatever had the name by then.
+func TestTheNextLiveStreamOfTheNameKeepsItsFinalizer(t *testing.T) {
+	t.Parallel()
+	b, past := deletedWithShare(t)
 	b.reconcile("show")
 	b.create(scaled("show", packagerRef, 2, 1))
 	b.settle("show")
@@ -87,11 +93,7 @@ func TestTheNextLiveStreamOfTheNameKeepsItsFinalizer(t *testing.T) {
 
 func TestTheFinalizerGoesAlsoWhereTheWatchStandsStill(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	b.create(newSecret(), newDomain(), newDeployment(0), scaled("show", packagerRef, 2, 1))
-	b.settle("show")
-	b.delete(newStream("show"))
-	past := b.stream("show")
+	b, past := deletedWithShare(t)
 	b.record("show", b.starts("A"))
 	b.reconciler.Client = staleReader{liveReader{env.Client}, past}
 	b.reconcile("show")

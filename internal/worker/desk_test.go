@@ -132,6 +132,14 @@ func (w *Worker) record(t *testing.T, second int, content []byte) recording.Part
 	return p
 }
 
+// upload stores what is in the spool.
+func (w *Worker) upload(t *testing.T) {
+	t.Helper()
+	if err := (&uploader{Worker: w, folder: w.folder()}).all(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (w *Worker) end(t *testing.T, over bool) recording.Result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), w.Patience)

@@ -27,9 +27,7 @@ func TestAPartThatLostItsContentDoesNotKeepTheOthersFromBeingOneFile(t *testing.
 					p := w.record(t, second, media(t, shown(1, "64x36")...))
 					names, size = append(names, p.Name()), int(p.Size)
 				}
-				if err := (&uploader{Worker: w, folder: w.folder()}).all(t.Context()); err != nil {
-					t.Fatal(err)
-				}
+				w.upload(t)
 				file, content := filepath.Join(w.Spool.dir, storedDir, names[at]), make([]byte, size)
 				if row.inStore {
 					file, content = filepath.Join(volume, filepath.FromSlash(w.folder()), "parts", names[at]), nil

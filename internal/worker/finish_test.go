@@ -149,9 +149,7 @@ func TestWhatFailsOnceWhileJoiningIsTriedAgain(t *testing.T) {
 			for second := range 3 {
 				first.record(t, second, media(t, shown(1, "320x180")...))
 			}
-			if err := (&uploader{Worker: first, folder: first.folder()}).all(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			first.upload(t)
 			w := desk(t, volume, 2)
 			fault(t, w, &sync.Once{})
 			if result := w.end(t, true); !result.Ready {
@@ -314,9 +312,7 @@ func TestAPartIsReadOnceFromTheStore(t *testing.T) {
 	for second := range 4 {
 		before.record(t, second, media(t, shown(1, "64x36")...))
 	}
-	if err := (&uploader{Worker: before, folder: before.folder()}).all(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	before.upload(t)
 	w := desk(t, volume, 2)
 	var opened atomic.Int32
 	inner := w.Store

@@ -37,9 +37,7 @@ func TestALadderThatCannotBeReadInTheSpoolIsFinishedAsTheStoreHasIt(t *testing.T
 			before := desk(t, volume, 1)
 			before.subfolder = recording.LadderFolder + "144p/"
 			before.record(t, 0, media(t, shown(1, "64x36")...))
-			if err := (&uploader{Worker: before, folder: before.folder()}).all(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			before.upload(t)
 			w := finisher(t, volume, text)
 			chosen, err := json.Marshal(w.Config.Transcoding.Renditions)
 			if err != nil {
@@ -88,9 +86,7 @@ func TestATranscoderThatIsMadeAgainNumbersItsPartsBehindThoseThatAreStored(t *te
 	before := desk(t, volume, 1)
 	before.subfolder = recording.LadderFolder + "144p/"
 	before.record(t, 0, media(t, shown(1, "64x36")...))
-	if err := (&uploader{Worker: before, folder: before.folder()}).all(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	before.upload(t)
 	w := desk(t, volume, 1)
 	w.Config.Format, w.Config.Transcoding = recording.HLS, &recording.Transcoding{Renditions: []ladder.Rendition{rendition("144p", 144)}}
 	made := newTranscoder(w)

@@ -169,9 +169,7 @@ func TestAJobThatIsMadeAgainGoesOnBehindWhatItStored(t *testing.T) {
 	for second := range 3 {
 		before.record(t, second, one)
 	}
-	if err := (&uploader{Worker: before, folder: before.folder()}).all(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	before.upload(t)
 	w := desk(t, volume, 1)
 	w.goOn(t.Context())
 	for second := 3; second < 6; second++ {
@@ -179,12 +177,8 @@ func TestAJobThatIsMadeAgainGoesOnBehindWhatItStored(t *testing.T) {
 	}
 	// The Pod before stores its last part when this one records already.
 	before.record(t, 2, one)
-	if err := (&uploader{Worker: before, folder: before.folder()}).all(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := (&uploader{Worker: w, folder: w.folder()}).all(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	before.upload(t)
+	w.upload(t)
 	parts, err := w.stored(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -76,9 +76,7 @@ func TestAPartThatLostItsContentInTheSpoolIsReadFromTheStore(t *testing.T) {
 	for second := range 3 {
 		parts = append(parts, w.record(t, second, media(t, shown(1, "320x180")...)))
 	}
-	if err := (&uploader{Worker: w, folder: w.folder()}).all(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	w.upload(t)
 	for i, left := range []int64{0, 100_000} {
 		if err := os.Truncate(filepath.Join(w.Spool.dir, storedDir, parts[i].Name()), left); err != nil {
 			t.Fatal(err)
@@ -103,9 +101,7 @@ func TestAPartWithoutMediaIsNotDroppedForARecordingThatLacksIt(t *testing.T) {
 			for second := range 3 {
 				parts = append(parts, w.record(t, second, media(t, shown(1, "64x36")...)))
 			}
-			if err := (&uploader{Worker: w, folder: w.folder()}).all(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			w.upload(t)
 			key := filepath.Join(volume, filepath.FromSlash(w.folder()+recording.PartsFolder), parts[lost].Name())
 			if err := os.WriteFile(key, []byte("lost"), 0o600); err != nil {
 				t.Fatal(err)
@@ -237,9 +233,7 @@ func TestASpoolKeepsTheNewestOfWhatIsStoredWithinItsLimit(t *testing.T) {
 	for second := range 5 {
 		want = append(want, w.record(t, second, one))
 	}
-	if err := (&uploader{Worker: w, folder: w.folder()}).all(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	w.upload(t)
 	kept, err := w.Spool.Parts()
 	var names []string
 	for _, p := range kept {
