@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -58,13 +56,13 @@ var meanings = map[string]string{
 	"storm_drain_ratio":             "10,000 streams lost and back within 10 s, until all are Live in their broadcast, over the bare writes of the events",
 }
 
-// writeDocs writes docs/benchmarks.md from the results.
-func writeDocs(root string, r *report) error {
-	var page strings.Builder
-	page.WriteString(method)
+// page is docs/benchmarks.md.
+func page(r *report) string {
+	var text strings.Builder
+	text.WriteString(method)
 	m := r.Machine
-	fmt.Fprintf(&page, "\n## Figures\n\nBy `make bench` on %d cores (%s), %.0f GiB of memory, Linux %s, Go %s, Kubernetes %s.\n\n", m.Cores, m.CPU, m.MemoryGiB, m.Kernel, strings.TrimPrefix(m.Go, "go"), strings.TrimPrefix(m.Kubernetes, "v"))
-	page.WriteString("| key | what | value (95 %) | target | met | measured, commit, and how many processes wanted a core |\n| --- | --- | --- | --- | --- | --- |\n")
+	fmt.Fprintf(&text, "\n## Figures\n\nBy `make bench` on %d cores (%s), %.0f GiB of memory, Linux %s, Go %s, Kubernetes %s.\n\n", m.Cores, m.CPU, m.MemoryGiB, m.Kernel, strings.TrimPrefix(m.Go, "go"), strings.TrimPrefix(m.Kubernetes, "v"))
+	text.WriteString("| key | what | value (95 %) | target | met | measured, commit, and how many processes wanted a core |\n| --- | --- | --- | --- | --- | --- |\n")
 	for _, key := range r.keys() {
 		got := r.Results[key]
 		when := got.Date
@@ -75,9 +73,9 @@ func writeDocs(root string, r *report) error {
 		if got.HugePages != "" {
 			when += ", huge pages: " + got.HugePages
 		}
-		fmt.Fprintf(&page, "| `%s` | %s | %s | %s | %s | %s |\n", key, meanings[key], got.text(), got.target(), got.verdict(), when)
+		fmt.Fprintf(&text, "| `%s` | %s | %s | %s | %s | %s |\n", key, meanings[key], got.text(), got.target(), got.verdict(), when)
 	}
-	page.WriteString("\nWhat was measured of both sides:\n\n| key | reference | operator | |\n| --- | --- | --- | --- |\n")
+	text.WriteString("\nWhat was measured of both sides:\n\n| key | reference | operator | |\n| --- | --- | --- | --- |\n")
 	for _, key := range r.keys() {
 		got := r.Results[key]
 		if len(got.Reference)+len(got.Subject) == 0 {
@@ -87,31 +85,27 @@ func writeDocs(root string, r *report) error {
 		if math.Abs(got.Drift) > 0.2 {
 			note = strings.TrimPrefix(note+fmt.Sprintf("; the machine changed by %.0f %% meanwhile", 100*got.Drift), "; ")
 		}
-		fmt.Fprintf(&page, "| `%s` | %s | %s | %s |\n", key, figures(got.Reference), figures(got.Subject), note)
+		fmt.Fprintf(&text, "| `%s` | %s | %s | %s |\n", key, figures(got.Reference), figures(got.Subject), note)
 	}
-	page.WriteString("\n## What is not good yet\n\n")
+	text.WriteString("\n## What is not good yet\n\n")
 	bad := 0
 	for _, key := range r.keys() {
 		got := r.Results[key]
 		if verdict := got.verdict(); verdict != "" && verdict != "yes" {
 			bad++
-			fmt.Fprintf(&page, "- `%s`: %s; the target, %s, %s.\n", key, got.text(), got.target(), got.shortcoming())
+			fmt.Fprintf(&text, "- `%s`: %s; the target, %s, %s.\n", key, got.text(), got.target(), got.shortcoming())
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(targets)) {
 		if _, there := r.Results[key]; !there {
 			bad++
-			fmt.Fprintf(&page, "- `%s` is not measured.\n", key)
+			fmt.Fprintf(&text, "- `%s` is not measured.\n", key)
 		}
 	}
 	if bad == 0 {
-		page.WriteString("Every target is met.\n")
+		text.WriteString("Every target is met.\n")
 	}
-	path := filepath.Join(root, "docs", "benchmarks.md")
-	if err := os.WriteFile(path, []byte(page.String()), 0o644); err != nil {
-		return fmt.Errorf("writing the page: %w", err)
-	}
-	return nil
+	return text.String()
 }
 
 // shortcoming says how a target is not certainly met.

@@ -59,7 +59,7 @@ func main() {
 	var o options
 	flag.BoolVar(&o.quick, "quick", false, "Measure less: what a callback costs alone, in 3 minutes; with -only, any part with small populations.")
 	flag.StringVar(&o.only, "only", "", "Benchmarks to run, with commas between; when empty, all, or those of a quick run.")
-	flag.BoolVar(&o.docs, "docs", false, "Write docs/benchmarks.md from out/bench.json, and measure nothing.")
+	flag.BoolVar(&o.docs, "docs", false, "Tell the figures of out/bench.json in docs/benchmarks.json and docs/benchmarks.md, in place of those told before, and measure nothing.")
 	flag.BoolVar(&o.gate, "gate", false, "Measure only the CPU for an event, and fail where it is above its bound.")
 	flag.StringVar(&o.environment, "operator-env", "", "NAME=value that the operator runs with besides, such as GOMAXPROCS=1. Only with -gate, which keeps no figures.")
 	flag.StringVar(&o.mode, "mode", "", "What this process is for one that measures: handler, informer or bare-reconciler.")
@@ -90,12 +90,16 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	r, err := loadReport(root)
-	if err != nil {
+	if o.docs {
+		left, err := publish(root)
+		for _, why := range left {
+			fmt.Fprintln(os.Stderr, "not told:", why)
+		}
 		return err
 	}
-	if o.docs {
-		return writeDocs(root, r)
+	r, err := loadReport(measuredPath(root))
+	if err != nil {
+		return err
 	}
 	return measure(ctx, o, r, root)
 }

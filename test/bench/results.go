@@ -9,7 +9,6 @@ import (
 	"maps"
 	"math"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -60,7 +59,7 @@ type machine struct {
 	Commit     string  `json:"commit"`
 }
 
-// report is out/bench.json. A run of a part replaces that part.
+// report is what was measured, out/bench.json, or what is told, docs/benchmarks.json. A run of a part replaces that part.
 type report struct {
 	Machine machine           `json:"machine"`
 	Results map[string]result `json:"results"`
@@ -73,15 +72,16 @@ type report struct {
 	failed error
 }
 
-func loadReport(root string) (*report, error) {
-	r := &report{path: filepath.Join(root, "out", "bench.json")}
+// loadReport reads a report, which is empty where there is no file yet.
+func loadReport(path string) (*report, error) {
+	r := &report{path: path}
 	text, err := os.ReadFile(r.path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("reading the results so far: %w", err)
+		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
 	if err == nil {
 		if err := json.Unmarshal(text, r); err != nil {
-			return nil, fmt.Errorf("reading the results so far: %w", err)
+			return nil, fmt.Errorf("reading %s: %w", path, err)
 		}
 	}
 	if r.Results == nil {
@@ -134,7 +134,7 @@ func (r *report) save() error {
 		return fmt.Errorf("encoding the results: %w", err)
 	}
 	if err := os.WriteFile(r.path+".new", append(text, '\n'), 0o644); err != nil {
-		return fmt.Errorf("writing the results: %w", err)
+		return fmt.Errorf("writing %s: %w", r.path, err)
 	}
 	return os.Rename(r.path+".new", r.path)
 }
