@@ -166,7 +166,8 @@ deploy: ## Install everything into the current cluster, with the images IMG and 
 	kubectl apply -k out/deploy
 
 .PHONY: undeploy
-undeploy: ## Remove everything from the current cluster.
+undeploy: ## Remove everything from the current cluster: all LiveStreams, with what they run, while the operator gives their shares back, and then the operator.
+	kubectl delete --ignore-not-found -k config/crd
 	kubectl delete --ignore-not-found -k config/default
 
 .PHONY: clean
