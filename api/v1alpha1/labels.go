@@ -37,6 +37,8 @@ const (
 	AnnotationSequence = "livestream-operator.io/sequence"
 	// AnnotationBroadcastStart holds status.broadcast.startTime, RFC 3339.
 	AnnotationBroadcastStart = "livestream-operator.io/broadcast-start"
+	// AnnotationUploadTimeout is on Jobs that the worker serves alone: how many seconds after its broadcast its worker tries to store what it has.
+	AnnotationUploadTimeout = "livestream-operator.io/upload-timeout-seconds"
 )
 
 // FinalizerScale is on LiveStreams with a scale workload: their share has to be given back, which no owner reference does.

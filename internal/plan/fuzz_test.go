@@ -139,7 +139,7 @@ func (d *dice) runs() []workload.Run {
 	for range d.roll(6) {
 		r := workload.Run{
 			Workload: d.name(), Broadcast: d.broadcast(), Part: int32(d.roll(4)), Phase: workload.Phase(d.roll(5) + 1), AfterEnd: d.is(), Sequence: d.sequence(),
-			BroadcastStart: d.at(), Created: d.at(), Ready: d.at(), Finished: d.at(), PodsGone: d.is(), Signals: d.is(), Stores: d.is(), Told: d.at(), Finish: d.is(),
+			BroadcastStart: d.at(), Created: d.at(), Ready: d.at(), Finished: d.at(), PodsGone: d.is(), Signals: d.is(), Stores: d.is(), Told: d.at(), Patience: choose(d, 0, 31*time.Minute), Finish: d.is(),
 		}
 		if d.is() {
 			r.Result = &recording.Result{Ready: d.is(), Nothing: d.is(), Left: d.is(), Message: choose(d, "", "why"), URI: "pvc://a/b"}

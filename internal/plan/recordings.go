@@ -123,7 +123,8 @@ func (p *Plan) stopSignalled(o Observed, run workload.Run) {
 		p.Stop = append(p.Stop, stop)
 		return
 	}
-	patience := workload.Patience(int(max(o.Settings.Recording.UploadTimeoutSeconds, o.Settings.Transcoding.UploadTimeoutSeconds)))
+	// A Job of an older version does not tell what its worker goes by: it has the longest of what is set now.
+	patience := cmp.Or(run.Patience, max(workload.Patience(int(o.Settings.Recording.UploadTimeoutSeconds)), workload.Patience(int(o.Settings.Transcoding.UploadTimeoutSeconds))))
 	if due := run.Told.Add(patience); o.Now.Before(due) {
 		p.lookAgainAt(o.Now, due)
 		return

@@ -48,3 +48,34 @@ func TestWhoFinishesARecordingFollowsFromHowItsLastWorkerEnded(t *testing.T) {
 		})
 	}
 }
+
+func TestAWorkerThatWasToldHasTheTimeThatItsOwnJobTells(t *testing.T) {
+	t.Parallel()
+	half, day := 30*time.Minute, 24*time.Hour
+	for name, tc := range map[string]struct {
+		job                    time.Duration
+		recording, transcoding int32
+		want                   time.Duration
+	}{
+		"what is set was lowered while it stores":          {day + half, 60, 0, day + half},
+		"what is set was raised":                           {time.Minute + half, 7200, 7200, time.Minute + half},
+		"an older Job has what is set":                     {0, 60, 60, time.Minute + half},
+		"an older Job of which only the other kind is set": {0, 0, 60, time.Hour + half},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := Observed{}
+			o.Settings.Recording.UploadTimeoutSeconds, o.Settings.Transcoding.UploadTimeoutSeconds = tc.recording, tc.transcoding
+			run := workload.Run{JobName: "show-record-1", Workload: "record", Broadcast: "b1", Phase: workload.Running, Signals: true, Told: showTime, Patience: tc.job}
+			ended := func(at time.Duration) bool {
+				var p Plan
+				o.Now = showTime.Add(at)
+				p.stopSignalled(o, run)
+				return len(p.Stop) == 1 && !p.Stop[0].Signal
+			}
+			if ended(tc.want-time.Second) || !ended(tc.want) {
+				t.Errorf("it is not ended after %s", tc.want)
+			}
+		})
+	}
+}

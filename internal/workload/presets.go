@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,6 +24,8 @@ const (
 	workerUser = 65532
 	// workerGrace is how long a worker may store and join what it has when its Pod has to go.
 	workerGrace = 5 * time.Minute
+	// defaultUploadTimeout is in seconds.
+	defaultUploadTimeout = 3600
 	// toRun is how long a worker that finishes may wait for a node and its image: the time of a Job runs meanwhile, and what it makes of the
 	// parts when no file comes of them is the last that it does.
 	toRun = 30 * time.Minute
@@ -38,7 +41,7 @@ const FinishTries = 3
 // Patience is how long a worker may take after its broadcast, before it is ended: its time for storing what it has, an hour where none is
 // set, and half an hour.
 func Patience(uploadTimeoutSeconds int) time.Duration {
-	return time.Duration(cmp.Or(uploadTimeoutSeconds, 3600))*time.Second + 30*time.Minute
+	return time.Duration(cmp.Or(uploadTimeoutSeconds, defaultUploadTimeout))*time.Second + 30*time.Minute
 }
 
 // preset is a workload that the worker's image serves: a setting asks for it, and nobody writes its Job.
@@ -109,6 +112,7 @@ func PresetJob(stream *v1alpha1.LiveStream, name string, settings v1alpha1.LiveS
 	// It belongs to the broadcast, and runs after it only to finish.
 	b.Ended = nil
 	made := jobOf(stream, v1alpha1.Workload{Name: name, Job: template}, b, part)
+	made.Annotations[v1alpha1.AnnotationUploadTimeout] = strconv.Itoa(cmp.Or(config.UploadTimeoutSeconds, defaultUploadTimeout))
 	run := func(value string) {
 		made.Labels[v1alpha1.LabelRun], made.Spec.Template.Labels[v1alpha1.LabelRun] = value, value
 	}

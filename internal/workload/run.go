@@ -65,6 +65,8 @@ type Run struct {
 	// Stores says that it leaves a recording.
 	Stores bool
 	Told   time.Time
+	// Patience is how long after it was told it may run, zero where its Job does not tell.
+	Patience time.Duration
 	// Finish says that the Job does nothing but finish a recording.
 	Finish bool
 	// Result is what a recorder said when it ended, nil where it has not.
@@ -110,6 +112,9 @@ func read(job *batchv1.Job, pods []corev1.Pod, part int32) Run {
 		Sequence: job.Annotations[v1alpha1.AnnotationSequence], Created: job.CreationTimestamp.Time,
 	}
 	r.Signals, r.Finish = job.Labels[v1alpha1.LabelStop] == v1alpha1.StopBySignal, job.Labels[v1alpha1.LabelRun] == v1alpha1.RunFinish
+	if seconds, err := strconv.Atoi(job.Annotations[v1alpha1.AnnotationUploadTimeout]); err == nil {
+		r.Patience = Patience(seconds)
+	}
 	r.Stores = r.Signals && job.Labels[v1alpha1.LabelRun] != v1alpha1.RunPush
 	if start, err := time.Parse(time.RFC3339, job.Annotations[v1alpha1.AnnotationBroadcastStart]); err == nil {
 		r.BroadcastStart = start
