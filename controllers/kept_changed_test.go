@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"strings"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -60,9 +61,9 @@ func TestUpdatesOfJobsThatNoPassReadsBringNone(t *testing.T) {
 func TestUpdatesOfPodsThatNoPassReadsBringNone(t *testing.T) {
 	t.Parallel()
 	at := metav1.NewTime(showTime)
-	condition := func(kind corev1.PodConditionType, status corev1.ConditionStatus) func(*corev1.Pod) {
+	condition := func(kind corev1.PodConditionType, status corev1.ConditionStatus, reason ...string) func(*corev1.Pod) {
 		return func(p *corev1.Pod) {
-			p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: kind, Status: status, LastTransitionTime: at})
+			p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: kind, Status: status, Reason: strings.Join(reason, ""), LastTransitionTime: at})
 		}
 	}
 	for name, tc := range map[string]struct {
@@ -71,7 +72,8 @@ func TestUpdatesOfPodsThatNoPassReadsBringNone(t *testing.T) {
 	}{
 		"it has a node":         {func(p *corev1.Pod) { p.Spec.NodeName = "a"; condition(corev1.PodScheduled, corev1.ConditionTrue)(p) }, false},
 		"its volumes are there": {condition(corev1.PodReadyToStartContainers, corev1.ConditionTrue), false},
-		"it is not ready yet":   {condition(corev1.PodReady, corev1.ConditionFalse), false},
+		"it is not ready yet":   {condition(corev1.PodReady, corev1.ConditionFalse, "ContainersNotReady"), false},
+		"its node is lost":      {condition(corev1.PodReady, corev1.ConditionFalse), true},
 		"it is ready":           {condition(corev1.PodReady, corev1.ConditionTrue), true},
 		"no node takes it":      {condition(corev1.PodScheduled, corev1.ConditionFalse), true},
 		"it can be asked":       {func(p *corev1.Pod) { p.Status.PodIP = "10.0.0.1" }, true},

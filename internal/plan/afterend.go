@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -76,6 +77,7 @@ func (p *Plan) planAfterOne(o Observed, record v1alpha1.BroadcastRecord, status 
 
 func (p *Plan) planAfterMissing(o Observed, record v1alpha1.BroadcastRecord, status v1alpha1.AfterEndStatus) v1alpha1.AfterEndStatus {
 	spec := specOf(o, status.Name)
+	hinders := slices.IndexFunc(o.Runs, func(r workload.Run) bool { return r.Broadcast == record.ID && !r.AfterEnd && !over(r) })
 	switch {
 	case status.JobName != "":
 		status.State, status.Message = v1alpha1.WorkloadFailed, "its Job is gone; how it ended was not seen"
@@ -88,8 +90,11 @@ func (p *Plan) planAfterMissing(o Observed, record v1alpha1.BroadcastRecord, sta
 	case slices.ContainsFunc(record.Recordings, func(r v1alpha1.RecordingStatus) bool { return !recorded(r) }):
 		// It is told where the recording is.
 		status.Message = ""
-	case slices.ContainsFunc(o.Runs, func(r workload.Run) bool { return r.Broadcast == record.ID && !r.AfterEnd && !over(r) }):
+	case hinders >= 0:
 		status.Message = ""
+		if run := o.Runs[hinders]; !run.Lost.IsZero() {
+			status.Message = fmt.Sprintf("it waits for Job %q: %s", run.JobName, run.Trouble)
+		}
 	default:
 		p.Start = append(p.Start, Start{Workload: *spec, Part: 1, Ended: &record})
 		status.State, status.Message = v1alpha1.WorkloadPending, ""

@@ -169,7 +169,7 @@ func recordingCondition(o Observed, status v1alpha1.LiveStreamStatus) metav1.Con
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonRecorded, strings.Join(uris, " ")
 	case isComing:
 		c.Reason, c.Message = v1alpha1.ReasonFinishing, "the parts are being stored and joined"
-		if run := latestRun(o.Runs, status.History[0].ID, said.Name); run != nil && run.Phase == workload.Pending && run.Trouble != "" {
+		if run := latestRun(o.Runs, status.History[0].ID, said.Name); run != nil && (run.Phase == workload.Pending && run.Trouble != "" || !run.Lost.IsZero()) {
 			c.Message = "its Pod does not run: " + run.Trouble
 			if told := find(status.Conditions, c.Type); told != nil {
 				c.Message = inWordsOf(told.Message, c.Message)

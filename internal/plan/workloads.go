@@ -123,13 +123,9 @@ func (p *Plan) planJob(o Observed, c course, previous v1alpha1.WorkloadStatus, l
 	case workload.Running:
 		status.State, status.Message = v1alpha1.WorkloadRunning, runningMessage(previous, *latest)
 	case workload.Pending:
-		told := ""
-		if previous.State == v1alpha1.WorkloadPending && previous.Part == latest.Part {
-			told = previous.Message
-		}
-		status.Message = inWordsOf(told, p.pendingTrouble(o.Now, *latest))
+		status.Message = p.planPending(o.Now, previous, *latest, mayStart)
 	case workload.Terminating:
-		// Somebody else deleted it. Its name is taken until it is gone, so the next part does not wait.
+		// Somebody else deleted it, or its node is lost. Its name is taken until it is gone, so the next part does not wait.
 		status.State, status.Message = v1alpha1.WorkloadWaiting, "the Job was deleted while the stream is on air"
 		if mayStart {
 			return p.start(*spec, latest.Part+1)
@@ -227,6 +223,19 @@ func (p *Plan) hasTurn(o Observed, previous v1alpha1.WorkloadStatus, run workloa
 // that is watched.
 const podlessEvery = 30 * time.Second
 
+// planPending says why the Job has no ready Pod.
+func (p *Plan) planPending(now time.Time, previous v1alpha1.WorkloadStatus, latest workload.Run, mayStart bool) string {
+	if mayStart && latest.Signals && latest.Abandoned(now) {
+		// It records nothing any more. Once its Job is deleted, the next part does.
+		p.Stop = append(p.Stop, Stop{Workload: latest.Workload, JobName: latest.JobName, UID: latest.UID, Broadcast: latest.Broadcast})
+	}
+	told := ""
+	if previous.State == v1alpha1.WorkloadPending && previous.Part == latest.Part {
+		told = previous.Message
+	}
+	return inWordsOf(told, p.pendingTrouble(now, latest))
+}
+
 func (p *Plan) pendingTrouble(now time.Time, run workload.Run) string {
 	tell := run.Created.Add(troubleAfter)
 	if now.Before(tell) {
@@ -234,6 +243,9 @@ func (p *Plan) pendingTrouble(now time.Time, run workload.Run) string {
 		return ""
 	}
 	p.lookAgainAt(now, now.Add(podlessEvery))
+	if run.Lost.IsZero() && run.Abandoned(now) {
+		return fmt.Sprintf("its pod is being deleted, and had to end by %s: its node does not tell that it did; delete the Node where that is gone, or the pod with --force", run.PodDue.UTC().Format(time.RFC3339))
+	}
 	return run.Trouble
 }
 
@@ -273,6 +285,9 @@ func windDown(status v1alpha1.WorkloadStatus, run *workload.Run) v1alpha1.Worklo
 		status.State, status.Message = v1alpha1.WorkloadStopped, "ended after the broadcast with "+run.Trouble
 	default:
 		status.State, status.Message = v1alpha1.WorkloadStopping, ""
+		if !run.Lost.IsZero() {
+			status.Message = run.Trouble
+		}
 	}
 	return status
 }

@@ -130,11 +130,11 @@ func Pod(object any) (any, error) {
 	}}, nil
 }
 
-// telling are the conditions of a Pod that are read, and not when they were looked at.
+// telling are the conditions of a Pod that are read, and not when they were looked at. Who is not ready without a reason is on a node that is lost.
 func telling(all []corev1.PodCondition) []corev1.PodCondition {
 	var kept []corev1.PodCondition
 	for _, c := range all {
-		if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue || c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
+		if c.Type == corev1.PodReady && (c.Status == corev1.ConditionTrue || c.Reason == "") || c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
 			c.LastProbeTime, c.ObservedGeneration = metav1.Time{}, 0
 			kept = append(kept, c)
 		}

@@ -331,6 +331,10 @@ func TestJobsAndPodsTellTheSameWithoutWhatTheyRun(t *testing.T) {
 				{Type: corev1.PodScheduled, Status: corev1.ConditionTrue}, {Type: corev1.PodReady, Status: corev1.ConditionFalse, LastTransitionTime: at}, {Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue},
 			}
 		}},
+		"on a node that is lost": {func(j *batchv1.Job) { j.Labels[v1alpha1.LabelStop] = "" }, func(p *corev1.Pod) {
+			p.Status.Phase, p.DeletionTimestamp = corev1.PodRunning, &at
+			p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse, LastTransitionTime: at}}
+		}},
 		"evicted": {func(*batchv1.Job) {}, func(p *corev1.Pod) {
 			p.Status.Phase, p.Status.Reason, p.Status.Message = corev1.PodFailed, "Evicted", "no room"
 		}},

@@ -73,10 +73,23 @@ type Run struct {
 	Result *recording.Result
 	// Trouble says why no Pod is ready, or how the Job ended; "" where there is nothing to say.
 	Trouble string
+	// Lost is since when the node of its Pod is not ready, or does not answer; zero where nothing tells that.
+	Lost time.Time
+	// PodDue is when its Pod has to have ended, as it is being deleted; zero where it is not, or has ended.
+	PodDue time.Time
 }
 
 // Active says whether the Job has, or may still get, a running Pod that nobody told to end.
 func (r Run) Active() bool { return r.Phase == Pending || r.Phase == Running }
+
+// lateEnd is how much later than it has to the end of a Pod may be told.
+const lateEnd = time.Minute
+
+// Abandoned says whether its Pod is being deleted and nobody tells that it ended, as its node is lost, or did not end it in time. The Job
+// has no other Pod until then.
+func (r Run) Abandoned(now time.Time) bool {
+	return !r.PodDue.IsZero() && (!r.Lost.IsZero() || now.After(r.PodDue.Add(lateEnd)))
+}
 
 // Runs reads the Jobs of a LiveStream, sorted by workload, broadcast and part. Jobs without our labels are left out.
 func Runs(jobs []batchv1.Job, pods []corev1.Pod) []Run {
@@ -135,7 +148,8 @@ func read(job *batchv1.Job, pods []corev1.Pod, part int32) Run {
 	}
 	r.Exited = exited(latest)
 	if r.Phase != Running {
-		r.Trouble = trouble(latest)
+		r.readNode(latest)
+		r.Trouble = cmp.Or(r.Trouble, trouble(latest))
 	}
 	if r.Signals {
 		r.readWorker(latest)
@@ -146,6 +160,31 @@ func read(job *batchv1.Job, pods []corev1.Pod, part int32) Run {
 	return r
 }
 
+// readNode reads whether the Pod's node is there to run it, and to end it.
+func (r *Run) readNode(latest corev1.Pod) {
+	if finished(latest) {
+		return
+	}
+	if latest.DeletionTimestamp != nil {
+		r.PodDue = latest.DeletionTimestamp.Time
+	}
+	if r.Lost = lostSince(latest); !r.Lost.IsZero() {
+		r.Trouble = fmt.Sprintf("the node of pod %s is not ready, or does not answer, since %s: unless it comes back, delete the Node, or the pod with --force",
+			latest.Name, r.Lost.UTC().Format(time.RFC3339))
+	}
+}
+
+// lostSince is when the node lifecycle controller took Ready from the Pod, as it does where a node is not ready, or silent. It tells no reason;
+// a kubelet does.
+func lostSince(pod corev1.Pod) time.Time {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady && c.Status == corev1.ConditionFalse && c.Reason == "" && pod.Status.Phase == corev1.PodRunning {
+			return c.LastTransitionTime.Time
+		}
+	}
+	return time.Time{}
+}
+
 // readWorker reads what a worker was told, and what it says.
 func (r *Run) readWorker(latest corev1.Pod) {
 	r.Told, r.Result = toldAt(latest), resultOf(latest)
@@ -153,6 +192,8 @@ func (r *Run) readWorker(latest corev1.Pod) {
 	case r.Result != nil:
 		r.Trouble = sentence(r.Result.Message)
 	case r.Phase != Pending || r.Trouble != "" || latest.Status.Phase != corev1.PodRunning:
+	case latest.DeletionTimestamp != nil:
+		r.Trouble = "its pod is being deleted: it stores what it has, and the next part starts when it has ended"
 	case r.Workload == TranscoderName:
 		r.Trouble = "the worker runs, and no media comes from the playback domain, or none gets on: its log says why"
 	default:

@@ -1,0 +1,135 @@
+package plan
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/workload"
+)
+
+const nodeLost = "the node of pod show-record-x is not ready"
+
+// onLostNode is a recorder that recorded for ten minutes, of which the Job is as it says.
+func onLostNode(t *testing.T, how func(*workload.Run)) *world {
+	t.Helper()
+	w := newWorld("record")
+	w.receive(t, started("A", w.now))
+	w.pass(t)
+	w.advance(t, w.now.Add(10*time.Minute))
+	job := w.jobs[0]
+	// The Pod is ready no more.
+	job.ready = w.now.Add(24 * time.Hour)
+	job.run.Signals, job.run.Stores, job.run.Trouble = true, true, nodeLost
+	how(&job.run)
+	return w
+}
+
+// Found by reading: with a dead node the Job neither fails nor has another Pod, and nothing recorded until somebody deleted the Node.
+func TestTheJobOfAWorkerIsDeletedOnAirOnceNobodyEndsItsPod(t *testing.T) {
+	t.Parallel()
+	minutesAgo := func(w *world, minutes int) time.Time { return w.now.Add(-time.Duration(minutes) * time.Minute) }
+	type does struct {
+		Stops   int
+		Message string
+	}
+	for _, row := range []struct {
+		name string
+		how  func(w *world, r *workload.Run)
+		want does
+	}{
+		{"its node is lost, and may come back", func(w *world, r *workload.Run) { r.Lost = minutesAgo(w, 4) }, does{0, nodeLost}},
+		{"its node is lost, and it is being deleted", func(w *world, r *workload.Run) { r.Lost, r.PodDue = minutesAgo(w, 6), w.now.Add(time.Minute) }, does{1, nodeLost}},
+		{"it is being deleted, and has time", func(w *world, r *workload.Run) { r.PodDue = minutesAgo(w, 0) }, does{0, nodeLost}},
+		{"it had to have ended", func(w *world, r *workload.Run) { r.PodDue = minutesAgo(w, 2) },
+			does{1, "its pod is being deleted, and had to end by 2026-01-02T20:08:00Z: its node does not tell that it did; delete the Node where that is gone, or the pod with --force"}},
+		{"it is no worker: two of its Pods may not write the same", func(w *world, r *workload.Run) {
+			r.Signals, r.Lost, r.PodDue = false, minutesAgo(w, 6), w.now
+		}, does{0, nodeLost}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			w := onLostNode(t, func(*workload.Run) {})
+			row.how(w, &w.jobs[0].run)
+			p := Compute(w.observed())
+			if len(p.Start) != 0 || len(p.Status.Workloads) != 1 || p.Status.Workloads[0].State != v1alpha1.WorkloadPending {
+				t.Fatalf("%d start, workloads %+v; want it Pending", len(p.Start), p.Status.Workloads)
+			}
+			if diff := gocmp.Diff(row.want, does{len(p.Stop), p.Status.Workloads[0].Message}); diff != "" {
+				t.Errorf("mismatch (-want +got):\n%s", diff)
+			}
+			for _, stop := range p.Stop {
+				if stop.JobName != w.jobs[0].run.JobName || stop.Signal {
+					t.Errorf("it stops %+v", stop)
+				}
+			}
+		})
+	}
+}
+
+func TestAWorkerWhoseNodeDiedIsFollowedByTheNextPart(t *testing.T) {
+	t.Parallel()
+	w := onLostNode(t, func(r *workload.Run) { r.Lost, r.PodDue = showTime.Add(5*time.Minute), showTime.Add(11*time.Minute) })
+	w.pass(t)
+	w.pass(t)
+	if got := w.stream.Status.Workloads[0]; len(w.jobs) != 2 || got.Part != 2 || len(w.active()) != 1 {
+		t.Errorf("%d Jobs, %d of them active, workload %+v; want part 2 alone\n%s", len(w.jobs), len(w.active()), got, w.trace.String())
+	}
+}
+
+func TestNothingIsDeletedForALostNodeWhileThePushIsAway(t *testing.T) {
+	t.Parallel()
+	w := onLostNode(t, func(r *workload.Run) { r.Lost, r.PodDue = showTime.Add(5*time.Minute), showTime.Add(11*time.Minute) })
+	w.receive(t, interrupted("A", w.now, v1alpha1.PushReasonNetworkError))
+	if p := Compute(w.observed()); len(p.Stop)+len(p.Start) != 0 {
+		t.Errorf("it stops %+v and starts %+v: the push may not come back", p.Stop, p.Start)
+	}
+}
+
+func TestWhatALostNodeHoldsUpAfterTheBroadcastSaysSo(t *testing.T) {
+	t.Parallel()
+	w := newWorld("record", "upload")
+	w.stream.Spec.Workloads[1].Run = v1alpha1.WorkloadRunAfterEnd
+	w.receive(t, started("A", w.now))
+	w.pass(t)
+	w.advance(t, w.now.Add(time.Minute))
+	w.jobs[0].run.Lost = w.now
+	w.receive(t, interrupted("A", w.now, v1alpha1.PushReasonClientStopped))
+	w.pass(t)
+	w.advance(t, w.now.Add(6*time.Second))
+	o := w.observed()
+	o.Runs[0].Phase, o.Runs[0].Trouble = workload.Terminating, nodeLost
+	p := Compute(o)
+	if got := p.Status.Workloads[0]; got.State != v1alpha1.WorkloadStopping || got.Message != nodeLost {
+		t.Errorf("the workload is %+v, want it Stopping for its node", got)
+	}
+	if got := p.Status.History[0].AfterEnd[0]; got.State != v1alpha1.WorkloadScheduled || !strings.HasSuffix(got.Message, ": "+nodeLost) {
+		t.Errorf("upload is %+v, want it to wait for the node", got)
+	}
+}
+
+func TestARecordingThatALostNodeHoldsUpSaysSo(t *testing.T) {
+	t.Parallel()
+	status := v1alpha1.LiveStreamStatus{
+		State: v1alpha1.LiveStreamIdle, History: []v1alpha1.BroadcastRecord{{ID: "b1", Recordings: []v1alpha1.RecordingStatus{{Name: "record"}}}},
+	}
+	for _, row := range []struct {
+		name string
+		run  workload.Run
+		want string
+	}{
+		{"it finishes", workload.Run{Phase: workload.Running}, "the parts are being stored and joined"},
+		{"its node is lost", workload.Run{Phase: workload.Pending, Lost: showTime, Trouble: nodeLost}, "its Pod does not run: " + nodeLost},
+		{"its Job was deleted, and its node is lost", workload.Run{Phase: workload.Terminating, Lost: showTime, Trouble: nodeLost}, "its Pod does not run: " + nodeLost},
+		{"its Job was deleted, and it ends", workload.Run{Phase: workload.Terminating, Trouble: "exit code 1"}, "the parts are being stored and joined"},
+	} {
+		row.run.Workload, row.run.Broadcast = "record", "b1"
+		c := recordingCondition(Observed{Now: showTime, Stream: newWorld().stream, Runs: []workload.Run{row.run}}, status)
+		if c.Reason != v1alpha1.ReasonFinishing || c.Message != row.want {
+			t.Errorf("%s: %s, %q; want %q", row.name, c.Reason, c.Message, row.want)
+		}
+	}
+}
