@@ -157,3 +157,22 @@ func TestAFailureIsToldInTheWordsOfTheLastOneWhereTheyAreAlike(t *testing.T) {
 		})
 	}
 }
+
+// Found by reading: an edit to run: AfterEnd had the next part begin on air, without LIVESTREAM_ENDED_AT.
+func TestAWorkloadThatIsEditedToRunAfterBroadcastsHasNoFurtherPartOnAir(t *testing.T) {
+	t.Parallel()
+	w := newWorld("record")
+	w.play(t, []happening{
+		starts(0, "A"), edits(20, "the user has it run after broadcasts", func(s *v1alpha1.LiveStreamSpec) { s.Workloads[0].Run = v1alpha1.WorkloadRunAfterEnd }),
+		jobEnds(30, "record", workload.Failed, "exit code 1"), stops(600, "A"),
+	})
+	if h := w.stream.Status.History; len(w.jobs) != 1 || len(h) != 1 || len(h[0].AfterEnd) != 0 || w.stream.Status.Workloads[0].State != v1alpha1.WorkloadFailed {
+		t.Fatalf("want one Job, which failed, and none after the broadcast that began before the edit:\n%s", w.trace.String())
+	}
+	w.play(t, []happening{starts(5000, "B"), stops(5060, "B")})
+	// The write of the end brings the next pass.
+	w.pass(t)
+	if h := w.stream.Status.History; len(w.jobs) != 2 || !w.jobs[1].run.AfterEnd || len(h[0].AfterEnd) != 1 {
+		t.Errorf("want one Job more, after the second broadcast:\n%s", w.trace.String())
+	}
+}

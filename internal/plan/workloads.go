@@ -105,7 +105,7 @@ func (p *Plan) planOne(o Observed, c course, name string) v1alpha1.WorkloadStatu
 
 // planJob is for a workload that was a Job when the broadcast began; what the spec makes of it now counts in the next one.
 func (p *Plan) planJob(o Observed, c course, previous v1alpha1.WorkloadStatus, latest *workload.Run, spec *v1alpha1.Workload) v1alpha1.WorkloadStatus {
-	if spec != nil && spec.Job == nil {
+	if spec != nil && (spec.Job == nil || spec.RunsAfterEnd()) {
 		spec = nil
 	}
 	// Only a live push starts anything: in the window what runs is left alone, and what does not has nothing to pull.
