@@ -142,6 +142,16 @@ func planScale(o Observed, previous v1alpha1.WorkloadStatus, spec *v1alpha1.Work
 	return status
 }
 
+// givenBack is what the end of the broadcast made of the share of a workload.
+func givenBack(o Observed, w v1alpha1.WorkloadStatus) string {
+	spec := specOf(o, w.Name)
+	keeps := spec != nil && spec.Scales() && refOf(spec.Scale) == refOfShare(w.Scale) && spec.Scale.Idle() > 0
+	if keeps && !o.Stream.Spec.Suspended() && o.DuplicateOf == "" {
+		return "it asks for no more of its target than replicasWhileIdle"
+	}
+	return "it asks for no replicas of its target any more"
+}
+
 // targetProblems are the problems of the targets that the stream has a share in, by workload.
 func targetProblems(o Observed) []Failure {
 	var failures []Failure

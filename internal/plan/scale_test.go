@@ -244,3 +244,28 @@ func TestATargetThatCannotBeScaledMakesTheStreamNotReadyEvenWhenIdle(t *testing.
 		t.Errorf("Ready = %+v once the target is there", ready)
 	}
 }
+
+// Found by reading: the status said that nothing is asked for any more, and the target kept its idle replicas.
+func TestAShareThatStaysAfterTheBroadcastIsNotToldAsGivenBack(t *testing.T) {
+	t.Parallel()
+	const none, idle = "it asks for no replicas of its target any more", "it asks for no more of its target than replicasWhileIdle"
+	for name, row := range map[string]struct {
+		spec v1alpha1.Workload
+		so   func(*Observed)
+		want string
+	}{
+		"with idle replicas":            {scales("a", packagerRef, 3, 2), func(*Observed) {}, idle},
+		"without":                       {scales("a", packagerRef, 3, 0), func(*Observed) {}, none},
+		"unset":                         {scales("a", packagerRef, 3, -1), func(*Observed) {}, none},
+		"of another target by now":      {scales("a", cacheRef, 3, 2), func(*Observed) {}, none},
+		"of another workload":           {scales("b", packagerRef, 3, 2), func(*Observed) {}, none},
+		"suspended":                     {scales("a", packagerRef, 3, 2), func(o *Observed) { o.Stream.Spec.State = v1alpha1.LiveStreamSuspended }, none},
+		"an older one keeps the stream": {scales("a", packagerRef, 3, 2), func(o *Observed) { o.DuplicateOf = "older" }, none},
+	} {
+		o := Observed{Stream: newWorld().stream, Settings: v1alpha1.LiveStreamSettings{Workloads: []v1alpha1.Workload{row.spec}}}
+		row.so(&o)
+		if got := givenBack(o, shares("a", packagerRef, 3)); got != row.want {
+			t.Errorf("%s: %q, want %q", name, got, row.want)
+		}
+	}
+}

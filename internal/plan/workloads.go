@@ -259,7 +259,7 @@ func afterwards(o Observed, c course) []v1alpha1.WorkloadStatus {
 	statuses := slices.DeleteFunc(slices.Clone(o.Stream.Status.Workloads), func(w v1alpha1.WorkloadStatus) bool { return w.State == v1alpha1.WorkloadScheduled })
 	for i := range statuses {
 		if statuses[i].Scale.Name != "" {
-			statuses[i] = v1alpha1.WorkloadStatus{Name: statuses[i].Name, State: v1alpha1.WorkloadStopped, Message: "it asks for no replicas of its target any more"}
+			statuses[i] = v1alpha1.WorkloadStatus{Name: statuses[i].Name, State: v1alpha1.WorkloadStopped, Message: givenBack(o, statuses[i])}
 		}
 		if !settled(statuses[i].State) {
 			statuses[i] = windDown(statuses[i], latestRun(o.Runs, broadcast, statuses[i].Name))
