@@ -138,10 +138,22 @@ func recordingOnAir(o Observed, status v1alpha1.LiveStreamStatus, c metav1.Condi
 	if len(recorders) == 0 {
 		return metav1.Condition{}
 	}
-	c.Reason, c.Message = v1alpha1.ReasonOnAir, "the broadcast is being recorded"
-	if !slices.ContainsFunc(recorders, func(w v1alpha1.WorkloadStatus) bool { return w.State == v1alpha1.WorkloadRunning }) {
-		c.Message = "nothing records the broadcast at the moment; WorkloadsReady tells why"
+	var does, lacks []string
+	for _, w := range recorders {
+		running, not := "the broadcast is being recorded", "nothing records the broadcast at the moment"
+		if w.Name == workload.TranscoderName {
+			running, not = "the ladder is being stored", "no ladder is stored at the moment"
+		}
+		if w.State == v1alpha1.WorkloadRunning {
+			does = append(does, running)
+		} else {
+			lacks = append(lacks, not)
+		}
 	}
+	if len(lacks) > 0 {
+		lacks = append(lacks, "WorkloadsReady tells why")
+	}
+	c.Reason, c.Message = v1alpha1.ReasonOnAir, strings.Join(append(does, lacks...), "; ")
 	return c
 }
 

@@ -1,9 +1,12 @@
 package plan
 
 import (
+	"cmp"
+	"fmt"
+	"slices"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
@@ -14,20 +17,36 @@ import (
 
 func TestABroadcastIsToldToBeRecordedOnlyWhileSomethingRecordsIt(t *testing.T) {
 	t.Parallel()
-	for state, want := range map[v1alpha1.WorkloadState]string{
-		v1alpha1.WorkloadRunning: "the broadcast is being recorded",
-		v1alpha1.WorkloadPending: "nothing records the broadcast at the moment; WorkloadsReady tells why",
-		v1alpha1.WorkloadFailed:  "nothing records the broadcast at the moment; WorkloadsReady tells why",
+	const running, pending, failed = v1alpha1.WorkloadRunning, v1alpha1.WorkloadPending, v1alpha1.WorkloadFailed
+	for _, row := range []struct {
+		// "" is one that there is not.
+		record, transcode v1alpha1.WorkloadState
+		want              string
+	}{
+		{running, "", "the broadcast is being recorded"},
+		{pending, "", "nothing records the broadcast at the moment; WorkloadsReady tells why"},
+		{failed, "", "nothing records the broadcast at the moment; WorkloadsReady tells why"},
+		{"", running, "the ladder is being stored"},
+		{running, running, "the broadcast is being recorded; the ladder is being stored"},
+		{failed, running, "the ladder is being stored; nothing records the broadcast at the moment; WorkloadsReady tells why"},
+		{running, pending, "the broadcast is being recorded; no ladder is stored at the moment; WorkloadsReady tells why"},
 	} {
-		t.Run(string(state), func(t *testing.T) {
+		t.Run(fmt.Sprintf("record %q, transcode %q", row.record, row.transcode), func(t *testing.T) {
 			t.Parallel()
 			status := v1alpha1.LiveStreamStatus{
 				State: v1alpha1.LiveStreamLive, Broadcast: v1alpha1.Broadcast{ID: "b1"},
-				Workloads: []v1alpha1.WorkloadStatus{{Name: "record", State: state}, {Name: "thumbnails", State: v1alpha1.WorkloadRunning}},
+				Workloads: []v1alpha1.WorkloadStatus{{Name: "thumbnails", State: running}},
 			}
-			o := Observed{Now: showTime, Stream: newWorld().stream, Runs: []workload.Run{{Workload: "record", Broadcast: "b1", Stores: true}}}
-			if got := recordingCondition(o, status); got.Reason != v1alpha1.ReasonOnAir || got.Message != want {
-				t.Errorf("%s: %q, want %q", got.Reason, got.Message, want)
+			o := Observed{Now: showTime, Stream: newWorld().stream}
+			for name, state := range map[string]v1alpha1.WorkloadState{workload.RecorderName: row.record, workload.TranscoderName: row.transcode} {
+				if state != "" {
+					status.Workloads = append(status.Workloads, v1alpha1.WorkloadStatus{Name: name, State: state})
+					o.Runs = append(o.Runs, workload.Run{Workload: name, Broadcast: "b1", Stores: true})
+				}
+			}
+			slices.SortFunc(status.Workloads, func(a, b v1alpha1.WorkloadStatus) int { return cmp.Compare(a.Name, b.Name) })
+			if got := recordingCondition(o, status); got.Reason != v1alpha1.ReasonOnAir || got.Message != row.want {
+				t.Errorf("%s: %q, want %q", got.Reason, got.Message, row.want)
 			}
 		})
 	}
@@ -52,7 +71,7 @@ func TestWorkloadsOfASuspendedStreamAreReadyWhereAllThatIsToComeWaitsForItToBeAc
 				State: v1alpha1.LiveStreamIdle, Workloads: []v1alpha1.WorkloadStatus{{Name: "record", State: v1alpha1.WorkloadCompleted}},
 				History: []v1alpha1.BroadcastRecord{{ID: "b1", EndTime: new(metav1.NewTime(showTime)), AfterEnd: []v1alpha1.AfterEndStatus{{Name: "publish", State: row.afterEnd}}}},
 			}
-			if diff := cmp.Diff(row.want, workloadsCondition(status, Observed{Now: showTime, Stream: stream}).Reason); diff != "" {
+			if diff := gocmp.Diff(row.want, workloadsCondition(status, Observed{Now: showTime, Stream: stream}).Reason); diff != "" {
 				t.Errorf("reason mismatch (-want +got):\n%s", diff)
 			}
 		})
