@@ -106,18 +106,20 @@ type LiveStreamSettings struct {
 	// +kubebuilder:validation:Maximum=50
 	HistoryLimit int32 `json:"historyLimit,omitempty"`
 
-	// recording records each broadcast, as a workload named record. A change reaches the next broadcast. When unset, that of the
-	// PushDomain's template; when that has none either, nothing is recorded.
+	// recording records each broadcast, as a workload named record. A change reaches the next broadcast; once it is taken out, a
+	// recorder that ends does not start again in this one either. When unset, that of the PushDomain's template; when that has none
+	// either, nothing is recorded.
 	// +optional
 	Recording Recording `json:"recording,omitzero"`
 
-	// transcoding makes renditions of each broadcast, as a workload named transcode. A change reaches the next broadcast. When unset,
-	// that of the PushDomain's template; when that has none either, nothing is transcoded.
+	// transcoding makes renditions of each broadcast, as a workload named transcode. A change reaches the next broadcast; once it is
+	// taken out, a transcoder that ends does not start again in this one either. When unset, that of the PushDomain's template; when
+	// that has none either, nothing is transcoded.
 	// +optional
 	Transcoding Transcoding `json:"transcoding,omitzero"`
 
-	// workloads are what runs while the stream is on air, or after it. A change reaches the next broadcast; what runs is never
-	// restarted by an edit. When unset, those of the PushDomain's template; when that has none either, nothing runs and the
+	// workloads are what runs while the stream is on air, or after it. A change reaches the next broadcast, and in this one a part
+	// that starts again; what runs is never restarted by an edit. When unset, those of the PushDomain's template; when that has none either, nothing runs and the
 	// status still tells whether the stream is on air.
 	// +optional
 	// +listType=map

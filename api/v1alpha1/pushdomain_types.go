@@ -111,7 +111,7 @@ type PushDomainSpec struct {
 	UnknownStreams UnknownStreams `json:"unknownStreams,omitzero"`
 
 	// template is what LiveStreams of this push domain inherit where they set nothing themselves, and what LiveStreams made by
-	// unknownStreams look like. A change reaches the next broadcast of each.
+	// unknownStreams look like. A change reaches each as one of its own would.
 	// +optional
 	Template LiveStreamTemplate `json:"template,omitzero"`
 }

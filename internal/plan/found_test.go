@@ -5,6 +5,10 @@ import (
 	"testing"
 	"time"
 
+	gocmp "github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/provider"
 	"github.com/livestream-operator/livestream-operator/internal/workload"
@@ -174,5 +178,19 @@ func TestAWorkloadThatIsEditedToRunAfterBroadcastsHasNoFurtherPartOnAir(t *testi
 	w.pass(t)
 	if h := w.stream.Status.History; len(w.jobs) != 2 || !w.jobs[1].run.AfterEnd || len(h[0].AfterEnd) != 1 {
 		t.Errorf("want one Job more, after the second broadcast:\n%s", w.trace.String())
+	}
+}
+
+func TestAPartThatStartsAgainUsesTheSpecAsItIsThen(t *testing.T) {
+	t.Parallel()
+	w := ended(t, time.Minute, func(*workload.Run) {})
+	w.now = w.now.Add(longestBackoff)
+	mended := &batchv1.JobTemplateSpec{}
+	mended.Spec.Template.Spec.Containers = []corev1.Container{{Name: "recorder", Image: "recorder:mended"}}
+	w.stream.Spec.Workloads[0].Job = mended
+	w.stream.Spec.Workloads = append(w.stream.Spec.Workloads, v1alpha1.Workload{Name: "added", Job: mended})
+	want := []Start{{Workload: v1alpha1.Workload{Name: "record", Job: mended}, Part: 2}}
+	if diff := gocmp.Diff(want, Compute(w.observed()).Start); diff != "" {
+		t.Errorf("what starts (-want +got):\n%s", diff)
 	}
 }
