@@ -9,7 +9,7 @@ const (
 	// WorkloadRejected, TargetUnavailable, Retrying.
 	// PushDomain, True: Reconciled. False: CallbackKeyUnavailable, PlaybackKeyUnavailable, PathTokenUnavailable,
 	// CredentialsUnavailable.
-	// The message says what to do. Set by the reconciler.
+	// The message says what to do. Set by the reconciler, and while it is True by what records an event.
 	ConditionReady = "Ready"
 
 	// ConditionReconciling is True while the operator repeats something that failed and can succeed without the user.
@@ -26,13 +26,15 @@ const (
 	// ConditionLive is True while at least one push of the stream is live.
 	//
 	// True: PushLive. False: NoPush when nothing was pushed since the last broadcast ended, or the reason of the push that
-	// ended last (see PushReason) while the operator waits for it to come back. Set by the reconciler.
+	// ended last (see PushReason) while the operator waits for it to come back. Unknown: PushDomainNotFound, no callback can reach
+	// the stream. Set by what records an event, and by the reconciler.
 	ConditionLive = "Live"
 
 	// ConditionWorkloadsReady says whether the workloads are as the state of the stream asks for.
 	//
 	// True: AllRunning while Live; Idle when nothing has to run; Suspended.
-	// False: Starting, Stopping, WorkloadFailed (the message names the workload and why). Set by the reconciler.
+	// False: Starting, Stopping, WorkloadFailed (the message names the workload and why). Set by the reconciler, and by what
+	// records an event.
 	ConditionWorkloadsReady = "WorkloadsReady"
 
 	// ConditionRecordingReady says whether the recording of the latest broadcast is complete and verified.
@@ -53,7 +55,7 @@ const (
 	// ConditionAPIAvailable says whether CSS answers the questions that spec.api lets the operator ask. While it does not, what is
 	// on air counts as on air, for a bounded time.
 	//
-	// True: Listed. False: CredentialsUnavailable, CredentialsRefused, RateLimited, Unreachable. Set by the reconciler; absent
+	// True: Listed. False: CredentialsUnavailable, CredentialsRefused, EndpointNotAllowed, RateLimited, Unreachable. Set by the reconciler; absent
 	// without spec.api.
 	ConditionAPIAvailable = "APIAvailable"
 
@@ -63,8 +65,8 @@ const (
 	// spec.api.callbackSetup.
 	ConditionCallbackSetUp = "CallbackSetUp"
 
-	// ConditionUnknownStreamsLimited is True while unknownStreams.maxStreams keeps LiveStreams from being made, or a stream's name
-	// does. Reasons: MaxStreamsReached, NameRefused. Set by the reconciler; absent otherwise.
+	// ConditionUnknownStreamsLimited is True while unknownStreams.maxStreams keeps LiveStreams from being made, a stream's name, or
+	// a quota or a policy of the cluster. Reasons: MaxStreamsReached, NameRefused, CreationRefused. Set by the reconciler; absent otherwise.
 	ConditionUnknownStreamsLimited = "UnknownStreamsLimited"
 )
 
@@ -72,7 +74,7 @@ const (
 const (
 	// ReasonReconciled (Ready=True): what the object asks for is done.
 	ReasonReconciled = "Reconciled"
-	// ReasonPushDomainNotFound (Ready=False): spec.pushDomainRef names no PushDomain of the namespace; no callback can reach the stream.
+	// ReasonPushDomainNotFound (Ready=False, Live=Unknown): spec.pushDomainRef names no PushDomain of the namespace; no callback can reach the stream.
 	ReasonPushDomainNotFound = "PushDomainNotFound"
 	// ReasonDuplicateStream (Ready=False): an older LiveStream has the same push domain, app and stream name and keeps the stream.
 	ReasonDuplicateStream = "DuplicateStream"
