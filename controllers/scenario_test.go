@@ -191,7 +191,7 @@ func (b *bench) recordUnclaimed(events ...provider.Event) {
 	domain := b.domain()
 	before := domain.DeepCopy()
 	for _, e := range events {
-		unclaimed, _, err := push.ApplyUnclaimed(domain.Status.UnclaimedPushes, e, b.clock.Now())
+		unclaimed, _, err := push.ApplyUnclaimed(domain.Status.UnclaimedPushes, domain.Spec.UnknownStreams, e, b.clock.Now())
 		if err != nil {
 			b.t.Fatal(err)
 		}

@@ -24,8 +24,12 @@ import (
 	"github.com/livestream-operator/livestream-operator/internal/workload"
 )
 
-// tidyEvery is how often claimed pushes are taken out of a push domain's status, where nothing else is written.
-const tidyEvery = 10 * time.Second
+const (
+	// tidyEvery is how often claimed pushes are taken out of a push domain's status, where nothing else is written.
+	tidyEvery = 10 * time.Second
+	// crowdedEvery is the same where they take more than half of the places: starts may come again until there is room.
+	crowdedEvery = time.Second
+)
 
 // belongsTo says whether unknownStreams of the push domain made the LiveStream. A copy that a user made has another name.
 func belongsTo(stream *v1alpha1.LiveStream, domain *v1alpha1.PushDomain) bool {
@@ -110,11 +114,11 @@ func (r *PushDomainReconciler) makeLiveStream(ctx context.Context, domain *v1alp
 // adopt makes LiveStreams for streams on air that have none, where the policy says so, and keeps status.unclaimedPushes. It
 // returns how long to wait where something may be dropped later, 0 otherwise.
 func (r *PushDomainReconciler) adopt(ctx context.Context, domain *v1alpha1.PushDomain) (time.Duration, error) {
-	kept, unknown, err := r.unclaimed(ctx, domain)
+	kept, unknown, claimable, err := r.unclaimed(ctx, domain)
 	if err != nil {
 		return 0, err
 	}
-	wait := r.keep(domain, kept)
+	wait := r.keep(domain, kept, claimable)
 	if !domain.Spec.UnknownStreams.Creates() {
 		meta.RemoveStatusCondition(&domain.Status.Conditions, v1alpha1.ConditionUnknownStreamsLimited)
 		return wait, nil
@@ -131,37 +135,46 @@ func (r *PushDomainReconciler) adopt(ctx context.Context, domain *v1alpha1.PushD
 	return wait, r.create(ctx, domain, unknown)
 }
 
-// unclaimed are the pushes that some LiveStream has still to claim, and the streams on air that have no LiveStream.
-func (r *PushDomainReconciler) unclaimed(ctx context.Context, domain *v1alpha1.PushDomain) (kept []v1alpha1.UnclaimedPush, unknown []push.Stream, err error) {
+// unclaimed are the pushes that some LiveStream has still to claim, the streams on air that have no LiveStream, and whether there is one for any of the
+// pushes.
+func (r *PushDomainReconciler) unclaimed(ctx context.Context, domain *v1alpha1.PushDomain) (kept []v1alpha1.UnclaimedPush, unknown []push.Stream, claimable bool, err error) {
 	now := r.Clock.Now()
 	for _, p := range r.released.with(domain, now) {
 		holders, err := index.Holders(ctx, r.Client, domain.Namespace, domain.Spec.Domain, p.AppName, p.StreamName)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, false, err
 		}
 		if len(holders) > 0 && !slices.ContainsFunc(holders, func(s *v1alpha1.LiveStream) bool { return !push.Claimed(s.Status.Pushes, p.Push, now) }) {
 			continue
 		}
 		kept = append(kept, p)
+		claimable = claimable || len(holders) > 0
 		if stream := push.StreamOf(p); len(holders) == 0 && push.IsLive(p.Push) && !slices.Contains(unknown, stream) {
 			unknown = append(unknown, stream)
 		}
 	}
-	return push.Bound(kept, now), unknown, nil
+	return push.TidyUnclaimed(kept, now), unknown, claimable, nil
 }
 
 // keep sets status.unclaimedPushes: at once where a push comes in addition, once in a while where some only go. It returns how
-// long to wait with that.
-func (r *PushDomainReconciler) keep(domain *v1alpha1.PushDomain, kept []v1alpha1.UnclaimedPush) time.Duration {
-	before := domain.Status.UnclaimedPushes
+// long to wait with that; no watch tells that a push was claimed.
+func (r *PushDomainReconciler) keep(domain *v1alpha1.PushDomain, kept []v1alpha1.UnclaimedPush, claimable bool) time.Duration {
+	before, every := domain.Status.UnclaimedPushes, tidyEvery
+	crowded := len(before) > push.MaxUnclaimed/2
+	if crowded {
+		every = crowdedEvery
+	}
 	isNew := func(p v1alpha1.UnclaimedPush) bool {
 		return !slices.ContainsFunc(before, func(q v1alpha1.UnclaimedPush) bool { return equality.Semantic.DeepEqual(p, q) })
 	}
 	if !slices.ContainsFunc(kept, isNew) {
-		if len(kept) == len(before) {
+		switch {
+		case len(kept) == len(before) && crowded && claimable:
+			return crowdedEvery
+		case len(kept) == len(before):
 			return 0
 		}
-		if wait := r.tidied(domain, r.Clock.Now()); wait > 0 {
+		if wait := r.tidied(domain, every, r.Clock.Now()); wait > 0 {
 			return wait
 		}
 	}
@@ -169,11 +182,11 @@ func (r *PushDomainReconciler) keep(domain *v1alpha1.PushDomain, kept []v1alpha1
 	return 0
 }
 
-// tidied says how long it is until claimed pushes may be dropped again, 0 for now, and notes that they are.
-func (r *PushDomainReconciler) tidied(domain *v1alpha1.PushDomain, now time.Time) time.Duration {
+// tidied says how long it is until claimed pushes may be dropped again, which they are that often, 0 for now, and notes that they are.
+func (r *PushDomainReconciler) tidied(domain *v1alpha1.PushDomain, every time.Duration, now time.Time) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if due := r.tidy[domain.UID].Add(tidyEvery); now.Before(due) {
+	if due := r.tidy[domain.UID].Add(every); now.Before(due) {
 		return due.Sub(now)
 	}
 	if r.tidy == nil {

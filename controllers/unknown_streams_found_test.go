@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/provider"
+	"github.com/livestream-operator/livestream-operator/internal/push"
+	"github.com/livestream-operator/livestream-operator/internal/workload"
 )
 
 func TestALimitThatIsKnownIsNotWrittenAgain(t *testing.T) {
@@ -129,4 +133,39 @@ func TestALiveStreamThatAUserEditedDoesNotGoWithItsPushDomain(t *testing.T) {
 		t.Errorf("the untouched one belongs to %+v, want the PushDomain", owners)
 	}
 	b.wantState(edited, v1alpha1.LiveStreamLive)
+}
+
+// While the list is full each further start is answered 503, and comes again after a minute.
+func TestClaimedPushesLeaveACrowdedListWithinASecond(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.unknown()
+	const half = push.MaxUnclaimed / 2
+	nameOf := func(i int) string { return fmt.Sprintf("unknown-%03d", i) }
+	var events []provider.Event
+	for i := range half + 4 {
+		events = append(events, of(b.starts("A"), "live", nameOf(i)))
+	}
+	b.recordUnclaimed(events...)
+	look := func() time.Duration {
+		b.domains.Client = liveReader{remembering()}
+		return b.reconcileDomain().RequeueAfter
+	}
+	look()
+	if again := look(); again != crowdedEvery {
+		t.Errorf("it looks after %s whether LiveStreams claimed their pushes, want %s", again, crowdedEvery)
+	}
+	for i, step := range []struct {
+		after time.Duration
+		left  int
+	}{{crowdedEvery, half + 2}, {crowdedEvery, half}, {crowdedEvery, half}, {tidyEvery - crowdedEvery, half - 4}} {
+		for j := 2 * i; j < 2*i+2; j++ {
+			b.settle(workload.StreamName("shows", "live", nameOf(j)))
+		}
+		b.pass(step.after)
+		look()
+		if got := len(b.domain().Status.UnclaimedPushes); got != step.left {
+			t.Errorf("step %d: %d unclaimed pushes, want %d", i, got, step.left)
+		}
+	}
 }

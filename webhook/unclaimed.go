@@ -182,7 +182,7 @@ func (s *Store) writeOnce(ctx context.Context, domain *v1alpha1.PushDomain, even
 func (s *Store) applyUnclaimed(ctx context.Context, domain *v1alpha1.PushDomain, events []*unclaimedEvent) (*v1alpha1.PushDomain, error) {
 	pushes, changed := domain.Status.UnclaimedPushes, false
 	for _, e := range events {
-		pushes, e.outcome, e.err = push.ApplyUnclaimed(pushes, e.event, s.Clock.Now())
+		pushes, e.outcome, e.err = push.ApplyUnclaimed(pushes, domain.Spec.UnknownStreams, e.event, s.Clock.Now())
 		changed = changed || e.outcome.Changed()
 	}
 	if !changed {

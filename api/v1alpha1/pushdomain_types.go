@@ -318,8 +318,8 @@ type PushDomainStatus struct {
 
 	// unclaimedPushes are pushes of streams that no LiveStream claims: those that are live, and for an hour those that have
 	// ended, so that a LiveStream created meanwhile knows them. Beyond 128 the oldest are dropped, ended ones first, but for the
-	// first 32 that ended within five minutes. Written by
-	// the receiver, at most once a second, and by the reconciler when they are claimed.
+	// first 32 that ended within five minutes, and, where unknownStreams makes LiveStreams, those that started within five minutes.
+	// Written by the receiver, at most once a second, and by the reconciler when they are claimed.
 	// +optional
 	// +listType=map
 	// +listMapKey=appName

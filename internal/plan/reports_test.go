@@ -68,7 +68,7 @@ func claims(after int, events ...provider.Event) happening {
 		var unclaimed []v1alpha1.UnclaimedPush
 		for _, e := range events {
 			e.App, e.Stream = "live", "test_stream"
-			unclaimed, _, _ = push.ApplyUnclaimed(unclaimed, e, e.Time)
+			unclaimed, _, _ = push.ApplyUnclaimed(unclaimed, v1alpha1.UnknownStreams{}, e, e.Time)
 		}
 		pushes, changed := push.Claim(w.stream.Status.Pushes, push.OfStream(unclaimed, push.Stream{App: "live", Name: "test_stream"}), w.now)
 		w.stream.Status.Pushes = pushes

@@ -15,7 +15,7 @@ const (
 	// ClaimGrace is how long what a callback told keeps its place, whatever else there is. Its LiveStream may be there: the receiver had not
 	// seen it yet, and who claims may be away. It is longer than caches lag, and than a change of leader takes.
 	ClaimGrace = 5 * time.Minute
-	// freshEnds is how many of the places no live push takes from ends that were told within ClaimGrace.
+	// freshEnds is how many ends that were told within ClaimGrace keep their places.
 	freshEnds = 32
 )
 
@@ -37,14 +37,15 @@ func OfStream(unclaimed []v1alpha1.UnclaimedPush, stream Stream) []v1alpha1.Push
 }
 
 // ApplyUnclaimed is Apply for a stream that no LiveStream claims. What is dropped to stay within MaxUnclaimed is ended pushes first,
-// but for some that were told within ClaimGrace, then live ones, those that were recorded first before others.
-func ApplyUnclaimed(unclaimed []v1alpha1.UnclaimedPush, event provider.Event, now time.Time) ([]v1alpha1.UnclaimedPush, Outcome, error) {
+// but for some that were told within ClaimGrace, then live ones, those that were recorded first before others. Where the policy makes LiveStreams,
+// live ones that were told within ClaimGrace stay, and the push of the event is dropped.
+func ApplyUnclaimed(unclaimed []v1alpha1.UnclaimedPush, policy v1alpha1.UnknownStreams, event provider.Event, now time.Time) ([]v1alpha1.UnclaimedPush, Outcome, error) {
 	stream := Stream{event.App, event.Stream}
 	pushes, outcome, err := Apply(OfStream(unclaimed, stream), event, now)
 	if err != nil || !outcome.Changed() {
 		return unclaimed, outcome, err
 	}
-	return Bound(replace(unclaimed, stream, pushes), now), outcome, nil
+	return TidyUnclaimed(worthMost(replace(unclaimed, stream, pushes), policy, event, now), now), outcome, nil
 }
 
 // Release adds the pushes of a LiveStream that was deleted, so that another one of its stream can claim them. Stand-ins are left
@@ -78,46 +79,70 @@ func Release(unclaimed []v1alpha1.UnclaimedPush, stream Stream, pushes []v1alpha
 			unclaimed = append(unclaimed, v1alpha1.UnclaimedPush{AppName: stream.App, StreamName: stream.Name, Push: p})
 		}
 	}
-	return Bound(unclaimed, now)
+	return TidyUnclaimed(unclaimed, now)
 }
 
 // dropLeast makes room by what is worth least, unless that was told within ClaimGrace.
 func dropLeast(unclaimed []v1alpha1.UnclaimedPush, now time.Time) []v1alpha1.UnclaimedPush {
-	sorted := byWorth(unclaimed, now)
+	sorted := byWorth(unclaimed, v1alpha1.UnknownStreams{}, provider.Event{}, now)
 	if last := len(sorted) - 1; last >= 0 && !isFresh(sorted[last], now) {
 		return sorted[:last]
 	}
 	return unclaimed
 }
 
+// isFresh is false for what a clock told that was far ahead: it would keep its place until then.
 func isFresh(p v1alpha1.UnclaimedPush, now time.Time) bool {
-	return now.Sub(heard(p.Push)) <= ClaimGrace
+	return now.Sub(heard(p.Push)).Abs() <= ClaimGrace
 }
 
-// byWorth returns what is worth most first. The ends that were told within ClaimGrace have freshEnds places, those that were told first before
-// others: one that finds none comes again. Then come live pushes, the latest first: a start may be forgotten. The ends of long ago come last.
-func byWorth(unclaimed []v1alpha1.UnclaimedPush, now time.Time) []v1alpha1.UnclaimedPush {
+// worthMost leaves out what is too many.
+func worthMost(unclaimed []v1alpha1.UnclaimedPush, policy v1alpha1.UnknownStreams, told provider.Event, now time.Time) []v1alpha1.UnclaimedPush {
+	if len(unclaimed) <= MaxUnclaimed {
+		return unclaimed
+	}
+	return byWorth(unclaimed, policy, told, now)[:MaxUnclaimed]
+}
+
+// byWorth returns what is worth most first. What was told within ClaimGrace keeps its place, those that were told first before others: one that
+// finds none comes again. That is freshEnds ends, and live pushes where the policy makes LiveStreams of them. Then come live pushes, the latest
+// first: a start may be forgotten. The ends of long ago come last. What the event told of was told last, whatever the clock of who told another.
+func byWorth(unclaimed []v1alpha1.UnclaimedPush, policy v1alpha1.UnknownStreams, told provider.Event, now time.Time) []v1alpha1.UnclaimedPush {
 	var fresh, live, old []v1alpha1.UnclaimedPush
 	for _, p := range unclaimed {
 		switch {
+		case isFresh(p, now) && (policy.Creates() || !IsLive(p.Push)):
+			fresh = append(fresh, p)
 		case IsLive(p.Push):
 			live = append(live, p)
-		case isFresh(p, now):
-			fresh = append(fresh, p)
 		default:
 			old = append(old, p)
 		}
 	}
+	isTold := func(p v1alpha1.UnclaimedPush) bool {
+		return p.Sequence == told.Sequence && StreamOf(p) == Stream{told.App, told.Stream}
+	}
+	slices.SortStableFunc(fresh, func(a, b v1alpha1.UnclaimedPush) int {
+		return cmp.Or(compareBool(isTold(a), isTold(b)), heard(a.Push).Compare(heard(b.Push)), compareStreams(a, b))
+	})
 	latestFirst := func(a, b v1alpha1.UnclaimedPush) int {
 		return cmp.Or(heard(b.Push).Compare(heard(a.Push)), compareStreams(a, b))
 	}
-	slices.SortStableFunc(fresh, func(a, b v1alpha1.UnclaimedPush) int {
-		return cmp.Or(heard(a.Push).Compare(heard(b.Push)), compareStreams(a, b))
-	})
 	slices.SortStableFunc(live, latestFirst)
 	slices.SortStableFunc(old, latestFirst)
-	first := min(len(fresh), freshEnds)
-	return slices.Concat(fresh[:first], live, fresh[first:], old)
+	var first, more []v1alpha1.UnclaimedPush
+	ends := 0
+	for _, p := range fresh {
+		if !IsLive(p.Push) {
+			ends++
+		}
+		if IsLive(p.Push) || ends <= freshEnds {
+			first = append(first, p)
+		} else {
+			more = append(more, p)
+		}
+	}
+	return slices.Concat(first, live, more, old)
 }
 
 // WithoutStandIns are the pushes that a callback told of.
@@ -144,14 +169,11 @@ func replace(unclaimed []v1alpha1.UnclaimedPush, stream Stream, pushes []v1alpha
 	return after
 }
 
-// Bound drops tombstones past their life, and what is too many, and sorts; in place.
-func Bound(unclaimed []v1alpha1.UnclaimedPush, now time.Time) []v1alpha1.UnclaimedPush {
+// TidyUnclaimed drops tombstones past their life, and sorts; in place.
+func TidyUnclaimed(unclaimed []v1alpha1.UnclaimedPush, now time.Time) []v1alpha1.UnclaimedPush {
 	unclaimed = slices.DeleteFunc(unclaimed, func(p v1alpha1.UnclaimedPush) bool {
 		return !IsLive(p.Push) && now.Sub(recorded(&p.Push)) > TombstoneLife
 	})
-	if len(unclaimed) > MaxUnclaimed {
-		unclaimed = byWorth(unclaimed, now)[:MaxUnclaimed]
-	}
 	slices.SortStableFunc(unclaimed, compareStreams)
 	return unclaimed
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/livestream-operator/livestream-operator/internal/provider"
 )
 
+var ignores, creates = v1alpha1.UnknownStreams{}, v1alpha1.UnknownStreams{Policy: v1alpha1.UnknownStreamCreate}
+
 func unclaimed(stream string, p v1alpha1.Push) v1alpha1.UnclaimedPush {
 	return v1alpha1.UnclaimedPush{AppName: "live", StreamName: stream, Push: p}
 }
@@ -55,7 +57,7 @@ func TestApplyUnclaimed(t *testing.T) {
 			t.Parallel()
 			given := append(make(pushes, 0, len(row.given)+8), row.given...)
 			untouched := slices.Clone(given[:cap(given)])
-			got, outcome, err := ApplyUnclaimed(given, row.event, recording)
+			got, outcome, err := ApplyUnclaimed(given, ignores, row.event, recording)
 			if diff := gocmp.Diff(row.want, got); diff != "" || outcome != row.outcome || err != nil {
 				t.Errorf("outcome %s, want %s, error %v %s", outcome, row.outcome, err, diff)
 			}
@@ -72,16 +74,16 @@ func TestAnUnclaimedStreamTakesNoMorePushesThanAnyOther(t *testing.T) {
 	for i := range MaxLive {
 		all = append(all, unclaimed("b", live(fmt.Sprint(i), i, recording)))
 	}
-	got, _, err := ApplyUnclaimed(all, of("b", started("more", 0)), recording)
+	got, _, err := ApplyUnclaimed(all, ignores, of("b", started("more", 0)), recording)
 	if !errors.Is(err, ErrTooManyLive) || len(got) != MaxLive {
 		t.Errorf("%d pushes, error %v, want %v", len(got), err, ErrTooManyLive)
 	}
-	if got, _, err := ApplyUnclaimed(all, of("c", started("more", 0)), recording); err != nil || len(got) != MaxLive+1 {
+	if got, _, err := ApplyUnclaimed(all, ignores, of("c", started("more", 0)), recording); err != nil || len(got) != MaxLive+1 {
 		t.Errorf("another stream: %d pushes, error %v", len(got), err)
 	}
 }
 
-func TestBoundDropsWhatIsWorthLeast(t *testing.T) {
+func TestOfTooManyPushesThoseGoThatAreWorthLeast(t *testing.T) {
 	t.Parallel()
 	var all []v1alpha1.UnclaimedPush
 	for i := range MaxUnclaimed {
@@ -105,7 +107,7 @@ func TestBoundDropsWhatIsWorthLeast(t *testing.T) {
 			given := slices.DeleteFunc(slices.Clone(all), func(p v1alpha1.UnclaimedPush) bool {
 				return IsLive(p.Push) && p.StreamName >= fmt.Sprintf("live-%03d", row.live)
 			})
-			got := Bound(given, recording)
+			got := TidyUnclaimed(worthMost(given, ignores, provider.Event{}, recording), recording)
 			if len(got) != MaxUnclaimed || !slices.IsSorted(names(got)) {
 				t.Errorf("%d pushes, sorted: %t", len(got), slices.IsSorted(names(got)))
 			}
@@ -123,7 +125,7 @@ func TestBoundDropsWhatIsWorthLeast(t *testing.T) {
 	}
 	t.Run("of live ones those go first that were heard of first", func(t *testing.T) {
 		t.Parallel()
-		got, outcome, err := ApplyUnclaimed(Bound(slices.Clone(all), recording), of("new", started("A", 0)), recording)
+		got, outcome, err := ApplyUnclaimed(worthMost(slices.Clone(all), ignores, provider.Event{}, recording), ignores, of("new", started("A", 0)), recording)
 		if err != nil || outcome != Started || len(got) != MaxUnclaimed || slices.Contains(names(got), "live-127/A") || !slices.Contains(names(got), "new/A") {
 			t.Errorf("%d pushes, %s, %v: want the new one for the one that was recorded first", len(got), outcome, err)
 		}
@@ -135,12 +137,12 @@ func TestManyEndsTakeNoPlaceFromWhatIsLive(t *testing.T) {
 	var got []v1alpha1.UnclaimedPush
 	var err error
 	for i := range 64 {
-		if got, _, err = ApplyUnclaimed(got, of(fmt.Sprintf("live-%02d", i), started("A", 0)), recording); err != nil {
+		if got, _, err = ApplyUnclaimed(got, ignores, of(fmt.Sprintf("live-%02d", i), started("A", 0)), recording); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for i := range MaxUnclaimed {
-		if got, _, err = ApplyUnclaimed(got, of(fmt.Sprintf("ended-%03d", i), interrupted("A", 0)), recording.Add(time.Duration(i)*time.Second)); err != nil {
+		if got, _, err = ApplyUnclaimed(got, ignores, of(fmt.Sprintf("ended-%03d", i), interrupted("A", 0)), recording.Add(time.Duration(i)*time.Second)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -254,7 +256,7 @@ func TestEventsReachTheSameLiveSetWhereverTheyAreRecorded(t *testing.T) {
 			direct, _, err = Apply(direct, e, now)
 			if random.IntN(2) == 0 {
 				told += fmt.Sprintf("%s of %s to the PushDomain, ", e.Kind, e.Sequence)
-				aside, _, err2 = ApplyUnclaimed(aside, e, now)
+				aside, _, err2 = ApplyUnclaimed(aside, ignores, e, now)
 			} else {
 				told += fmt.Sprintf("%s of %s to the LiveStream, ", e.Kind, e.Sequence)
 				own, _, err2 = Apply(own, e, now)
@@ -299,7 +301,7 @@ func TestWhatACallbackJustToldIsKeptWhateverElseThereIs(t *testing.T) {
 			for i := range MaxUnclaimed {
 				all = append(all, unclaimed(fmt.Sprintf("stream-%03d", i), push(i)))
 			}
-			got, outcome, err := ApplyUnclaimed(all, of("show", interrupted("A", 0)), recording)
+			got, outcome, err := ApplyUnclaimed(all, ignores, of("show", interrupted("A", 0)), recording)
 			if err != nil || outcome != EndedUnseen || !slices.Contains(names(got), "show/A") || len(got) != MaxUnclaimed {
 				t.Fatalf("%d pushes, %s, %v: the interruption is not among them", len(got), outcome, err)
 			}
@@ -309,7 +311,7 @@ func TestWhatACallbackJustToldIsKeptWhateverElseThereIs(t *testing.T) {
 				if i%2 == 0 {
 					event = started("B", 0)
 				}
-				if got, _, err = ApplyUnclaimed(got, of(fmt.Sprint("other-", i), event), at); err != nil {
+				if got, _, err = ApplyUnclaimed(got, ignores, of(fmt.Sprint("other-", i), event), at); err != nil {
 					t.Fatal(err)
 				}
 			}
