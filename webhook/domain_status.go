@@ -37,6 +37,8 @@ type DomainStatus struct {
 type seen struct {
 	verified *bool
 	changed  bool
+	// due is when it may be written.
+	due time.Time
 }
 
 // NewDomainStatus returns a DomainStatus; it writes while Start runs.
@@ -50,31 +52,61 @@ func NewDomainStatus(cache, live client.Reader, writer client.StatusClient, cloc
 // Saw notes what a callback told of its domain.
 func (d *DomainStatus) Saw(domain *v1alpha1.PushDomain, now seen) {
 	at := d.Clock.Now()
-	if !timeDue(domain, now, at) && !verifiedDue(domain, now, at) {
-		return
+	due := verifiedDue(domain, now, at)
+	if timeDue(domain, now, at) {
+		due = at
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	name := client.ObjectKeyFromObject(domain)
 	s, there := d.pending[name]
-	if !there && len(d.pending) >= domainQueue || tellsOfLater(domain, at) && !d.corrects(name, at) {
+	tells := !due.IsZero()
+	if !there && (!tells || len(d.pending) >= domainQueue) || tells && tellsOfLater(domain, at) && !d.corrects(name, at) {
 		return
 	}
+	// The last callback counts, also where it says what the status says.
 	if now.verified != nil {
 		s.verified = now.verified
 	}
 	s.changed = s.changed || now.changed
-	d.pending[name] = s
-	select {
-	case d.wake <- struct{}{}:
-	default:
+	d.put(name, s, due)
+}
+
+// later keeps what it is too early to write, unless a callback has told more since.
+func (d *DomainStatus) later(name types.NamespacedName, verified *bool, due time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s := d.pending[name]; s.verified == nil {
+		s.verified = verified
+		d.put(name, s, due)
 	}
+}
+
+// put has it written when it is due, or before where more is due then. The lock is held.
+func (d *DomainStatus) put(name types.NamespacedName, s seen, due time.Time) {
+	if first := earlier(s.due, due); !first.Equal(s.due) {
+		s.due = first
+		select {
+		case d.wake <- struct{}{}:
+		default:
+		}
+	}
+	d.pending[name] = s
+}
+
+// earlier is the earlier of two times, of which zero is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // merge puts what was seen into the status, and says whether there is anything to write that is due.
 func (d *DomainStatus) merge(domain *v1alpha1.PushDomain, s seen) bool {
 	now := d.Clock.Now()
-	withTime, withVerified := timeDue(domain, s, now), verifiedDue(domain, s, now)
+	due := verifiedDue(domain, s, now)
+	withTime, withVerified := timeDue(domain, s, now), !due.IsZero() && !due.After(now)
 	at := metav1.NewTime(now.Truncate(time.Second))
 	if withTime {
 		domain.Status.LastCallbackTime = &at
@@ -116,13 +148,20 @@ func timeDue(domain *v1alpha1.PushDomain, s seen, now time.Time) bool {
 	return s.changed && (last == nil || isDue(last.Time, now))
 }
 
-func verifiedDue(domain *v1alpha1.PushDomain, s seen, now time.Time) bool {
+// verifiedDue is when Verified may change to what was seen, which is now or later; zero where it need not.
+func verifiedDue(domain *v1alpha1.PushDomain, s seen, now time.Time) time.Time {
 	if s.verified == nil {
-		return false
+		return time.Time{}
 	}
 	old := meta.FindStatusCondition(domain.Status.Conditions, v1alpha1.ConditionVerified)
-	return old == nil || old.Status != verifiedCondition(*s.verified).Status &&
-		(old.Status == metav1.ConditionUnknown || isDue(old.LastTransitionTime.Time, now))
+	switch {
+	case old != nil && old.Status == verifiedCondition(*s.verified).Status:
+		return time.Time{}
+	case old == nil || old.Status == metav1.ConditionUnknown || isDue(old.LastTransitionTime.Time, now):
+		return now
+	default:
+		return old.LastTransitionTime.Add(domainEvery)
+	}
 }
 
 func verifiedCondition(valid bool) metav1.Condition {
@@ -136,13 +175,20 @@ func verifiedCondition(valid bool) metav1.Condition {
 
 // Start writes until the context ends. It implements manager.Runnable.
 func (d *DomainStatus) Start(ctx context.Context) error {
+	var timer <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-d.wake:
+		case <-timer:
 		}
-		for name, s := range d.take() {
+		due, next := d.take()
+		timer = nil
+		if !next.IsZero() {
+			timer = time.After(next.Sub(d.Clock.Now()))
+		}
+		for name, s := range due {
 			if err := d.write(ctx, name, s); err != nil {
 				ctrl.Log.WithName("receiver").V(1).Info("Could not write the status of the push domain; its next callback will", "PushDomain", name, "reason", err.Error())
 			}
@@ -153,12 +199,21 @@ func (d *DomainStatus) Start(ctx context.Context) error {
 // NeedLeaderElection is false: every replica receives.
 func (d *DomainStatus) NeedLeaderElection() bool { return false }
 
-func (d *DomainStatus) take() map[types.NamespacedName]seen {
+// take takes what may be written by now, and says when the next may be; zero for never.
+func (d *DomainStatus) take() (due map[types.NamespacedName]seen, next time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	taken := d.pending
-	d.pending = map[types.NamespacedName]seen{}
-	return taken
+	now := d.Clock.Now()
+	due = map[types.NamespacedName]seen{}
+	for name, s := range d.pending {
+		if s.due.After(now) {
+			next = earlier(next, s.due)
+			continue
+		}
+		due[name] = s
+		delete(d.pending, name)
+	}
+	return due, next
 }
 
 func (d *DomainStatus) write(ctx context.Context, name types.NamespacedName, s seen) error {
@@ -179,6 +234,10 @@ func (d *DomainStatus) writeOver(ctx context.Context, reader client.Reader, name
 	domain := &v1alpha1.PushDomain{}
 	if err := reader.Get(ctx, name, domain); err != nil {
 		return err
+	}
+	now := d.Clock.Now()
+	if due := verifiedDue(domain, s, now); due.After(now) {
+		d.later(name, s.verified, due)
 	}
 	next := domain.DeepCopy()
 	if !d.merge(next, s) {

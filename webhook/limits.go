@@ -52,8 +52,8 @@ const (
 	domainEvery = time.Minute
 	// conflictTries is how often such a write is tried again when it lost against another.
 	conflictTries = 10
-	// domainQueue bounds the push domains that wait for that; more are left for their next callback.
-	domainQueue = 64
+	// domainQueue bounds the push domains that wait for that, some until they may be written again; more are left for their next callback.
+	domainQueue = 1024
 )
 
 // Secrets are kept for KeepSecrets, and read again at most every SecretAgainAfter when a signature fits none of the keys:
