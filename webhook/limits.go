@@ -12,7 +12,11 @@ const (
 	readTimeout       = 5 * time.Second
 	// writeTimeout lets who sent its body slowly be answered, within the sender's patience.
 	writeTimeout = 19 * time.Second
-	idleTimeout  = time.Minute
+	// idleTimeout is longer than load balancers keep a connection, 10 min at most: one that is closed here first may be so under the next callback,
+	// which then comes a minute later.
+	idleTimeout = 11 * time.Minute
+	// maxKept connections are open until others end with their answer: one answer, good or not, would hold a descriptor for that long.
+	maxKept = 8192
 	// shutdownTimeout lets callbacks that are being written get their answer.
 	shutdownTimeout = 19 * time.Second
 

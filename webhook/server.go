@@ -23,6 +23,7 @@ type Server struct {
 	ShutdownDelay time.Duration
 
 	ready atomic.Bool
+	open  atomic.Int64
 }
 
 // NeedLeaderElection is false: every replica receives.
@@ -53,6 +54,7 @@ func (s *Server) Start(ctx context.Context) error {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		ConnState:         s.count,
 		// Nothing is answered that the handler did not look at.
 		DisableGeneralOptionsHandler: true,
 	}
@@ -82,9 +84,19 @@ func (s *Server) Start(ctx context.Context) error {
 	return nil
 }
 
-// serve ends each connection with its answer once the end has begun: one that is kept open would be closed under its next callback.
+func (s *Server) count(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		s.open.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		s.open.Add(-1)
+	}
+}
+
+// serve ends each connection with its answer once the end has begun, as one that is kept open would be closed under its next callback, and where too
+// many are open.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	if !s.ready.Load() {
+	if !s.ready.Load() || s.open.Load() > maxKept {
 		w.Header().Set("Connection", "close")
 	}
 	s.Handler.ServeHTTP(w, r)

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"testing"
 	"time"
@@ -37,6 +38,37 @@ func TestAReceiverThatIsToldToEndTakesCallbacksForAWhileAndIsNotReady(t *testing
 	}
 	if got := shape(d.stream("show").Status.Pushes); got != "A" {
 		t.Errorf("the pushes are %q, want A", got)
+	}
+}
+
+func TestAConnectionIsKeptForLongerThanLoadBalancersKeepOneUnlessTooManyAreOpen(t *testing.T) {
+	t.Parallel()
+	// Google's: 600 s, which cannot be set there. AWS's and ingress-nginx: 60 s.
+	if longest := 10 * time.Minute; idleTimeout <= longest {
+		t.Errorf("an idle connection is closed after %s, which may be under a callback that a load balancer sends within %s", idleTimeout, longest)
+	}
+	d := newDesk(t)
+	server := &Server{Handler: d.handler}
+	d.url = "http://" + serve(t, server)
+	counts := func(what string, want int64) {
+		t.Helper()
+		eventually(t, what, func() bool { return server.open.Load() == want })
+	}
+	counts("none is open", 0)
+	connection, err := net.Dial("tcp", server.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts("one is open", 1)
+	_ = connection.Close()
+	counts("it is closed", 0)
+	server.open.Add(maxKept - 1)
+	if d.closesWithItsAnswer() {
+		t.Errorf("the last of %d connections is not kept", maxKept)
+	}
+	server.open.Add(1)
+	if !d.closesWithItsAnswer() {
+		t.Errorf("one is kept where more than %d are open", maxKept)
 	}
 }
 
