@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -250,6 +251,38 @@ func TestATargetThatNobodySharesAnyMoreIsForgotten(t *testing.T) {
 		if n := len(b.scaler.seen); n != 0 {
 			t.Errorf("%d targets are remembered, want none", n)
 		}
+	}
+}
+
+// Found by reading: no call can be made of such a name. That was taken for what may pass, and the LiveStream could not be deleted.
+func TestATargetWithANameThatNothingCanHaveIsToldAndHoldsNoDeletionUp(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"deployment/packager", "100%", ".."} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.create(newSecret(), newDomain(), newDeployment(0), scaled("show", packagerRef, 2, 0))
+			b.live("show", "A")
+			// An earlier version stored it. The API server takes it in no spec any more.
+			stored := b.stream("show")
+			before := stored.DeepCopy()
+			stored.Status.Workloads[0].Scale.Name = name
+			if err := env.Client.Status().Patch(t.Context(), stored, client.MergeFrom(before)); err != nil {
+				t.Fatal(err)
+			}
+			ref := plan.TargetRef{APIVersion: packagerRef.APIVersion, Kind: packagerRef.Kind, Name: name}
+			if again := b.scale(ref).waitFor(); again != secretRetry {
+				t.Errorf("looks again after %s, want %s", again, secretRetry)
+			}
+			if w := b.stream("show").Status.Workloads[0]; w.State != v1alpha1.WorkloadFailed || !strings.HasPrefix(w.Message, fmt.Sprintf("no Deployment can have the name %q: it may not ", name)) {
+				t.Errorf("workload = %+v, want Failed, with what is wrong with the name", w)
+			}
+			b.delete(newStream("show"))
+			b.reconcile("show")
+			if !b.gone("show", &v1alpha1.LiveStream{}) {
+				t.Error("the deletion is held up")
+			}
+		})
 	}
 }
 

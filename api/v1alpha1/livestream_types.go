@@ -181,6 +181,7 @@ type WorkloadScale struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="name must be that of the target alone, without its kind: lower-case letters, digits, '-' and '.'"
 	Name string `json:"name,omitempty"`
 
 	// replicasWhileLive is this stream's share while it is on air, its window included. When unset, 1.
