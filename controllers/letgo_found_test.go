@@ -52,6 +52,28 @@ func TestAShareThatADeletedLiveStreamLeavesBehindIsToldOf(t *testing.T) {
 	}
 }
 
+// Found by reading: what the deletion had changed was nothing new to the reconciler of the target, and the other stream stayed Pending.
+func TestADeletionThatChangesTheSumOfATargetHasTheOthersToldOfIt(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.create(newSecret(), newDomain(), newDeployment(0), scaled("one", packagerRef, 1, 0), scaled("two", packagerRef, 1, 0))
+	b.live("one", "A")
+	b.live("two", "A")
+	b.wantReplicas("both are on air", 2)
+	b.setReplicas(1)
+	b.available(1)
+	b.scale(packagerRef)
+	if w := b.stream("two").Status.Workloads[0]; w.State != v1alpha1.WorkloadPending || !strings.Contains(w.Message, "something else; the streams on air ask for 2") {
+		t.Errorf("workload = %+v, want Pending for a replica that somebody took", w)
+	}
+	b.delete(newStream("one"))
+	b.reconcile("one")
+	b.wantReplicas("one is gone", 1)
+	if w := b.stream("two").Status.Workloads[0]; w.State != v1alpha1.WorkloadRunning || w.Message != "" {
+		t.Errorf("workload = %+v, want Running with all that is asked for", w)
+	}
+}
+
 // told are the Events that were sent since it was asked last.
 func (b *bench) told() []string {
 	var told []string

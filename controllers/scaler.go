@@ -66,6 +66,8 @@ type seenTarget struct {
 	// told is the sum that was written last, to the object of this UID.
 	told int32
 	uid  types.UID
+	// untold: it is not as the LiveStreams that share it were told.
+	untold bool
 }
 
 // Seen is what was seen last of the targets; those that were not looked at yet are left out.
@@ -108,13 +110,12 @@ func (s *Scaler) hold(key TargetKey) *seenTarget {
 	}
 }
 
-// note keeps what was seen of a target, and says whether it is not as it was.
-func (s *Scaler) note(entry *seenTarget, target plan.Target) (changed bool) {
+// note keeps what was seen of a target.
+func (s *Scaler) note(entry *seenTarget, target plan.Target) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	changed = !entry.looked || entry.target != target
+	entry.untold = entry.untold || !entry.looked || entry.target != target
 	entry.target, entry.looked = target, true
-	return changed
 }
 
 // forget drops the entry, which the caller holds.
@@ -156,7 +157,7 @@ type settled struct {
 	plan.Target
 	// keeps says that its Problem leaves it the replicas that it has: the target may be there.
 	keeps bool
-	// changed says that it is not as it was seen before, shared how many LiveStreams name it.
+	// changed says that it is not as they were told who share it, shared how many LiveStreams name it.
 	changed bool
 	shared  int
 	// sharers are those LiveStreams.
@@ -164,10 +165,26 @@ type settled struct {
 }
 
 // Settle brings the target to the sum of its shares. What keeps it from that for good is the Problem of the target; an error
-// is what may pass.
+// is what may pass. It says of each change once that the sharers are to be told.
 func (s *Scaler) Settle(ctx context.Context, key TargetKey) (settled, error) {
 	entry := s.hold(key)
 	defer entry.settling.Unlock()
+	result, err := s.settle(ctx, key, entry)
+	if len(result.sharers) > 0 {
+		result.changed, entry.untold = entry.untold, false
+	}
+	return result, err
+}
+
+// GiveBack is Settle for who tells no sharer: the next Settle says what it changed.
+func (s *Scaler) GiveBack(ctx context.Context, key TargetKey) (settled, error) {
+	entry := s.hold(key)
+	defer entry.settling.Unlock()
+	return s.settle(ctx, key, entry)
+}
+
+// settle is for who holds the entry.
+func (s *Scaler) settle(ctx context.Context, key TargetKey, entry *seenTarget) (settled, error) {
 	shares, err := s.shares(ctx, key)
 	if err != nil {
 		return settled{}, err
@@ -187,7 +204,7 @@ func (s *Scaler) Settle(ctx context.Context, key TargetKey) (settled, error) {
 		running += plan.RunningShare(&sharers[i], key.TargetRef)
 	}
 	result.Target = result.After(entry.target, running)
-	result.changed = s.note(entry, result.Target)
+	s.note(entry, result.Target)
 	if len(sharers) == 0 {
 		s.forget(key)
 	}

@@ -187,7 +187,7 @@ func (r *LiveStreamReconciler) letGo(ctx context.Context, stream *v1alpha1.LiveS
 	}
 	var kept []plan.Notice
 	for _, ref := range plan.TargetsOf(stream, settings) {
-		target, err := r.Scaler.Settle(ctx, TargetKey{stream.Namespace, ref})
+		target, err := r.Scaler.GiveBack(ctx, TargetKey{stream.Namespace, ref})
 		if err != nil {
 			return false, err
 		}

@@ -96,8 +96,8 @@ var faultyOperators = []mutant{
 	},
 	{
 		name: "the share of a deleted stream is kept", file: "controllers/scaler_setup.go", first: []string{"deleted on air, a share that cannot be given back"},
-		text:    "	for _, ref := range plan.TargetsOf(stream, settings) {\n		target, err := r.Scaler.Settle(",
-		instead: "	for _, ref := range plan.TargetsOf(stream, settings)[:0] {\n		target, err := r.Scaler.Settle(",
+		text:    "	for _, ref := range plan.TargetsOf(stream, settings) {\n		target, err := r.Scaler.GiveBack(",
+		instead: "	for _, ref := range plan.TargetsOf(stream, settings)[:0] {\n		target, err := r.Scaler.GiveBack(",
 	},
 	{
 		name: "what was recorded long ago is taken for the latest", file: "controllers/livestream_confirm.go", first: []string{"on air in the past, and over now"},
