@@ -55,6 +55,9 @@ type Scaler struct {
 // process that led then has done so, and somebody else may have scaled it.
 const dropLife = time.Minute
 
+// troubleAfter is how long a target fails before those are told who share it: most of what fails passes at once, and they may be many.
+const troubleAfter = 5 * time.Second
+
 // seenTarget is what is known of a target. Its lock is held while it is settled, so that there is one writer.
 type seenTarget struct {
 	settling sync.Mutex
@@ -68,9 +71,11 @@ type seenTarget struct {
 	uid  types.UID
 	// untold: it is not as the LiveStreams that share it were told.
 	untold bool
+	// failing is since when it could not be looked at or scaled; zero when it could.
+	failing time.Time
 }
 
-// Seen is what was seen last of the targets; those that were not looked at yet are left out.
+// Seen is what was seen last of the targets; those that were not looked at yet are left out, unless they have failed for a while.
 func (s *Scaler) Seen(namespace string, refs []plan.TargetRef) map[plan.TargetRef]plan.Target {
 	if len(refs) == 0 {
 		return nil
@@ -79,7 +84,7 @@ func (s *Scaler) Seen(namespace string, refs []plan.TargetRef) map[plan.TargetRe
 	defer s.mu.Unlock()
 	targets := map[plan.TargetRef]plan.Target{}
 	for _, ref := range refs {
-		if known := s.seen[TargetKey{namespace, ref}]; known != nil && known.looked {
+		if known := s.seen[TargetKey{namespace, ref}]; known != nil && (known.looked || known.target.Trouble != "") {
 			targets[ref] = known.target
 		}
 	}
@@ -115,7 +120,19 @@ func (s *Scaler) note(entry *seenTarget, target plan.Target) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	entry.untold = entry.untold || !entry.looked || entry.target != target
-	entry.target, entry.looked = target, true
+	entry.target, entry.looked, entry.failing = target, true, time.Time{}
+}
+
+// noteTrouble keeps why a target has failed for a while, in the words of the first time: each change would be a write.
+func (s *Scaler) noteTrouble(entry *seenTarget, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if entry.failing.IsZero() {
+		entry.failing = s.Clock.Now()
+	}
+	if entry.target.Trouble == "" && s.Clock.Since(entry.failing) >= troubleAfter {
+		entry.target.Trouble, entry.untold = bounded(err.Error()), true
+	}
 }
 
 // forget drops the entry, which the caller holds.
@@ -197,7 +214,8 @@ func (s *Scaler) settle(ctx context.Context, key TargetKey, entry *seenTarget) (
 	}
 	result, err := s.bring(ctx, key, entry, shares)
 	if err != nil {
-		return settled{}, err
+		s.noteTrouble(entry, err)
+		return settled{sharers: sharers}, err
 	}
 	running := int32(0)
 	for i := range sharers {

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
@@ -281,6 +283,70 @@ func TestATargetWithANameThatNothingCanHaveIsToldAndHoldsNoDeletionUp(t *testing
 			b.reconcile("show")
 			if !b.gone("show", &v1alpha1.LiveStream{}) {
 				t.Error("the deletion is held up")
+			}
+		})
+	}
+}
+
+// Found by reading: the workload was Pending without a word, and Ready said that all was well.
+func TestATargetThatFailsForAWhileIsToldOnce(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name string
+		// before is what came before it failed.
+		before func(b *bench)
+		want   v1alpha1.WorkloadState
+	}{
+		{"from the first look on", func(*bench) {}, v1alpha1.WorkloadPending},
+		{"after it was scaled", func(b *bench) {
+			b.scale(packagerRef)
+			b.available(2)
+			b.scale(packagerRef)
+		}, v1alpha1.WorkloadRunning},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.create(newSecret(), newDomain(), newDeployment(0), scaled("show", packagerRef, 2, 0))
+			b.live("show", "A")
+			tc.before(b)
+			tries := 0
+			b.scaler.Client = liveReader{interceptor.NewClient(env.Client, interceptor.Funcs{SubResourceGet: func(context.Context, client.Client, string, client.Object, client.Object, ...client.SubResourceGetOption) error {
+				tries++
+				return apierrors.NewInternalError(fmt.Errorf("webhook failed, request %d", tries))
+			}})}
+			r := &ScaleReconciler{Scaler: b.scaler, Changed: b.streamsAgain}
+			settle := func(when string, fails bool, told int) {
+				t.Helper()
+				if _, err := r.Reconcile(t.Context(), TargetKey{b.namespace, packagerRef}); (err != nil) != fails || len(b.streamsAgain) != told {
+					t.Errorf("%s: %v, %d streams told, want %d", when, err, len(b.streamsAgain), told)
+				}
+				for len(b.streamsAgain) > 0 {
+					<-b.streamsAgain
+				}
+				b.settle("show")
+			}
+			settle("at once", true, 0)
+			b.pass(troubleAfter - time.Second)
+			settle("a moment later", true, 0)
+			wantCondition(t, b.stream("show").Status.Conditions, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReconciled)
+			b.pass(time.Second)
+			settle("after a while", true, 1)
+			b.pass(time.Minute)
+			settle("later on", true, 0)
+			status := b.stream("show").Status
+			const words = `scaling Deployment "packager": Internal error occurred: webhook failed, request 3`
+			if w := status.Workloads[0]; w.State != tc.want || w.Message != words {
+				t.Errorf("workload = %+v, want %s with %q", w, tc.want, words)
+			}
+			wantCondition(t, status.Conditions, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRetrying)
+			wantCondition(t, status.Conditions, v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonRetrying)
+			b.scaler.Client = liveReader{env.Client}
+			settle("once it has passed", false, 1)
+			status = b.stream("show").Status
+			wantCondition(t, status.Conditions, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReconciled)
+			if w := status.Workloads[0]; w.Message != "" || b.replicas() != 2 {
+				t.Errorf("workload = %+v with %d replicas, want 2", w, b.replicas())
 			}
 		})
 	}

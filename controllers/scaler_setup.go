@@ -32,9 +32,6 @@ type ScaleReconciler struct {
 // Reconcile settles one target.
 func (r *ScaleReconciler) Reconcile(ctx context.Context, key TargetKey) (ctrl.Result, error) {
 	result, err := r.Scaler.Settle(ctx, key)
-	if err != nil {
-		return ctrl.Result{}, err
-	}
 	if result.changed {
 		for i := range result.sharers {
 			select {
@@ -43,6 +40,9 @@ func (r *ScaleReconciler) Reconcile(ctx context.Context, key TargetKey) (ctrl.Re
 				return ctrl.Result{}, ctx.Err()
 			}
 		}
+	}
+	if err != nil {
+		return ctrl.Result{}, err
 	}
 	return ctrl.Result{RequeueAfter: result.waitFor()}, nil
 }

@@ -27,6 +27,8 @@ type Target struct {
 	Reached int32
 	// Problem says why it cannot be scaled, and what to do; "" when it can.
 	Problem string
+	// Trouble says what has kept it from being looked at or scaled for a while, and may pass; "" when nothing has. All else is from before.
+	Trouble string
 }
 
 // After is the target with what it reached, seen after it was seen before. Running is what is known otherwise, for one after a restart: the sum
@@ -125,6 +127,8 @@ func planScale(o Observed, previous v1alpha1.WorkloadStatus, spec *v1alpha1.Work
 		// After a restart nothing is known for a moment, and nothing has changed.
 	case target.Problem != "":
 		status.State, status.Message = v1alpha1.WorkloadFailed, target.Problem
+	case target.Trouble != "":
+		status.Message = target.Trouble
 	case target.Wanted < ptrOr(status.Scale.Replicas, 0):
 		// The sum does not have this share yet.
 	case target.Asked != target.Wanted:
@@ -156,8 +160,12 @@ func givenBack(o Observed, w v1alpha1.WorkloadStatus) string {
 func targetProblems(o Observed) []Failure {
 	var failures []Failure
 	for _, w := range o.Settings.Workloads {
-		if target := o.Targets[refOf(w.Scale)]; w.Scales() && target.Problem != "" {
+		switch target := o.Targets[refOf(w.Scale)]; {
+		case !w.Scales():
+		case target.Problem != "":
 			failures = append(failures, Failure{Workload: w.Name, Reason: v1alpha1.ReasonTargetUnavailable, Message: target.Problem, Permanent: true})
+		case target.Trouble != "":
+			failures = append(failures, Failure{Workload: w.Name, Reason: v1alpha1.ReasonRetrying, Message: target.Trouble})
 		}
 	}
 	return failures
