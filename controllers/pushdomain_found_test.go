@@ -60,3 +60,21 @@ func TestAPushDomainWhoseWatchStandsStillIsWrittenOnce(t *testing.T) {
 		t.Errorf("%d unclaimed pushes, want the one that was recorded meanwhile", len(status.UnclaimedPushes))
 	}
 }
+
+// Found by reading: no call can be made of such a name, and the PushDomain had no status at all.
+func TestAPushDomainWithASecretNameThatNothingCanHaveSaysSo(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.create(newSecret(), newDomain())
+	// An earlier version stored it. The API server takes it in no spec any more.
+	stored := b.domain()
+	stored.Spec.Callback.KeySecretRefs[0].Name = "css/callbackKey"
+	b.domains.Client = staleDomain{liveReader{env.Client}, stored}
+	if again := b.reconcileDomain(); again.RequeueAfter != secretRetry {
+		t.Errorf("looks again after %s, want %s", again.RequeueAfter, secretRetry)
+	}
+	ready := wantCondition(t, b.domain().Status.Conditions, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonCallbackKeyUnavailable)
+	if want := `secret is unavailable: no Secret can have the name "css/callbackKey": it may not contain '/'; correct it`; ready.Message != want {
+		t.Errorf("Ready says %q, want %q", ready.Message, want)
+	}
+}

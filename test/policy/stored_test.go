@@ -25,6 +25,11 @@ func TestWhatWasStoredBeforeItsNamesWereRefusedCanBeEditedAndDeleted(t *testing.
 			`{pushDomainRef: {name: shows}, appName: live, streamName: test, workloads: [{name: a, scale: {apiVersion: apps/v1, kind: Deployment, name: deployment/packager}}]}`,
 			`{"spec":{"historyLimit":7}}`,
 		},
+		{
+			"a Secret with its key", "PushDomain", "pushdomains",
+			`{provider: TencentCSS, domain: push.example.com, callback: {keySecretRefs: [{name: css/callbackKey, key: callbackKey}]}}`,
+			`{"spec":{"appID":7}}`,
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			crd := objects(t, filepath.Join(root(t), "config", "crd", "bases", "livestream-operator.io_"+tc.plural+".yaml"))[0]
