@@ -11,7 +11,7 @@ import (
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -347,7 +347,7 @@ var errOldSum = fmt.Errorf("nothing was scaled, for it took more than %s since t
 // lag behind, for one after a change of leader.
 func (s *Scaler) bring(ctx context.Context, key TargetKey, entry *seenTarget, cached shares) (settled, error) {
 	sum := cached.sum(key.TargetRef)
-	if wrong := path.IsValidPathSegmentName(key.Name); len(wrong) > 0 {
+	if wrong := content.IsPathSegmentName(key.Name); len(wrong) > 0 {
 		// No call can be made of it, so that it holds nothing. It was stored before the API server refused such names.
 		return settled{Target: plan.Target{Wanted: sum, Problem: fmt.Sprintf("no %s can have the name %q: it %s; correct the target", key.Kind, key.Name, strings.Join(wrong, " and "))}}, nil
 	}

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sync/singleflight"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -61,7 +61,7 @@ func (r *Reader) Refresh(ctx context.Context, namespace string, ref v1alpha1.Sec
 }
 
 func (r *Reader) get(ctx context.Context, namespace string, ref v1alpha1.SecretKeyReference, keep time.Duration) (string, error) {
-	if wrong := path.IsValidPathSegmentName(ref.Name); len(wrong) > 0 {
+	if wrong := content.IsPathSegmentName(ref.Name); len(wrong) > 0 {
 		// No call can be made of it. It was stored before the API server refused such names.
 		return "", fmt.Errorf("%w: no Secret can have the name %q: it %s; correct it", ErrUnavailable, ref.Name, strings.Join(wrong, " and "))
 	}
