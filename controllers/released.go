@@ -22,6 +22,9 @@ const (
 	// leaveLife is how long after a deletion began a push is taken for live that was so then. Who knows of its end keeps that for as long,
 	// whatever else there is.
 	leaveLife = push.ClaimGrace
+	// awaitNext is how long unknownStreams makes no LiveStream for a stream whose own was deleted: it may be on its way again, as from kubectl
+	// replace --force, and would be the younger of the two.
+	awaitNext = 30 * time.Second
 )
 
 // released are the pushes of LiveStreams that are being deleted, or were: CSS does not repeat the start of a push for a LiveStream that is
@@ -37,6 +40,8 @@ type release struct {
 	stream push.Stream
 	pushes []v1alpha1.Push
 	at     time.Time
+	// awaited says that the next LiveStream of the stream may come: unknownStreams did not make this one.
+	awaited bool
 }
 
 // note keeps the pushes for the PushDomain of that name.
@@ -60,11 +65,24 @@ func (r *released) with(domain *v1alpha1.PushDomain, now time.Time) []v1alpha1.U
 	defer r.mu.Unlock()
 	unclaimed := domain.Status.UnclaimedPushes
 	for _, gone := range fresh(r.streams[types.NamespacedName{Namespace: domain.Namespace, Name: domain.Name}], now) {
-		if gone.host == index.Host(domain.Spec.Domain) {
+		if len(gone.pushes) > 0 && gone.host == index.Host(domain.Spec.Domain) {
 			unclaimed = push.Release(unclaimed, gone.stream, gone.pushes, now)
 		}
 	}
 	return unclaimed
+}
+
+// awaited are the streams whose next LiveStream may be on its way, and for how much longer.
+func (r *released) awaited(domain *v1alpha1.PushDomain, now time.Time) map[push.Stream]time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	awaited := map[push.Stream]time.Duration{}
+	for _, gone := range r.streams[types.NamespacedName{Namespace: domain.Namespace, Name: domain.Name}] {
+		if left := awaitNext - now.Sub(gone.at); gone.awaited && left > 0 {
+			awaited[gone.stream] = left
+		}
+	}
+	return awaited
 }
 
 // fresh leaves out what is past its life. They are in the order of time.
@@ -126,11 +144,10 @@ func (r *PushDomainReconciler) left(stream *v1alpha1.LiveStream) []v1alpha1.Push
 }
 
 func (r *PushDomainReconciler) release(stream *v1alpha1.LiveStream, pushes []v1alpha1.Push) {
-	if len(pushes) > 0 {
-		r.released.note(domainOf(stream), release{
-			host: index.Host(stream.Status.Domain), stream: push.Stream{App: stream.Spec.AppName, Name: stream.Spec.StreamName}, pushes: pushes, at: r.Clock.Now(),
-		})
-	}
+	r.released.note(domainOf(stream), release{
+		host: index.Host(stream.Status.Domain), stream: push.Stream{App: stream.Spec.AppName, Name: stream.Spec.StreamName}, pushes: pushes, at: r.Clock.Now(),
+		awaited: stream.Annotations[v1alpha1.AnnotationMadeAs] == "",
+	})
 }
 
 func domainOf(stream *v1alpha1.LiveStream) types.NamespacedName {

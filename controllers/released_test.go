@@ -15,8 +15,13 @@ import (
 // deleteShow deletes the LiveStream, and lets the reconciler of the PushDomain see that as its watch would.
 func (b *bench) deleteShow(lastStateKnown bool) {
 	b.t.Helper()
-	gone := b.stream("show")
-	b.delete(&v1alpha1.LiveStream{ObjectMeta: metav1.ObjectMeta{Name: "show"}})
+	b.deleteSeen("show", lastStateKnown)
+}
+
+func (b *bench) deleteSeen(name string, lastStateKnown bool) {
+	b.t.Helper()
+	gone := b.stream(name)
+	b.delete(&v1alpha1.LiveStream{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[ctrl.Request]())
 	defer queue.ShutDown()
 	b.domains.streamWent(b.t.Context(), event.DeleteEvent{Object: gone, DeleteStateUnknown: !lastStateKnown}, queue)

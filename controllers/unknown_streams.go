@@ -111,8 +111,8 @@ func (r *PushDomainReconciler) makeLiveStream(ctx context.Context, domain *v1alp
 	return r.Create(ctx, next)
 }
 
-// adopt makes LiveStreams for streams on air that have none, where the policy says so, and keeps status.unclaimedPushes. It
-// returns how long to wait where something may be dropped later, 0 otherwise.
+// adopt makes LiveStreams for streams on air that have none and await none, where the policy says so, and keeps status.unclaimedPushes. It
+// returns how long to wait where something may be made or dropped later, 0 otherwise.
 func (r *PushDomainReconciler) adopt(ctx context.Context, domain *v1alpha1.PushDomain) (time.Duration, error) {
 	kept, unknown, claimable, err := r.unclaimed(ctx, domain)
 	if err != nil {
@@ -132,6 +132,11 @@ func (r *PushDomainReconciler) adopt(ctx context.Context, domain *v1alpha1.PushD
 			unknown = append(unknown, stream)
 		}
 	}
+	awaited := r.released.awaited(domain, r.Clock.Now())
+	unknown = slices.DeleteFunc(unknown, func(stream push.Stream) bool {
+		wait = sooner(wait, awaited[stream])
+		return awaited[stream] > 0
+	})
 	return wait, r.create(ctx, domain, unknown)
 }
 

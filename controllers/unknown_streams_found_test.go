@@ -169,3 +169,68 @@ func TestClaimedPushesLeaveACrowdedListWithinASecond(t *testing.T) {
 		}
 	}
 }
+
+// Found by reading: one was made as soon as the user's was deleted. It was older than the user's next one, which ran nothing, in later shows neither.
+func TestALiveStreamThatAUserMakesAnewKeepsItsStreamWhereUnknownOnesAreMade(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ before, since func(b *bench) }{
+		"it was on air":                         {func(b *bench) { b.live("show", "A") }, func(*bench) {}},
+		"its push began while it was not there": {func(*bench) {}, func(b *bench) { b.recordUnclaimed(of(b.starts("A"), "live", "test")) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.unknown()
+			b.create(newStream("show"))
+			b.settle("show")
+			tc.before(b)
+			b.deleteShow(true)
+			tc.since(b)
+			if again := b.reconcileDomain(); again.RequeueAfter <= 0 || again.RequeueAfter > awaitNext {
+				t.Errorf("looks again after %s, want within %s", again.RequeueAfter, awaitNext)
+			}
+			b.pass(awaitNext - time.Second)
+			b.reconcileDomain()
+			b.wantStreams(map[string]bool{})
+			b.create(newStream("show"))
+			b.settle("show")
+			b.pass(time.Minute)
+			b.reconcileDomain()
+			b.settle("show")
+			b.wantStreams(map[string]bool{"show": true})
+			status := b.wantState("show", v1alpha1.LiveStreamLive)
+			wantCondition(t, status.Conditions, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReconciled)
+		})
+	}
+}
+
+func TestAStreamWhoseLiveStreamWasDeletedForGoodGetsOneUnlessAnotherMayCome(t *testing.T) {
+	t.Parallel()
+	made := workload.StreamName("shows", "live", "test")
+	for name, tc := range map[string]struct {
+		deleted string
+		after   time.Duration
+	}{
+		"a user's, after a while":           {"show", awaitNext},
+		"one that was made for it, at once": {made, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.unknown()
+			if tc.deleted == made {
+				b.pushed("test", "A")
+			} else {
+				b.create(newStream(tc.deleted))
+				b.live(tc.deleted, "A")
+			}
+			b.deleteSeen(tc.deleted, true)
+			b.reconcileDomain()
+			b.pass(tc.after)
+			b.reconcileDomain()
+			b.wantStreams(map[string]bool{made: true})
+			b.settle(made)
+			b.wantState(made, v1alpha1.LiveStreamLive)
+		})
+	}
+}
