@@ -117,8 +117,12 @@ func Join(video, audio uint16, aac bool) []string {
 		// A transport stream has AAC with headers of its own, which no file format takes.
 		arguments = append(arguments, "-bsf:a", "aac_adtstoasc")
 	}
-	return append(arguments, "-movflags", "+frag_keyframe+delay_moov+default_base_moof", "-f", string(FragmentedMP4), "pipe:1")
+	return append(arguments, "-movflags", "+frag_keyframe+delay_moov+default_base_moof", "-frag_duration", microseconds(longestFragment), "-f", string(FragmentedMP4), "pipe:1")
 }
+
+// longestFragment bounds what ffmpeg holds of a file that it writes: it ends fragments at key frames, which sound alone has none of. Key frames are
+// closer, as a rule: 250 frames is what x264 does without being told.
+const longestFragment = 20 * time.Second
 
 // Convert are the arguments that copy fragmented MP4 from standard input into a file of another container: its length and its index
 // are written when all is there. From a transport stream itself they could not: their headers need what only fragmented MP4 can
