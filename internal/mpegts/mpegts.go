@@ -6,9 +6,11 @@ package mpegts
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"maps"
 	"slices"
@@ -51,8 +53,9 @@ type Info struct {
 	VideoPID, AudioPID uint16
 	// AAC says that the audio of AudioPID is AAC with ADTS headers, as the table says.
 	AAC bool
-	// VideoCodec and AudioCodec of these tell codecs apart, as far as the tables and the headers of AAC do: one file cannot hold two of a kind. 0
-	// where there is none, or it is not known.
+	// VideoCodec and AudioCodec of these tell codecs apart, and what a file has one header for: the tables do, the headers of AAC, and the first
+	// sequence parameter set of H.264 or H.265. The low byte is the type in the table, the others are 0 where no header is known, and all is 0 where
+	// there is none, or it is not known.
 	VideoCodec, AudioCodec uint32
 	// Packets counts whole transport packets.
 	Packets int64
@@ -127,8 +130,9 @@ func packets(r io.Reader) func(func([]byte, error) bool) {
 type elementary struct {
 	kind        byte
 	first, last int64
-	// adts is the configuration in the first header of AAC, 0 where there is none.
-	adts uint32
+	// header is of the configuration in the first header of AAC, or of the first sequence parameter set of a picture; 0 where there is none, as the low
+	// byte is always.
+	header uint32
 	// step is the smallest distance of two timestamps, the length of a frame.
 	step int64
 }
@@ -171,14 +175,16 @@ func (s *scanner) read(p []byte) {
 		s.begun, s.origin = true, at
 	}
 	at = near(at, s.origin)
-	e := s.streams[pid]
-	if e == nil {
-		e = &elementary{kind: pes[3] & 0xf0, first: at, last: at, adts: adts(pes)}
+	e, known := s.streams[pid]
+	if !known {
+		e = &elementary{kind: pes[3] & 0xf0, first: at, last: at, header: adts(pes)}
 		s.streams[pid] = e
 		if isVideo(pes[3]) && !s.video {
 			s.video, s.keyframe = true, randomAccess(p)
 		}
-		return
+	}
+	if e.header == 0 {
+		e.header = sequence(s.types[pid].codec, pes)
 	}
 	if step := at - e.last; step > 0 && (e.step == 0 || step < e.step) {
 		e.step = step
@@ -199,6 +205,27 @@ func adts(pes []byte) uint32 {
 		return 0
 	}
 	return uint32(pes[at+2]&0xfd)<<16 | uint32(pes[at+3]&0xc0)<<8
+}
+
+// typeH264 and typeH265 are the stream types of these. Source: as above.
+const typeH264, typeH265 = 0x1b, 0x24
+
+// sequence is a digest of the sequence parameter set in the packet that begins a frame: it tells size and profile of the picture, and an encoder that
+// is set up alike writes the same. 0 where the packet holds none, or not all of it.
+// Source: ISO/IEC 14496-10 and 23008-2, 7.3.1, 7.4.1 and annex B.
+func sequence(codec byte, pes []byte) uint32 {
+	startCode := []byte{0, 0, 1}
+	units := bytes.Split(pes[min(9+int(pes[8]), len(pes)):], startCode)
+	// What follows the last start code may go on in the next packet.
+	for i := 1; i < len(units)-1; i++ {
+		unit := bytes.TrimRight(units[i], "\x00")
+		if len(unit) > 0 && (codec == typeH264 && unit[0]&0x1f == 7 || codec == typeH265 && unit[0]>>1&0x3f == 33) {
+			digest := fnv.New32a()
+			_, _ = digest.Write(unit)
+			return digest.Sum32() << 8
+		}
+	}
+	return 0
 }
 
 // readTable reads the program association table, which is PID 0, or the program map table that it names, of which each is one
@@ -243,11 +270,11 @@ func (s *scanner) info() (Info, error) {
 		e, codec := s.streams[pid], s.types[pid].codec
 		switch {
 		case isVideo(e.kind) && i.VideoPID == 0:
-			i.VideoPID, i.VideoCodec = pid, uint32(codec)
+			i.VideoPID, i.VideoCodec = pid, uint32(codec)|e.header
 		case !isVideo(e.kind) && i.AudioPID == 0:
 			i.AudioPID, i.AAC = pid, codec == typeAAC
 			if codec != 0 {
-				i.AudioCodec = uint32(codec) | e.adts
+				i.AudioCodec = uint32(codec) | e.header
 			}
 		}
 		step := e.step

@@ -245,7 +245,10 @@ func TestPartsThatOneFileCannotHoldStayAndArePlayedFromAPlaylist(t *testing.T) {
 		"other PIDs from the first on":    {[][]string{elsewhere, elsewhere}, false},
 		"another codec":                   {[][]string{picture("4", h264...), picture("4", hevc...)}, true},
 		"another sample rate":             {[][]string{sound("4", "48000"), sound("4", "44100")}, true},
-		"another size":                    {[][]string{both, shown(4, "640x360")}, false},
+		"another size":                    {[][]string{both, shown(4, "640x360")}, true},
+		"another size of H.265":           {[][]string{picture("1", hevc...), append(picture("1", hevc...), "-s", "160x90")}, true},
+		"another encoder":                 {[][]string{both, append(shown(4, "320x180"), "-profile:v", "high", "-preset", "veryfast")}, true},
+		"the same encoder again":          {[][]string{both, shown(1, "320x180"), both}, false},
 		"the sound ends":                  {[][]string{both, picture("4", h264...)}, false},
 		"sound alone":                     {[][]string{sound("4", "48000"), sound("4", "48000")}, false},
 	} {

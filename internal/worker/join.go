@@ -137,7 +137,7 @@ func (s *streams) take(p recording.Part, info mpegts.Info) error {
 	return nil
 }
 
-// sameCodec is for the low byte, which is the stream's type; the others are of a header that not every part begins with. 0 is not known.
+// sameCodec is for the low byte, which is the stream's type; the others are of a header that not every part has, or begins with. 0 is not known.
 func sameCodec(a, b uint32) bool {
 	return a == b || a == 0 || b == 0 || a&0xff == b&0xff && (a>>8 == 0 || b>>8 == 0)
 }
