@@ -418,40 +418,6 @@ func (w *Worker) convert(ctx context.Context, parts []recording.Part, file strin
 	return joinFailed(err)
 }
 
-// keep says what is on the volume, when the store does not take it.
-func (w *Worker) keep(cause error) recording.Result {
-	result := recording.Result{URI: cmp.Or(w.Config.Spool, "file://"+w.Spool.dir), Message: bounded(cause.Error())}
-	if parts, err := w.Spool.Parts(); err == nil {
-		parts = recording.Sort(parts)
-		result.Parts, result.DurationMilliseconds = len(parts), recording.Duration(parts).Milliseconds()
-	}
-	return result
-}
-
-// joinKept makes a recording on the volume of what is there.
-func (w *Worker) joinKept(result recording.Result) recording.Result {
-	parts, err := w.Spool.Parts()
-	if err != nil || len(parts) == 0 {
-		return result
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), leaveWithin)
-	defer cancel()
-	path := filepath.Join(w.Spool.dir, recording.FileName(recording.FMP4))
-	file, err := os.Create(path) //nolint:gosec // in the spool
-	if err != nil {
-		return result
-	}
-	if err := errors.Join(w.join(ctx, recording.Sort(parts), file), file.Close()); err != nil {
-		_ = os.Remove(path)
-		w.Log.Error("Could not join the parts on the volume; they are there one by one", "error", err)
-		return result
-	}
-	if stat, err := os.Stat(path); err == nil {
-		result.URI, result.SizeBytes = result.URI+"/"+filepath.Base(path), stat.Size()
-	}
-	return result
-}
-
 // bounded keeps the Result within what a Pod's status takes.
 func bounded(text string) string {
 	const longest = 1000

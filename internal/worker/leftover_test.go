@@ -114,3 +114,48 @@ func TestARecordingIsMadeInTheSpoolWhereTheBroadcastIsOverAndGoesWhenTheStoreHas
 		t.Errorf("result = %+v; a recording is in the spool: %v", result, exists(made))
 	}
 }
+
+// A spool keeps little of what is stored: what is joined of it may be the end alone.
+func TestWhatIsKeptInTheSpoolSaysWhereTheRestIs(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		stored, kept int
+		says         string
+	}{
+		"nothing was stored":  {0, 2, ""},
+		"the begin is stored": {2, 1, "; what was stored before 2026-01-02T20:00:02Z is in pvc://claim/live/show/20260102T200000Z-b1/parts/ alone"},
+		"all is stored":       {2, 0, "; all that was stored is in pvc://claim/live/show/20260102T200000Z-b1/parts/"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			volume := t.TempDir()
+			w := desk(t, volume, 1)
+			w.Spool.limit, w.Patience, w.extra = 0, 100*time.Millisecond, time.Second
+			for second := range row.stored + row.kept {
+				if second == row.stored {
+					w.upload(t)
+				}
+				w.record(t, second, media(t, shown(1, "64x36")...))
+			}
+			if row.kept == 0 {
+				w.upload(t)
+			}
+			away := errors.New("the store is away")
+			w.Store = &faulty{Store: w.Store, list: func(context.Context, string) ([]store.Object, error) { return nil, away }}
+			if row.kept > 0 {
+				live := filepath.Join(volume, "live")
+				// A file where the folder has to be.
+				if err := errors.Join(os.RemoveAll(live), os.WriteFile(live, nil, 0o600)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			result := w.end(t, true)
+			if result.Ready || result.Parts != row.kept {
+				t.Errorf("result = %+v", result)
+			}
+			if row.says == "" && strings.Contains(result.Message, "stored before") || !strings.HasSuffix(result.Message, row.says) {
+				t.Errorf("message = %q, want it to end with %q", result.Message, row.says)
+			}
+		})
+	}
+}
