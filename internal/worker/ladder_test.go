@@ -3,10 +3,13 @@ package worker
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/livestream-operator/livestream-operator/internal/ladder"
 	"github.com/livestream-operator/livestream-operator/internal/recording"
@@ -66,6 +69,22 @@ func TestALadderThatCannotBeReadAnywhereIsNoBroadcastWithoutMedia(t *testing.T) 
 				t.Errorf("result = %+v", result)
 			}
 		})
+	}
+}
+
+func TestALadderIsGivenUpWhereTheStoreStaysAwayAsARecordingIs(t *testing.T) {
+	t.Parallel()
+	w := finisher(t, t.TempDir(), "")
+	w.Patience = 300 * time.Millisecond
+	w.Store = &faulty{Store: w.Store, open: func(context.Context, string) (io.ReadCloser, error) { return nil, errors.New("the store is away") }}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	result := w.Run(ctx)
+	if ctx.Err() != nil {
+		t.Fatal("it never gave up")
+	}
+	if result.Ready || result.Nothing || !strings.Contains(result.Message, "looking for the ladder of the broadcast") {
+		t.Errorf("result = %+v", result)
 	}
 }
 

@@ -69,16 +69,20 @@ func (t *transcoder) run(ctx context.Context) recording.Result {
 	t.storing = storing
 	defer t.uploads.Wait()
 	defer endUploads()
-	if err := t.resume(); err != nil {
+	// Of one that only finishes, looking for the ladder is a part of that.
+	finishing, cancel := context.WithTimeout(ctx, t.patience(true))
+	defer cancel()
+	if err := t.resume(finishing); err != nil {
 		t.Log.Error("Could not go on with the ladder", "error", err)
 		return recording.Result{Message: bounded(err.Error())}
 	}
 	over := true
 	if !t.Config.Finish {
 		over = t.pull(ctx, t.source)
+		pulled, done := context.WithTimeout(ctx, t.patience(over))
+		defer done()
+		finishing = pulled
 	}
-	finishing, cancel := context.WithTimeout(ctx, t.patience(over))
-	defer cancel()
 	result := t.finish(finishing, over)
 	result.Left = !over
 	if err := t.hindrance(); err != nil && result.Nothing {
@@ -116,11 +120,11 @@ func (t *transcoder) chosen() []*rung {
 }
 
 // resume goes on with the ladder that an earlier worker chose, by what it left in the spool; by what the store has where that is not there,
-// or cannot be read.
-func (t *transcoder) resume() error {
+// or cannot be read. The context ends looking there.
+func (t *transcoder) resume(ctx context.Context) error {
 	renditions, err := readLadder(os.ReadFile(filepath.Join(t.Spool.dir, recording.LadderName)))
 	if renditions == nil {
-		text, unavailable := t.storedLadder(t.storing)
+		text, unavailable := t.storedLadder(ctx)
 		if unavailable != nil {
 			return fmt.Errorf("looking for the ladder of the broadcast: %w", unavailable)
 		}
