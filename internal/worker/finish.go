@@ -69,11 +69,19 @@ func (w *Worker) conclude(trying context.Context, u *uploader, over bool) (recor
 		return recording.Result{Message: "ended before the broadcast; what was recorded is stored, and the next part goes on"}, nil
 	}
 	result, err := w.publish(trying, ctx)
-	if left, unread := w.Spool.left(); err == nil && (unread != nil || len(left) > 0) {
-		const lacking = "what could not be taken into the recording is in the spool"
-		result.Message, result.Nothing = strings.TrimPrefix(result.Message+"; "+lacking, "; "), false
+	if err != nil {
+		return result, err
 	}
-	return result, err
+	lacks := func(what string) {
+		result.Message, result.Nothing = strings.TrimPrefix(result.Message+"; "+what, "; "), false
+	}
+	if left, unread := w.Spool.left(); unread != nil || len(left) > 0 {
+		lacks("what could not be taken into the recording is in the spool")
+	}
+	if number := len(w.lifeless); number > 0 {
+		lacks(fmt.Sprintf("parts that hold no media any more: %d, which stay in %s", number, recording.PartsFolder))
+	}
+	return result, nil
 }
 
 // publish makes the recording. Where no file comes of the parts in the time that there is, it is a playlist of them: what was stored can be

@@ -204,8 +204,9 @@ func (w *Worker) scanned(p recording.Part, open func() (io.ReadCloser, error)) (
 		if w.Spool.forget(p) {
 			return info, fmt.Errorf("the copy of part %s in the spool is lost; that in the store comes next: %w", p.Name(), err)
 		}
-		// It held media when it was taken. Left out it would be dropped with those that the recording holds.
-		return info, fmt.Errorf("%w: part %s: %w", errJoin, p.Name(), err)
+		// It held media when it was taken. Of the others there may be a file yet, and what is not listed is not dropped.
+		w.lifeless = append(w.lifeless, p.Name())
+		return info, fmt.Errorf("part %s is left out the next time: %w", p.Name(), err)
 	}
 	return info, err
 }

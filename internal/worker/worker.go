@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"k8s.io/utils/clock"
@@ -41,6 +42,8 @@ type Worker struct {
 	subfolder string
 	// Patience is how long after the broadcast the store is tried.
 	Patience time.Duration
+	// lifeless are the parts that turned out to hold no media when they were joined.
+	lifeless []string
 	// extra is the overtime of tests.
 	extra time.Duration
 }
@@ -186,7 +189,7 @@ func (w *Worker) known(ctx context.Context) []recording.Part {
 	return recording.Sort(append(parts, local...))
 }
 
-// stored are the parts in the store.
+// stored are the parts in the store, but those that nothing can be made of.
 func (w *Worker) stored(ctx context.Context) ([]recording.Part, error) {
 	objects, err := w.Store.List(ctx, w.folder()+recording.PartsFolder)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -199,6 +202,7 @@ func (w *Worker) stored(ctx context.Context) ([]recording.Part, error) {
 		case is && o.Size == 0:
 			// A node that lost its power may have stored it: nothing can be made of it, nor is it in anything.
 			w.Log.Warn("A part is empty; it is left where it is", "part", p.Name())
+		case is && slices.Contains(w.lifeless, p.Name()):
 		case is:
 			p.Size = o.Size
 			parts = append(parts, p)
