@@ -119,6 +119,16 @@ func TestWhatFailsOnceWhileJoiningIsTriedAgain(t *testing.T) {
 				return in, nil
 			}}
 		},
+		"the store ends a part early and says nothing": func(_ *testing.T, w *Worker, once *sync.Once) {
+			inner := w.Store
+			w.Store = &faulty{Store: inner, open: func(ctx context.Context, key string) (io.ReadCloser, error) {
+				in, err := inner.Open(ctx, key)
+				if err == nil && strings.HasSuffix(key, ".ts") {
+					once.Do(func() { in = io.NopCloser(io.LimitReader(in, 100)) })
+				}
+				return in, err
+			}}
+		},
 		"the store gives no part": func(_ *testing.T, w *Worker, once *sync.Once) {
 			inner := w.Store
 			opened := 0

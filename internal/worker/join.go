@@ -30,7 +30,11 @@ func joinFailed(err error) error {
 
 // join writes the parts as one fragmented MP4 file: as one transport stream with one clock to ffmpeg.
 func (w *Worker) join(ctx context.Context, parts []recording.Part, out io.Writer) error {
-	info, err := w.scanned(parts[0], func() (io.ReadCloser, error) { return w.open(ctx, parts[0]) })
+	first, err := w.piece(ctx, parts[0])
+	if err != nil {
+		return err
+	}
+	info, err := w.scanned(parts[0], first)
 	if err != nil {
 		return err
 	}
@@ -189,6 +193,9 @@ func (w *Worker) piece(ctx context.Context, p recording.Part) (func() (io.ReadCl
 	content, err := io.ReadAll(in)
 	if err != nil {
 		return nil, fmt.Errorf("reading part %s: %w", p.Name(), err)
+	}
+	if int64(len(content)) != p.Size {
+		return nil, fmt.Errorf("reading part %s: %d bytes came of %d", p.Name(), len(content), p.Size)
 	}
 	return func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil }, nil
 }
