@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -87,33 +86,6 @@ func TestAPartThatLostItsContentInTheSpoolIsReadFromTheStore(t *testing.T) {
 	}
 	if recorded, _ := w.has(t, volume); recorded != 75 {
 		t.Errorf("%d frames are in the recording, want all 75", recorded)
-	}
-}
-
-func TestAPartWithoutMediaIsNotDroppedForARecordingThatLacksIt(t *testing.T) {
-	t.Parallel()
-	for name, lost := range map[string]int{"the first one": 0, "another one": 1} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			volume := t.TempDir()
-			w := desk(t, volume, 1)
-			var parts []recording.Part
-			for second := range 3 {
-				parts = append(parts, w.record(t, second, media(t, shown(1, "64x36")...)))
-			}
-			w.upload(t)
-			key := filepath.Join(volume, filepath.FromSlash(w.folder()+recording.PartsFolder), parts[lost].Name())
-			if err := os.WriteFile(key, []byte("lost"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			// No file comes of it: a player of the playlist goes on behind that part.
-			if result := w.end(t, true); !strings.HasSuffix(result.URI, ".m3u8") || !strings.Contains(result.Message, parts[lost].Name()) {
-				t.Errorf("result = %+v", result)
-			}
-			if stored, err := w.stored(t.Context()); err != nil || len(stored) != len(parts) {
-				t.Errorf("%d parts are stored, want all %d, %v", len(stored), len(parts), err)
-			}
-		})
 	}
 }
 
