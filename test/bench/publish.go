@@ -51,10 +51,9 @@ func (r *report) take(measured *report) (left []string, err error) {
 		case told && got.Quick && !before.Quick:
 			left = append(left, key+": it is of a quick run, and what is told is not")
 		default:
-			r.Results[key] = got
+			r.Results[key], r.Machine = got, measured.Machine
 		}
 	}
-	r.Machine = measured.Machine
 	return left, nil
 }
 

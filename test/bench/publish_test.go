@@ -76,7 +76,9 @@ func TestARunOfAPartReplacesThatPartOfWhatIsTold(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			told := &report{Machine: here, Results: map[string]result{"job_p50_ratio": older}}
-			left, err := told.take(&report{Machine: here, Results: row.measured})
+			upgraded := here
+			upgraded.Go = "go1.27.0"
+			left, err := told.take(&report{Machine: upgraded, Results: row.measured})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -85,6 +87,9 @@ func TestARunOfAPartReplacesThatPartOfWhatIsTold(t *testing.T) {
 			}
 			if got := told.Results["job_p50_ratio"].Value; got != row.want {
 				t.Errorf("told is %v, want %v", got, row.want)
+			}
+			if taken := row.left == nil; (told.Machine == upgraded) != taken {
+				t.Errorf("the page tells of %+v, though a figure of %+v was taken: %t", told.Machine, upgraded, taken)
 			}
 		})
 	}
