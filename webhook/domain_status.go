@@ -35,6 +35,8 @@ type DomainStatus struct {
 
 // seen is what callbacks told of a domain since its status was last written.
 type seen struct {
+	// of is the push domain, which another one may follow under its name.
+	of       types.UID
 	verified *bool
 	changed  bool
 	// due is when it may be written.
@@ -53,6 +55,10 @@ func NewDomainStatus(cache, live client.Reader, writer client.StatusClient, cloc
 func (d *DomainStatus) Saw(domain *v1alpha1.PushDomain, now seen) {
 	at := d.Clock.Now()
 	due := verifiedDue(domain, now, at)
+	if due.After(at) && !*now.verified {
+		// What is refused comes again. Kept, it would be written over what another replica has verified since.
+		due = time.Time{}
+	}
 	if timeDue(domain, now, at) {
 		due = at
 	}
@@ -60,6 +66,9 @@ func (d *DomainStatus) Saw(domain *v1alpha1.PushDomain, now seen) {
 	defer d.mu.Unlock()
 	name := client.ObjectKeyFromObject(domain)
 	s, there := d.pending[name]
+	if s.of != domain.UID {
+		s, there = seen{of: domain.UID}, false
+	}
 	tells := !due.IsZero()
 	if !there && (!tells || len(d.pending) >= domainQueue) || tells && tellsOfLater(domain, at) && !d.corrects(name, at) {
 		return
@@ -73,13 +82,17 @@ func (d *DomainStatus) Saw(domain *v1alpha1.PushDomain, now seen) {
 }
 
 // later keeps what it is too early to write, unless a callback has told more since.
-func (d *DomainStatus) later(name types.NamespacedName, verified *bool, due time.Time) {
+func (d *DomainStatus) later(name types.NamespacedName, s seen, due time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if s := d.pending[name]; s.verified == nil {
-		s.verified = verified
-		d.put(name, s, due)
+	if more, there := d.pending[name]; there && (more.of != s.of || more.verified != nil) {
+		return
+	} else if there {
+		more.verified, s = s.verified, more
+	} else {
+		s = seen{of: s.of, verified: s.verified}
 	}
+	d.put(name, s, due)
 }
 
 // put has it written when it is due, or before where more is due then. The lock is held.
@@ -150,7 +163,7 @@ func timeDue(domain *v1alpha1.PushDomain, s seen, now time.Time) bool {
 
 // verifiedDue is when Verified may change to what was seen, which is now or later; zero where it need not.
 func verifiedDue(domain *v1alpha1.PushDomain, s seen, now time.Time) time.Time {
-	if s.verified == nil {
+	if s.verified == nil || !domain.Spec.Callback.ChecksSignatures() {
 		return time.Time{}
 	}
 	old := meta.FindStatusCondition(domain.Status.Conditions, v1alpha1.ConditionVerified)
@@ -235,9 +248,12 @@ func (d *DomainStatus) writeOver(ctx context.Context, reader client.Reader, name
 	if err := reader.Get(ctx, name, domain); err != nil {
 		return err
 	}
+	if s.of != domain.UID {
+		return nil
+	}
 	now := d.Clock.Now()
-	if due := verifiedDue(domain, s, now); due.After(now) {
-		d.later(name, s.verified, due)
+	if due := verifiedDue(domain, s, now); due.After(now) && *s.verified {
+		d.later(name, s, due)
 	}
 	next := domain.DeepCopy()
 	if !d.merge(next, s) {

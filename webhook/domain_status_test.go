@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
@@ -96,6 +97,64 @@ func TestVerifiedFollowsTheLastCallbackAsSoonAsItMayChange(t *testing.T) {
 			d.writesDomains()
 			if got := d.verified(); got.Status != row.want || !got.LastTransitionTime.Time.Equal(showTime.Add(row.since)) {
 				t.Errorf("Verified is %s since %s, want %s since %s after the first one", got.Status, got.LastTransitionTime, row.want, row.since)
+			}
+		})
+	}
+}
+
+// Another replica may have verified callbacks since, which tell this one nothing. What is refused comes again.
+func TestARefusedCallbackWithinTheMinuteIsNotKept(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	now := d.clock.(*testclock.FakePassiveClock)
+	d.told(true)
+	d.writesDomains()
+	now.SetTime(showTime.Add(domainEvery / 2))
+	d.told(false)
+	now.SetTime(showTime.Add(2 * domainEvery))
+	d.writesDomains()
+	if got := d.verified(); got.Status != metav1.ConditionTrue {
+		t.Errorf("Verified is %s, want True as before", got.Status)
+	}
+}
+
+func TestWhatIsKeptForVerifiedGoesWithItsPushDomainAndItsKeys(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*desk){
+		"another one has its name": func(d *desk) {
+			domain := d.domain()
+			if err := env.Client.Delete(t.Context(), domain); err != nil {
+				t.Fatal(err)
+			}
+			made := &v1alpha1.PushDomain{ObjectMeta: metav1.ObjectMeta{Name: domain.Name, Namespace: domain.Namespace}, Spec: domain.Spec}
+			if err := env.Client.Create(t.Context(), made); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"signatures are not checked any more": func(d *desk) {
+			domain := d.domain()
+			domain.Spec.Callback = v1alpha1.Callback{Authentication: v1alpha1.CallbackAuthenticationNone}
+			if err := env.Client.Update(t.Context(), domain); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t)
+			now := d.clock.(*testclock.FakePassiveClock)
+			d.told(false)
+			d.writesDomains()
+			now.SetTime(showTime.Add(domainEvery / 2))
+			d.told(true)
+			change(d)
+			d.knowsDomain()
+			before := meta.FindStatusCondition(d.domain().Status.Conditions, v1alpha1.ConditionVerified)
+			now.SetTime(showTime.Add(2 * domainEvery))
+			d.writesDomains()
+			after := meta.FindStatusCondition(d.domain().Status.Conditions, v1alpha1.ConditionVerified)
+			if diff := cmp.Diff(before, after); diff != "" {
+				t.Errorf("Verified changed (-before +after):\n%s", diff)
 			}
 		})
 	}
