@@ -13,6 +13,7 @@ import (
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/index"
 	"github.com/livestream-operator/livestream-operator/internal/push"
+	"github.com/livestream-operator/livestream-operator/internal/workload"
 )
 
 const (
@@ -146,7 +147,9 @@ func (r *PushDomainReconciler) left(stream *v1alpha1.LiveStream) []v1alpha1.Push
 func (r *PushDomainReconciler) release(stream *v1alpha1.LiveStream, pushes []v1alpha1.Push) {
 	r.released.note(domainOf(stream), release{
 		host: index.Host(stream.Status.Domain), stream: push.Stream{App: stream.Spec.AppName, Name: stream.Spec.StreamName}, pushes: pushes, at: r.Clock.Now(),
-		awaited: stream.Annotations[v1alpha1.AnnotationMadeAs] == "",
+		// A copy of one that was made has its annotation too.
+		awaited: stream.Annotations[v1alpha1.AnnotationMadeAs] == "" ||
+			stream.Name != workload.StreamName(stream.Spec.PushDomainRef.Name, stream.Spec.AppName, stream.Spec.StreamName),
 	})
 }
 

@@ -174,8 +174,8 @@ func (r *PushDomainReconciler) keep(domain *v1alpha1.PushDomain, kept []v1alpha1
 	}
 	if !slices.ContainsFunc(kept, isNew) {
 		switch {
-		case len(kept) == len(before) && crowded && claimable:
-			return crowdedEvery
+		case len(kept) == len(before) && claimable:
+			return every
 		case len(kept) == len(before):
 			return 0
 		}

@@ -135,6 +135,20 @@ func TestALiveStreamThatAUserEditedDoesNotGoWithItsPushDomain(t *testing.T) {
 	b.wantState(edited, v1alpha1.LiveStreamLive)
 }
 
+// No watch tells that a push was claimed.
+func TestItIsLookedAgainWhetherAPushWasClaimed(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.unknown()
+	b.recordUnclaimed(of(b.starts("A"), "live", "unknown"))
+	b.domains.Client = liveReader{remembering()}
+	b.reconcileDomain()
+	b.domains.Client = liveReader{remembering()}
+	if again := b.reconcileDomain().RequeueAfter; again != tidyEvery {
+		t.Errorf("it looks again after %s, want %s", again, tidyEvery)
+	}
+}
+
 // While the list is full each further start is answered 503, and comes again after a minute.
 func TestClaimedPushesLeaveACrowdedListWithinASecond(t *testing.T) {
 	t.Parallel()
@@ -173,15 +187,23 @@ func TestClaimedPushesLeaveACrowdedListWithinASecond(t *testing.T) {
 // Found by reading: one was made as soon as the user's was deleted. It was older than the user's next one, which ran nothing, in later shows neither.
 func TestALiveStreamThatAUserMakesAnewKeepsItsStreamWhereUnknownOnesAreMade(t *testing.T) {
 	t.Parallel()
-	for name, tc := range map[string]struct{ before, since func(b *bench) }{
-		"it was on air":                         {func(b *bench) { b.live("show", "A") }, func(*bench) {}},
-		"its push began while it was not there": {func(*bench) {}, func(b *bench) { b.recordUnclaimed(of(b.starts("A"), "live", "test")) }},
+	for name, tc := range map[string]struct {
+		copied        bool
+		before, since func(b *bench)
+	}{
+		"it was on air":                         {false, func(b *bench) { b.live("show", "A") }, func(*bench) {}},
+		"its push began while it was not there": {false, func(*bench) {}, func(b *bench) { b.recordUnclaimed(of(b.starts("A"), "live", "test")) }},
+		"it is a copy of one that was made":     {true, func(b *bench) { b.live("show", "A") }, func(*bench) {}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
 			b.unknown()
-			b.create(newStream("show"))
+			show := newStream("show")
+			if tc.copied {
+				show.Annotations = map[string]string{v1alpha1.AnnotationMadeAs: "as another was"}
+			}
+			b.create(show)
 			b.settle("show")
 			tc.before(b)
 			b.deleteShow(true)
