@@ -125,12 +125,19 @@ func final(err error) bool {
 	return errors.Is(err, errJoin) || errors.Is(err, errMixed) || errors.Is(err, store.ErrTooLarge)
 }
 
-// retry repeats what failed until the context ends.
+// errLeftOut says that the next try is without the part.
+var errLeftOut = errors.New("is left out the next time")
+
+// retry repeats what failed until the context ends, or is another thing the next time.
 func retry(ctx context.Context, do func() error) error {
 	for pause := firstUpload; ; pause = min(2*pause, longestUpload) {
 		err := do()
 		if err == nil || final(err) {
 			return err
+		}
+		if errors.Is(err, errLeftOut) {
+			// There are fewer parts each time.
+			continue
 		}
 		timer := time.NewTimer(pause)
 		select {

@@ -213,7 +213,7 @@ func (w *Worker) scanned(p recording.Part, open func() (io.ReadCloser, error)) (
 		}
 		// It held media when it was taken. Of the others there may be a file yet, and what is not listed is not dropped.
 		w.lifeless = append(w.lifeless, p.Name())
-		return info, fmt.Errorf("part %s is left out the next time: %w", p.Name(), err)
+		return info, fmt.Errorf("part %s %w: %w", p.Name(), errLeftOut, err)
 	}
 	return info, err
 }
