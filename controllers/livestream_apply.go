@@ -314,8 +314,13 @@ func (r *LiveStreamReconciler) stopOne(ctx context.Context, stream *v1alpha1.Liv
 	if job.UID != stop.UID || job.DeletionTimestamp != nil {
 		return nil
 	}
+	if stop.Abandoned {
+		if still, err := r.abandoned(ctx, job); !still || err != nil {
+			return err
+		}
+	}
 	if stop.Signal {
-		if told, err := r.tell(ctx, stream, job); told || err != nil {
+		if told, err := r.tell(ctx, job); told || err != nil {
 			return err
 		}
 		// No Pod of it ever ran: it has nothing to store. Another Job finishes what earlier ones stored.
@@ -327,18 +332,33 @@ func (r *LiveStreamReconciler) stopOne(ctx context.Context, stream *v1alpha1.Liv
 	return nil
 }
 
+// abandoned says whether no Pod of the Job runs or comes but such as are being deleted: the cache may not show a Pod yet that took the place of one on a
+// lost node, and the broadcast is on air.
+func (r *LiveStreamReconciler) abandoned(ctx context.Context, job *batchv1.Job) (bool, error) {
+	pods, err := r.podsOf(ctx, job)
+	return err == nil && !slices.ContainsFunc(pods, func(pod corev1.Pod) bool { return pod.DeletionTimestamp == nil }), err
+}
+
+// podsOf asks the API server.
+func (r *LiveStreamReconciler) podsOf(ctx context.Context, job *batchv1.Job) ([]corev1.Pod, error) {
+	var pods corev1.PodList
+	if err := r.Live.List(ctx, &pods, client.InNamespace(job.Namespace), client.MatchingLabels{batchv1.JobNameLabel: job.Name}); err != nil {
+		return nil, fmt.Errorf("listing the Pods of Job %q: %w", job.Name, err)
+	}
+	return slices.DeleteFunc(pods.Items, func(pod corev1.Pod) bool {
+		owner := metav1.GetControllerOf(&pod)
+		return owner == nil || owner.UID != job.UID
+	}), nil
+}
+
 // +kubebuilder:rbac:groups="",resources=pods,verbs=patch
 
 // tell tells the Pods of a Job that its broadcast is over, and says whether any of them ever ran. The kubelet passes it on as a file.
-func (r *LiveStreamReconciler) tell(ctx context.Context, stream *v1alpha1.LiveStream, job *batchv1.Job) (bool, error) {
-	var pods corev1.PodList
-	if err := r.Live.List(ctx, &pods, client.InNamespace(stream.Namespace), client.MatchingLabels{batchv1.JobNameLabel: job.Name}); err != nil {
-		return false, fmt.Errorf("listing the Pods of Job %q: %w", job.Name, err)
+func (r *LiveStreamReconciler) tell(ctx context.Context, job *batchv1.Job) (bool, error) {
+	owned, err := r.podsOf(ctx, job)
+	if err != nil {
+		return false, err
 	}
-	owned := slices.DeleteFunc(pods.Items, func(pod corev1.Pod) bool {
-		owner := metav1.GetControllerOf(&pod)
-		return owner == nil || owner.UID != job.UID
-	})
 	if !slices.ContainsFunc(owned, workload.HasRun) {
 		return false, nil
 	}

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
+	"github.com/livestream-operator/livestream-operator/internal/plan"
 )
 
 // nodeLost plays the node lifecycle controller, for the Pod of a Job on a node that does not answer.
@@ -57,6 +58,32 @@ func TestARecorderWhoseNodeDiesIsFollowedByTheNextPartWhenItsPodIsEvicted(t *tes
 	running := b.running()
 	if len(running) != 1 || running[0].UID == first.UID || running[0].Labels[v1alpha1.LabelPart] != "2" || running[0].Labels[v1alpha1.LabelBroadcast] != first.Labels[v1alpha1.LabelBroadcast] {
 		t.Errorf("%d Jobs run, and the workload is %+v; want part 2 of the same broadcast alone", len(running), b.stream("show").Status.Workloads[0])
+	}
+}
+
+// The cache does not show yet that somebody forced the Pod away, and that the Job has another one.
+func TestAJobThatHasAnotherPodByNowIsNotDeletedForItsLostOne(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.clock.SetTime(time.Now())
+	b.show(recorded)
+	b.live("show", "A")
+	job := b.onlyJob()
+	b.podReady(job)
+	b.settle("show")
+	stop := plan.Stop{Workload: "record", JobName: job.Name, UID: job.UID, Abandoned: true}
+	if err := b.reconciler.stopOne(t.Context(), b.stream("show"), stop); err != nil {
+		t.Fatal(err)
+	}
+	if b.onlyJob().DeletionTimestamp != nil {
+		t.Error("a recorder on air was deleted")
+	}
+	b.evict(job)
+	if err := b.reconciler.stopOne(t.Context(), b.stream("show"), stop); err != nil {
+		t.Fatal(err)
+	}
+	if running := b.running(); len(running) != 0 {
+		t.Errorf("%d Jobs run whose Pod nobody ends", len(running))
 	}
 }
 

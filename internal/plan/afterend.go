@@ -92,8 +92,8 @@ func (p *Plan) planAfterMissing(o Observed, record v1alpha1.BroadcastRecord, sta
 		status.Message = ""
 	case hinders >= 0:
 		status.Message = ""
-		if run := o.Runs[hinders]; !run.Lost.IsZero() {
-			status.Message = fmt.Sprintf("it waits for Job %q: %s", run.JobName, run.Trouble)
+		if hung := o.Runs[hinders].Hung(o.Now); hung != "" {
+			status.Message = fmt.Sprintf("it waits for Job %q: %s", o.Runs[hinders].JobName, hung)
 		}
 	default:
 		p.Start = append(p.Start, Start{Workload: *spec, Part: 1, Ended: &record})

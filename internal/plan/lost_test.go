@@ -111,6 +111,38 @@ func TestWhatALostNodeHoldsUpAfterTheBroadcastSaysSo(t *testing.T) {
 	}
 }
 
+// A Pod that was not ready when its node died is told of by its deletion alone.
+func TestAPodThatNobodyEndsSaysSoAfterTheBroadcastAMinuteAfterItHadTo(t *testing.T) {
+	t.Parallel()
+	w := newWorld("record", "upload")
+	w.stream.Spec.Workloads[1].Run = v1alpha1.WorkloadRunAfterEnd
+	w.receive(t, started("A", w.now))
+	w.pass(t)
+	w.advance(t, w.now.Add(time.Minute))
+	w.receive(t, interrupted("A", w.now, v1alpha1.PushReasonClientStopped))
+	w.pass(t)
+	w.advance(t, w.now.Add(6*time.Second))
+	due := w.now.Add(30 * time.Second)
+	o := w.observed()
+	o.Runs[0].Phase, o.Runs[0].PodDue = workload.Terminating, due
+	for _, row := range []struct {
+		at   time.Time
+		says bool
+	}{{due.Add(time.Minute - time.Second), false}, {due.Add(time.Minute), true}} {
+		o.Now = row.at
+		p := Compute(o)
+		if got := p.Status.Workloads[0]; got.State != v1alpha1.WorkloadStopping || strings.Contains(got.Message, "delete the Node") != row.says {
+			t.Errorf("the workload is %+v, want it Stopping, and to say why: %t", got, row.says)
+		}
+		if got := p.Status.History[0].AfterEnd[0]; strings.Contains(got.Message, "delete the Node") != row.says {
+			t.Errorf("upload is %+v, want it to say what it waits for: %t", got, row.says)
+		}
+		if !row.says && p.LookAgain != time.Second {
+			t.Errorf("it looks again after %s, want a second", p.LookAgain)
+		}
+	}
+}
+
 func TestARecordingThatALostNodeHoldsUpSaysSo(t *testing.T) {
 	t.Parallel()
 	status := v1alpha1.LiveStreamStatus{
@@ -124,6 +156,7 @@ func TestARecordingThatALostNodeHoldsUpSaysSo(t *testing.T) {
 		{"it finishes", workload.Run{Phase: workload.Running}, "the parts are being stored and joined"},
 		{"its node is lost", workload.Run{Phase: workload.Pending, Lost: showTime, Trouble: nodeLost}, "its Pod does not run: " + nodeLost},
 		{"its Job was deleted, and its node is lost", workload.Run{Phase: workload.Terminating, Lost: showTime, Trouble: nodeLost}, "its Pod does not run: " + nodeLost},
+		{"its Job was deleted, and nobody ends its Pod", workload.Run{Phase: workload.Terminating, PodDue: showTime.Add(-time.Hour)}, "its Pod does not run: " + workload.Run{PodDue: showTime.Add(-time.Hour)}.Hung(showTime)},
 		{"its Job was deleted, and it ends", workload.Run{Phase: workload.Terminating, Trouble: "exit code 1"}, "the parts are being stored and joined"},
 	} {
 		row.run.Workload, row.run.Broadcast = "record", "b1"

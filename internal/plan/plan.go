@@ -101,6 +101,8 @@ type Stop struct {
 	Broadcast string
 	// Signal says that the Job is told to finish, and left.
 	Signal bool
+	// Abandoned says that it is deleted because nobody runs its Pod any more.
+	Abandoned bool
 }
 
 // Left are the Jobs to end whose broadcasts had ended in the status before this plan.
@@ -122,6 +124,11 @@ func Compute(o Observed) Plan {
 	if o.Domain != "" {
 		_, due := push.Overdue(p.Status.Pushes, o.Settings.MaxDuration(), o.Now)
 		p.lookAgainAt(o.Now, due)
+	}
+	for _, run := range o.Runs {
+		if at := run.HungAt(); o.Now.Before(at) {
+			p.lookAgainAt(o.Now, at)
+		}
 	}
 	return p
 }

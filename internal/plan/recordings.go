@@ -181,8 +181,8 @@ func recordingCondition(o Observed, status v1alpha1.LiveStreamStatus) metav1.Con
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonRecorded, strings.Join(uris, " ")
 	case isComing:
 		c.Reason, c.Message = v1alpha1.ReasonFinishing, "the parts are being stored and joined"
-		if run := latestRun(o.Runs, status.History[0].ID, said.Name); run != nil && (run.Phase == workload.Pending && run.Trouble != "" || !run.Lost.IsZero()) {
-			c.Message = "its Pod does not run: " + run.Trouble
+		if why := hindrance(o, status.History[0].ID, said.Name); why != "" {
+			c.Message = "its Pod does not run: " + why
 			if told := find(status.Conditions, c.Type); told != nil {
 				c.Message = inWordsOf(told.Message, c.Message)
 			}
@@ -196,6 +196,19 @@ func recordingCondition(o Observed, status v1alpha1.LiveStreamStatus) metav1.Con
 		}
 	}
 	return c
+}
+
+// hindrance is what keeps the Pod of a recording that is coming from running.
+func hindrance(o Observed, broadcast, name string) string {
+	run := latestRun(o.Runs, broadcast, name)
+	if run == nil {
+		return ""
+	}
+	why := run.Hung(o.Now)
+	if run.Phase == workload.Pending {
+		why = cmp.Or(why, run.Trouble)
+	}
+	return why
 }
 
 const (

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -227,7 +228,7 @@ const podlessEvery = 30 * time.Second
 func (p *Plan) planPending(now time.Time, previous v1alpha1.WorkloadStatus, latest workload.Run, mayStart bool) string {
 	if mayStart && latest.Signals && latest.Abandoned(now) {
 		// It records nothing any more. Once its Job is deleted, the next part does.
-		p.Stop = append(p.Stop, Stop{Workload: latest.Workload, JobName: latest.JobName, UID: latest.UID, Broadcast: latest.Broadcast})
+		p.Stop = append(p.Stop, Stop{Workload: latest.Workload, JobName: latest.JobName, UID: latest.UID, Broadcast: latest.Broadcast, Abandoned: true})
 	}
 	told := ""
 	if previous.State == v1alpha1.WorkloadPending && previous.Part == latest.Part {
@@ -243,10 +244,7 @@ func (p *Plan) pendingTrouble(now time.Time, run workload.Run) string {
 		return ""
 	}
 	p.lookAgainAt(now, now.Add(podlessEvery))
-	if run.Lost.IsZero() && run.Abandoned(now) {
-		return fmt.Sprintf("its pod is being deleted, and had to end by %s: its node does not tell that it did; delete the Node where that is gone, or the pod with --force", run.PodDue.UTC().Format(time.RFC3339))
-	}
-	return run.Trouble
+	return cmp.Or(run.Hung(now), run.Trouble)
 }
 
 // afterwards is where the workloads of the last broadcast stand while no broadcast is open.
@@ -262,7 +260,7 @@ func afterwards(o Observed, c course) []v1alpha1.WorkloadStatus {
 			statuses[i] = v1alpha1.WorkloadStatus{Name: statuses[i].Name, State: v1alpha1.WorkloadStopped, Message: givenBack(o, statuses[i])}
 		}
 		if !settled(statuses[i].State) {
-			statuses[i] = windDown(statuses[i], latestRun(o.Runs, broadcast, statuses[i].Name))
+			statuses[i] = windDown(statuses[i], latestRun(o.Runs, broadcast, statuses[i].Name), o.Now)
 		}
 	}
 	return statuses
@@ -273,7 +271,7 @@ func settled(s v1alpha1.WorkloadState) bool {
 	return s == v1alpha1.WorkloadStopped || s == v1alpha1.WorkloadCompleted || s == v1alpha1.WorkloadFailed
 }
 
-func windDown(status v1alpha1.WorkloadStatus, run *workload.Run) v1alpha1.WorkloadStatus {
+func windDown(status v1alpha1.WorkloadStatus, run *workload.Run, now time.Time) v1alpha1.WorkloadStatus {
 	switch {
 	case run == nil && status.JobName == "":
 		status.State, status.Message = v1alpha1.WorkloadStopped, "the broadcast ended before its Job was made"
@@ -284,10 +282,7 @@ func windDown(status v1alpha1.WorkloadStatus, run *workload.Run) v1alpha1.Worklo
 	case run.Phase == workload.Terminating && run.PodsGone && run.Trouble != "":
 		status.State, status.Message = v1alpha1.WorkloadStopped, "ended after the broadcast with "+run.Trouble
 	default:
-		status.State, status.Message = v1alpha1.WorkloadStopping, ""
-		if !run.Lost.IsZero() {
-			status.Message = run.Trouble
-		}
+		status.State, status.Message = v1alpha1.WorkloadStopping, run.Hung(now)
 	}
 	return status
 }

@@ -88,7 +88,27 @@ const lateEnd = time.Minute
 // Abandoned says whether its Pod is being deleted and nobody tells that it ended, as its node is lost, or did not end it in time. The Job
 // has no other Pod until then.
 func (r Run) Abandoned(now time.Time) bool {
-	return !r.PodDue.IsZero() && (!r.Lost.IsZero() || now.After(r.PodDue.Add(lateEnd)))
+	return !r.PodDue.IsZero() && (!r.Lost.IsZero() || !now.Before(r.HungAt()))
+}
+
+// HungAt is when its Pod, which is being deleted, should have ended long since; zero where none is.
+func (r Run) HungAt() time.Time {
+	if r.PodDue.IsZero() {
+		return time.Time{}
+	}
+	return r.PodDue.Add(lateEnd)
+}
+
+// Hung says what there is to do where nobody runs, or ends, its Pod any more; "" where somebody does.
+func (r Run) Hung(now time.Time) string {
+	switch {
+	case !r.Lost.IsZero():
+		return r.Trouble
+	case r.Abandoned(now):
+		return fmt.Sprintf("its pod is being deleted, and had to end by %s: its node does not tell that it did; delete the Node where that is gone, or the pod with --force", r.PodDue.UTC().Format(time.RFC3339))
+	default:
+		return ""
+	}
 }
 
 // Runs reads the Jobs of a LiveStream, sorted by workload, broadcast and part. Jobs without our labels are left out.
