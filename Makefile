@@ -157,6 +157,7 @@ install: ## Install the CRDs into the current cluster.
 
 .PHONY: uninstall
 uninstall: ## Remove the CRDs, and all LiveStreams with them.
+	! kubectl get crd livestreams.livestream-operator.io > /dev/null 2>&1 || kubectl delete livestreams.livestream-operator.io --all --all-namespaces
 	kubectl delete --ignore-not-found -k config/crd
 
 .PHONY: deploy
@@ -167,6 +168,7 @@ deploy: ## Install everything into the current cluster, with the images IMG and 
 
 .PHONY: undeploy
 undeploy: ## Remove everything from the current cluster: all LiveStreams, with what they run, while the operator gives their shares back, and then the operator.
+	! kubectl get crd livestreams.livestream-operator.io > /dev/null 2>&1 || kubectl delete livestreams.livestream-operator.io --all --all-namespaces
 	kubectl delete --ignore-not-found -k config/crd
 	kubectl delete --ignore-not-found -k config/default
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/livestream-operator/livestream-operator/api/v1alpha1"
 	"github.com/livestream-operator/livestream-operator/internal/workload"
@@ -164,5 +165,53 @@ func TestARecordingThatALostNodeHoldsUpSaysSo(t *testing.T) {
 		if c.Reason != v1alpha1.ReasonFinishing || c.Message != row.want {
 			t.Errorf("%s: %s, %q; want %q", row.name, c.Reason, c.Message, row.want)
 		}
+	}
+}
+
+// Found by an attack: it was told to run until the end of the broadcast.
+func TestAJobThatIsDeletedOnAirAndThatNothingStartsAgainIsNotToldToRun(t *testing.T) {
+	t.Parallel()
+	onAir := func(t *testing.T) *world {
+		t.Helper()
+		w := newWorld("record", "other")
+		w.receive(t, started("A", w.now))
+		w.pass(t)
+		w.advance(t, w.now.Add(time.Minute))
+		w.pass(t)
+		return w
+	}
+	for name, row := range map[string]struct {
+		change func(t *testing.T, w *world)
+		phase  workload.Phase
+		state  v1alpha1.WorkloadState
+		says   string
+	}{
+		"taken out":               {func(_ *testing.T, w *world) { w.stream.Spec.Workloads = w.stream.Spec.Workloads[1:] }, 0, v1alpha1.WorkloadStopped, "the spec does not start it again"},
+		"taken out, and it ends":  {func(_ *testing.T, w *world) { w.stream.Spec.Workloads = w.stream.Spec.Workloads[1:] }, workload.Terminating, v1alpha1.WorkloadStopped, "the spec does not start it again"},
+		"runs after broadcasts":   {func(_ *testing.T, w *world) { w.stream.Spec.Workloads[0].Run = v1alpha1.WorkloadRunAfterEnd }, 0, v1alpha1.WorkloadStopped, "the spec does not start it again"},
+		"while the push was away": {func(t *testing.T, w *world) { t.Helper(); w.receive(t, interrupted("A", w.now, "NetworkError")) }, 0, v1alpha1.WorkloadWaiting, "it starts again when the push is back"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := onAir(t)
+			row.change(t, w)
+			o := w.observed()
+			if o.Runs[0].Workload != "record" && o.Runs[1].Workload == "record" {
+				o.Runs[0], o.Runs[1] = o.Runs[1], o.Runs[0]
+			}
+			if row.phase == 0 {
+				o.Runs = o.Runs[1:]
+			} else {
+				o.Runs[0].Phase = row.phase
+			}
+			p := Compute(o)
+			got := p.Status.Workloads[0]
+			if got.Name != "record" || got.State != row.state || !strings.Contains(got.Message, row.says) || len(p.Start) > 0 {
+				t.Errorf("%d start, and the workload is %+v; want it %s, and to say that %s", len(p.Start), got, row.state, row.says)
+			}
+			if c := workloadsCondition(p.Status, o); c.Status == metav1.ConditionTrue {
+				t.Errorf("WorkloadsReady is %+v", c)
+			}
+		})
 	}
 }

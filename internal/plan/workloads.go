@@ -106,9 +106,7 @@ func (p *Plan) planOne(o Observed, c course, name string) v1alpha1.WorkloadStatu
 
 // planJob is for a workload that was a Job when the broadcast began; what the spec makes of it now counts in the next one.
 func (p *Plan) planJob(o Observed, c course, previous v1alpha1.WorkloadStatus, latest *workload.Run, spec *v1alpha1.Workload) v1alpha1.WorkloadStatus {
-	if spec != nil && (spec.Job == nil || spec.RunsAfterEnd()) {
-		spec = nil
-	}
+	spec = whileLive(spec)
 	// Only a live push starts anything: in the window what runs is left alone, and what does not has nothing to pull.
 	mayStart := c.state == v1alpha1.LiveStreamLive && spec != nil && o.Domain != ""
 	if latest == nil {
@@ -128,6 +126,10 @@ func (p *Plan) planJob(o Observed, c course, previous v1alpha1.WorkloadStatus, l
 	case workload.Terminating:
 		// Somebody else deleted it, or its node is lost. Its name is taken until it is gone, so the next part does not wait.
 		status.State, status.Message = v1alpha1.WorkloadWaiting, "the Job was deleted while the stream is on air"
+		if spec == nil && o.Domain != "" {
+			status.State = v1alpha1.WorkloadStopped
+			status.Message += ", and the spec does not start it again"
+		}
 		if mayStart {
 			return p.start(*spec, latest.Part+1)
 		}
@@ -135,6 +137,14 @@ func (p *Plan) planJob(o Observed, c course, previous v1alpha1.WorkloadStatus, l
 		return p.planEnded(o, previous, status, *latest, spec, mayStart)
 	}
 	return status
+}
+
+// whileLive is the workload where the spec still has it as a Job while the stream is on air, nil otherwise.
+func whileLive(spec *v1alpha1.Workload) *v1alpha1.Workload {
+	if spec == nil || spec.Job == nil || spec.RunsAfterEnd() {
+		return nil
+	}
+	return spec
 }
 
 // podless says whether a Job that was made again has no Pod yet, or is not even seen yet.
@@ -175,8 +185,14 @@ func (p *Plan) planMissing(o Observed, previous v1alpha1.WorkloadStatus, spec *v
 	if mayStart {
 		return p.start(*spec, part)
 	}
-	if o.Domain == "" {
+	had := previous.JobName != "" && !settled(previous.State)
+	switch {
+	case o.Domain == "":
 		previous.Message = "the PushDomain does not exist, so nothing is started"
+	case had && spec == nil:
+		previous.State, previous.Message = v1alpha1.WorkloadStopped, "its Job is gone, and the spec does not start it again"
+	case had && previous.State != v1alpha1.WorkloadWaiting:
+		previous.State, previous.Message = v1alpha1.WorkloadWaiting, "its Job is gone; it starts again when the push is back"
 	}
 	return previous
 }
