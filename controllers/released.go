@@ -145,12 +145,15 @@ func (r *PushDomainReconciler) left(stream *v1alpha1.LiveStream) []v1alpha1.Push
 }
 
 func (r *PushDomainReconciler) release(stream *v1alpha1.LiveStream, pushes []v1alpha1.Push) {
-	r.released.note(domainOf(stream), release{
+	gone := release{
 		host: index.Host(stream.Status.Domain), stream: push.Stream{App: stream.Spec.AppName, Name: stream.Spec.StreamName}, pushes: pushes, at: r.Clock.Now(),
 		// A copy of one that was made has its annotation too.
 		awaited: stream.Annotations[v1alpha1.AnnotationMadeAs] == "" ||
 			stream.Name != workload.StreamName(stream.Spec.PushDomainRef.Name, stream.Spec.AppName, stream.Spec.StreamName),
-	})
+	}
+	if len(pushes) > 0 || gone.awaited {
+		r.released.note(domainOf(stream), gone)
+	}
 }
 
 func domainOf(stream *v1alpha1.LiveStream) types.NamespacedName {

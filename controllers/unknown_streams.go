@@ -132,6 +132,9 @@ func (r *PushDomainReconciler) adopt(ctx context.Context, domain *v1alpha1.PushD
 			unknown = append(unknown, stream)
 		}
 	}
+	if len(unknown) == 0 {
+		return wait, r.create(ctx, domain, nil)
+	}
 	awaited := r.released.awaited(domain, r.Clock.Now())
 	unknown = slices.DeleteFunc(unknown, func(stream push.Stream) bool {
 		wait = sooner(wait, awaited[stream])
