@@ -33,17 +33,24 @@ func (b *bench) evict(job *batchv1.Job) {
 	b.delete(pod)
 }
 
-// Found by reading: with podReplacementPolicy Failed the Job of a dead node neither fails nor has another Pod, and the rest of the show was lost.
-func TestARecorderWhoseNodeDiesIsFollowedByTheNextPartWhenItsPodIsEvicted(t *testing.T) {
-	t.Parallel()
+// onAirOnANode is a show on air with the one Job that it has, whose Pod is ready.
+func onAirOnANode(t *testing.T, mutate ...func(*v1alpha1.LiveStream)) (*bench, *batchv1.Job) {
+	t.Helper()
 	b := newBench(t)
 	// The API server's clock makes the Job.
 	b.clock.SetTime(time.Now())
-	b.show(recorded)
+	b.show(mutate...)
 	b.live("show", "A")
-	first := b.onlyJob()
-	b.podReady(first)
+	job := b.onlyJob()
+	b.podReady(job)
 	b.settle("show")
+	return b, job
+}
+
+// Found by reading: with podReplacementPolicy Failed the Job of a dead node neither fails nor has another Pod, and the rest of the show was lost.
+func TestARecorderWhoseNodeDiesIsFollowedByTheNextPartWhenItsPodIsEvicted(t *testing.T) {
+	t.Parallel()
+	b, first := onAirOnANode(t, recorded)
 	b.pass(time.Minute)
 	b.nodeLost(first)
 	b.settle("show")
@@ -64,13 +71,7 @@ func TestARecorderWhoseNodeDiesIsFollowedByTheNextPartWhenItsPodIsEvicted(t *tes
 // The cache does not show yet that somebody forced the Pod away, and that the Job has another one.
 func TestAJobThatHasAnotherPodByNowIsNotDeletedForItsLostOne(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	b.clock.SetTime(time.Now())
-	b.show(recorded)
-	b.live("show", "A")
-	job := b.onlyJob()
-	b.podReady(job)
-	b.settle("show")
+	b, job := onAirOnANode(t, recorded)
 	stop := plan.Stop{Workload: "record", JobName: job.Name, UID: job.UID, Abandoned: true}
 	if err := b.reconciler.stopOne(t.Context(), b.stream("show"), stop); err != nil {
 		t.Fatal(err)
@@ -89,13 +90,7 @@ func TestAJobThatHasAnotherPodByNowIsNotDeletedForItsLostOne(t *testing.T) {
 
 func TestTheJobOfAnotherImageWaitsForItsNode(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	b.clock.SetTime(time.Now())
-	b.show()
-	b.live("show", "A")
-	job := b.onlyJob()
-	b.podReady(job)
-	b.settle("show")
+	b, job := onAirOnANode(t)
 	b.pass(time.Minute)
 	b.nodeLost(job)
 	b.evict(job)

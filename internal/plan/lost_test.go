@@ -90,19 +90,27 @@ func TestNothingIsDeletedForALostNodeWhileThePushIsAway(t *testing.T) {
 	}
 }
 
-func TestWhatALostNodeHoldsUpAfterTheBroadcastSaysSo(t *testing.T) {
-	t.Parallel()
+// beingEnded is a broadcast that has just ended: the Job of its recorder, which was on air as it says, is being deleted, and an upload comes after it.
+func beingEnded(t *testing.T, onAir func(run *workload.Run, now time.Time)) Observed {
+	t.Helper()
 	w := newWorld("record", "upload")
 	w.stream.Spec.Workloads[1].Run = v1alpha1.WorkloadRunAfterEnd
 	w.receive(t, started("A", w.now))
 	w.pass(t)
 	w.advance(t, w.now.Add(time.Minute))
-	w.jobs[0].run.Lost = w.now
+	onAir(&w.jobs[0].run, w.now)
 	w.receive(t, interrupted("A", w.now, v1alpha1.PushReasonClientStopped))
 	w.pass(t)
 	w.advance(t, w.now.Add(6*time.Second))
 	o := w.observed()
-	o.Runs[0].Phase, o.Runs[0].Trouble = workload.Terminating, nodeLost
+	o.Runs[0].Phase = workload.Terminating
+	return o
+}
+
+func TestWhatALostNodeHoldsUpAfterTheBroadcastSaysSo(t *testing.T) {
+	t.Parallel()
+	o := beingEnded(t, func(run *workload.Run, now time.Time) { run.Lost = now })
+	o.Runs[0].Trouble = nodeLost
 	p := Compute(o)
 	if got := p.Status.Workloads[0]; got.State != v1alpha1.WorkloadStopping || got.Message != nodeLost {
 		t.Errorf("the workload is %+v, want it Stopping for its node", got)
@@ -115,17 +123,9 @@ func TestWhatALostNodeHoldsUpAfterTheBroadcastSaysSo(t *testing.T) {
 // A Pod that was not ready when its node died is told of by its deletion alone.
 func TestAPodThatNobodyEndsSaysSoAfterTheBroadcastAMinuteAfterItHadTo(t *testing.T) {
 	t.Parallel()
-	w := newWorld("record", "upload")
-	w.stream.Spec.Workloads[1].Run = v1alpha1.WorkloadRunAfterEnd
-	w.receive(t, started("A", w.now))
-	w.pass(t)
-	w.advance(t, w.now.Add(time.Minute))
-	w.receive(t, interrupted("A", w.now, v1alpha1.PushReasonClientStopped))
-	w.pass(t)
-	w.advance(t, w.now.Add(6*time.Second))
-	due := w.now.Add(30 * time.Second)
-	o := w.observed()
-	o.Runs[0].Phase, o.Runs[0].PodDue = workload.Terminating, due
+	o := beingEnded(t, func(*workload.Run, time.Time) {})
+	due := o.Now.Add(30 * time.Second)
+	o.Runs[0].PodDue = due
 	for _, row := range []struct {
 		at   time.Time
 		says bool

@@ -41,7 +41,7 @@ func (w *Worker) joinKept(result recording.Result) recording.Result {
 	ctx, cancel := context.WithTimeout(context.Background(), leaveWithin)
 	defer cancel()
 	path := filepath.Join(w.Spool.dir, recording.FileName(recording.FMP4))
-	file, err := os.Create(path) //nolint:gosec // in the spool
+	file, err := os.Create(path) //nolint:gosec // the folder is the spool's own, and the name a constant
 	if err != nil {
 		return result
 	}
